@@ -1,0 +1,62 @@
+"""What every event of PocWhisp has in common: its address, its identity, its frozen shape."""
+
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID, uuid5
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from events.keys import RecordingKey, RunKey
+
+Channel = Literal["left", "right"]
+Tenant = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$", description="Owner of the recording.")]
+Seconds = Annotated[float, Field(ge=0, description="Seconds since the start of the recording.")]
+BlobKey = Annotated[str, Field(description="Key of a blob in the object store.")]
+
+EVENT_NAMESPACE = UUID("6f1c1d0e-6c3b-5f7a-9a53-0a3f0c8b7d11")
+
+
+class Frozen(BaseModel):
+    """A value: it cannot change, compares by content, and ignores fields of later versions."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Event(Frozen):
+    """The data of one CloudEvent: references and small facts, never a spoken word.
+
+    `type` is the whole CloudEvents type. It names what the event is about, not who sent it.
+    """
+
+    type: ClassVar[str]
+
+    tenant: Tenant
+    recording: Annotated[UUID, Field(description="The recording (UUIDv7).")]
+    run: Annotated[int, Field(ge=1, description="Run of the recording, counted from 1.")]
+
+    @property
+    def event_id(self) -> str:
+        """Computed, never random, so that a repeated step repeats its id."""
+        return computed_id(self.recording, self.run, self.type, self.part)
+
+    @property
+    def part(self) -> str:
+        """What tells two events of one type in one run apart: the channel, else nothing."""
+        return ""
+
+    @property
+    def recording_key(self) -> RecordingKey:
+        return RecordingKey(self.tenant, self.recording)
+
+    @property
+    def run_key(self) -> RunKey:
+        return self.recording_key.run(self.run)
+
+    @property
+    def subject(self) -> str:
+        """The NATS subject: `<type>.<tenant>.<recording>`."""
+        return f"{self.type}.{self.tenant}.{self.recording}"
+
+
+def computed_id(*parts: object) -> str:
+    """uuid5 over the parts; equal parts give an equal id on every machine (RFC 9562)."""
+    return str(uuid5(EVENT_NAMESPACE, "/".join(str(part) for part in parts)))

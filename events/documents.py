@@ -1,0 +1,133 @@
+"""The versioned JSON documents kept as blobs. Times are seconds since the recording's start."""
+
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from events.base import Channel, Frozen, Seconds
+
+Confidence = Annotated[
+    float, Field(ge=0, le=1, description="0 to 1; the engine's own estimate that this was said.")
+]
+Digest = Annotated[
+    str, Field(description="SHA-256 over input, settings and engine; equal means same work.")
+]
+Sentiment = Literal["positive", "neutral", "negative"]
+
+
+class Document(Frozen):
+    """A document names its own kind and version in `document`."""
+
+    name: ClassVar[str]
+
+
+class Engine(Frozen):
+    """What really ran: enough to tell two results apart."""
+
+    name: Annotated[str, Field(description="Engine, such as sphinx or whisper.")]
+    revision: Annotated[str, Field(description="Version of the engine and its model.")]
+    digest: Annotated[
+        str, Field(description="SHA-256 of the model's files, empty without a model.")
+    ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.revision}"
+
+
+class Word(Frozen):
+    """One spoken word."""
+
+    word: str
+    start_time: Seconds
+    end_time: Seconds
+    confidence: Confidence
+
+
+class Segment(Frozen):
+    """One utterance of one channel: words without a long pause between them."""
+
+    start_time: Seconds
+    end_time: Seconds
+    text: str
+    confidence: Confidence
+    words: tuple[Word, ...] = ()
+
+
+class SpokenSegment(Segment):
+    """A segment with its place in the conversation."""
+
+    id: Annotated[str, Field(description="Unique within the run: s1, s2, …")]
+    speaker: Channel
+
+
+class Request(Document):
+    """What the client asked for with the upload. Never in events: it may name people."""
+
+    name: ClassVar[str] = "request"
+
+    document: Literal["io.pocwhisp.document.request.v1"] = "io.pocwhisp.document.request.v1"
+    language: Annotated[str | None, Field(description="BCP 47 tag; null: the engine decides.")] = (
+        None
+    )
+    prompt: Annotated[str | None, Field(description="Text that precedes the call.")] = None
+    hotwords: Annotated[tuple[str, ...], Field(description="Words likely to occur.")] = ()
+    roles: Annotated[
+        dict[Channel, str], Field(description="Who speaks on a channel, such as left: agent.")
+    ] = Field(default_factory=dict)
+    labels: Annotated[dict[str, str], Field(description="The client's own marks.")] = Field(
+        default_factory=dict
+    )
+
+
+class ChannelTranscript(Document):
+    """What was said on one channel, in order of time."""
+
+    name: ClassVar[str] = "channel-transcript"
+
+    document: Literal["io.pocwhisp.document.channel-transcript.v1"] = (
+        "io.pocwhisp.document.channel-transcript.v1"
+    )
+    recording: UUID
+    run: int
+    channel: Channel
+    digest: Digest
+    engine: Engine
+    degraded: tuple[str, ...] = ()
+    segments: tuple[Segment, ...]
+
+
+class Transcript(Document):
+    """The conversation: both channels' segments in spoken order."""
+
+    name: ClassVar[str] = "transcript"
+
+    document: Literal["io.pocwhisp.document.transcript.v1"] = "io.pocwhisp.document.transcript.v1"
+    recording: UUID
+    run: int
+    digest: Digest
+    engine: Engine
+    degraded: tuple[str, ...] = ()
+    segments: tuple[SpokenSegment, ...]
+
+
+class Summary(Document):
+    """The transcript in short."""
+
+    name: ClassVar[str] = "summary"
+
+    document: Literal["io.pocwhisp.document.summary.v1"] = "io.pocwhisp.document.summary.v1"
+    recording: UUID
+    run: int
+    digest: Digest
+    engine: Engine
+    degraded: tuple[str, ...] = ()
+    text: Annotated[str, Field(description="The summary; empty only for an empty transcript.")]
+    key_points: tuple[str, ...]
+    sentiment: Sentiment
+    sentiment_score: Annotated[
+        float, Field(ge=-1, le=1, description="-1 negative to 1 positive, the whole call.")
+    ]
+
+
+DOCUMENTS: tuple[type[Document], ...] = (Request, ChannelTranscript, Transcript, Summary)

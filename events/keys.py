@@ -1,0 +1,52 @@
+"""Where the blobs of a recording lie in the object store."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingKey:
+    """`<tenant>/<recording>`: what was uploaded, shared by all runs."""
+
+    tenant: str
+    recording: UUID
+
+    @property
+    def audio(self) -> str:
+        return f"{self}/audio.wav"
+
+    @property
+    def request(self) -> str:
+        return f"{self}/request.json"
+
+    def run(self, number: int) -> "RunKey":
+        return RunKey(self.tenant, self.recording, number)
+
+    def __str__(self) -> str:
+        return f"{self.tenant}/{self.recording}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """`<tenant>/<recording>/<run>`: what one run computed."""
+
+    tenant: str
+    recording: UUID
+    number: int
+
+    def audio(self, channel: str) -> str:
+        return f"{self}/{channel}.wav"
+
+    def channel_transcript(self, channel: str) -> str:
+        return f"{self}/{channel}.json"
+
+    @property
+    def transcript(self) -> str:
+        return f"{self}/transcript.json"
+
+    @property
+    def summary(self) -> str:
+        return f"{self}/summary.json"
+
+    def __str__(self) -> str:
+        return f"{self.tenant}/{self.recording}/{self.number}"

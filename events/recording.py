@@ -1,0 +1,60 @@
+"""Events about a recording: it came, it was split, it is done."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from events.base import BlobKey, Channel, Event
+
+Duration = Annotated[float, Field(gt=0, description="Length of the recording in seconds.")]
+Channels = Annotated[
+    tuple[Channel, ...],
+    Field(
+        min_length=1,
+        max_length=2,
+        description="The channels that will be transcribed; a join waits for exactly these.",
+    ),
+]
+
+
+class RecordingReceived(Event):
+    """A recording was stored and promised to its client."""
+
+    type: ClassVar[str] = "io.pocwhisp.recording.received.v1"
+
+    audio: BlobKey
+    request: BlobKey
+    duration: Duration
+
+
+class RecordingSplit(Event):
+    """Each channel lies in the store as 16 kHz mono 16-bit PCM."""
+
+    type: ClassVar[str] = "io.pocwhisp.recording.split.v1"
+
+    channels: Channels
+    duration: Duration
+
+
+class RecordingCompleted(Event):
+    """The run ended well; transcript and summary are on record."""
+
+    type: ClassVar[str] = "io.pocwhisp.recording.completed.v1"
+
+    transcript: BlobKey
+    summary: BlobKey
+    duration: Duration
+    segments: Annotated[int, Field(ge=0, description="Number of segments in the transcript.")]
+    degraded: Annotated[
+        tuple[str, ...], Field(description="Engines that stood in for better ones, empty if none.")
+    ] = ()
+
+
+class RecordingFailed(Event):
+    """The run ended badly; what it had computed is still served."""
+
+    type: ClassVar[str] = "io.pocwhisp.recording.failed.v1"
+
+    function: Annotated[str, Field(description="The function that gave up.")]
+    error_class: Annotated[str, Field(description="Class of the error: permanent or exhausted.")]
+    error_code: Annotated[str, Field(description="Code of the error, such as invalid_audio.")]

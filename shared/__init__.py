@@ -1,0 +1,1 @@
+"""What all functions share: small, and nothing that one function alone needs."""

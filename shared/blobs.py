@@ -1,0 +1,138 @@
+"""The object store, done with obstore: `file://` on one machine, `s3://` or such in a cluster."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from events.documents import Document
+from shared.errors import Missing, Unavailable
+
+D = TypeVar("D", bound=Document)
+
+READ_CHUNK = 1 << 20
+UPLOAD_CONCURRENCY = 2
+
+
+class ObjectBlobs:
+    """`ports.Blobs` on any store obstore opens; a memory store makes it a fake.
+
+    On `file://` a blob's file and folders are fsynced before anyone is told of it.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    @classmethod
+    def open(cls, url: str) -> "ObjectBlobs":
+        """Open `file:///folder` (made if need be), `s3://bucket/prefix`, `gs://` or `az://`."""
+        if urlsplit(url).scheme == "file":
+            return cls(_local_store(url))
+        return cls(from_url(url))
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+        with _store_errors():
+            try:
+                await obstore.put_async(
+                    self._store,
+                    key,
+                    chunks,
+                    mode="create",
+                    max_concurrency=UPLOAD_CONCURRENCY,
+                )
+            except AlreadyExistsError:
+                return
+            await self._make_durable(key)
+
+    async def put_json(self, key: str, document: Document) -> str:
+        content = document.model_dump_json().encode()
+        with _store_errors():
+            try:
+                await obstore.put_async(self._store, key, content, mode="create")
+            except AlreadyExistsError:
+                kept = await self.get_json(key, type(document))
+                if kept is not None and _same_work(kept, document):
+                    return key
+                await obstore.put_async(self._store, key, content)
+            await self._make_durable(key)
+        return key
+
+    async def get_json(self, key: str, model: type[D]) -> D | None:
+        with _store_errors():
+            try:
+                found = await obstore.get_async(self._store, key)
+                content = bytes(await found.bytes_async())
+            except FileNotFoundError:
+                return None
+        return model.model_validate_json(content)
+
+    async def size(self, key: str) -> int | None:
+        with _store_errors():
+            try:
+                return (await obstore.head_async(self._store, key))["size"]
+            except FileNotFoundError:
+                return None
+
+    async def read(self, key: str, start: int = 0) -> AsyncIterator[bytes]:
+        size = await self.size(key)
+        if size is None:
+            raise Missing(key)
+        for offset in range(start, size, READ_CHUNK):
+            with _store_errors():
+                part = await obstore.get_range_async(
+                    self._store, key, start=offset, end=min(offset + READ_CHUNK, size)
+                )
+            yield bytes(part)
+
+    async def delete(self, key: str) -> None:
+        """Remove the blob; one that is not there is no error."""
+        with _store_errors():
+            try:
+                await obstore.delete_async(self._store, key)
+            except FileNotFoundError:
+                return
+
+    async def check(self) -> None:
+        """Raise `Unavailable` unless the store answers."""
+        await self.size("check")
+
+    async def _make_durable(self, key: str) -> None:
+        if isinstance(self._store, LocalStore) and self._store.prefix is not None:
+            await asyncio.to_thread(_fsync_with_parents, Path(self._store.prefix), key)
+
+
+def _local_store(url: str) -> LocalStore:
+    folder = Path(url2pathname(urlsplit(url).path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return LocalStore(folder, automatic_cleanup=True)
+
+
+def _same_work(kept: Document, new: Document) -> bool:
+    return getattr(kept, "digest", None) == getattr(new, "digest", None)
+
+
+def _fsync_with_parents(root: Path, key: str) -> None:
+    path = root / key
+    while path != root.parent:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        path = path.parent
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        raise Unavailable(f"The blob store failed: {error}") from error

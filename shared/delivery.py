@@ -1,0 +1,178 @@
+"""One delivery: parse the CloudEvent, run the handler, publish what it returns, answer.
+
+2xx: done, or parked. 500: retried with back-off. 503: retried as long as it takes.
+Never another 4xx, which the cluster's pusher would drop without a trace.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from cloudevents.exceptions import GenericException as NotACloudEvent
+from cloudevents.http import CloudEvent, from_http
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from events import EVENTS, DeliveryParked, Envelope, Event
+from shared.errors import Permanent, Unavailable
+from shared.function import Function
+from shared.ports import Clock, utc_now
+from shared.runtime import Parts, unavailable
+from shared.telemetry import next_traceparent
+
+logger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An event as it came in: its envelope's attributes and its data."""
+
+    attributes: Mapping[str, Any]
+    data: Any
+
+    @property
+    def id(self) -> str:
+        return str(self.attributes["id"])
+
+    @property
+    def event_type(self) -> str:
+        return str(self.attributes["type"])
+
+    @property
+    def redrive(self) -> int:
+        return int(self.attributes.get("redrive") or 0)
+
+    def event(self, accepts: tuple[type[Event], ...]) -> Event:
+        """The typed data. Raise `Permanent` if the type is not for us or the data do not fit."""
+        model = EVENTS.get(self.event_type)
+        if model is None or not issubclass(model, accepts):
+            raise Permanent(
+                "unexpected_type", f"Not an event for this function: {self.event_type}."
+            )
+        try:
+            return model.model_validate(self.data)
+        except ValidationError as error:
+            raise Permanent(
+                "invalid_event", f"{self.event_type} does not fit its schema: {error}"
+            ) from error
+
+
+class Delivery:
+    """The route that hands CloudEvents to one function, `concurrency` at a time."""
+
+    def __init__(
+        self, function: Function[...], *, concurrency: int = 1, clock: Clock = utc_now
+    ) -> None:
+        self._function = function
+        self._slots = asyncio.Semaphore(concurrency)
+        self._clock = clock
+
+    async def __call__(self, request: Request, parts: Parts) -> Response:
+        received = await receive(request)
+        if isinstance(received, Response):
+            return received
+        async with self._slots:
+            return await self._deliver(received, parts)
+
+    async def _deliver(self, received: Received, parts: Parts) -> Response:
+        started = time.perf_counter()
+        try:
+            outcome = await self._run(received, parts)
+            response = Response(status_code=204)
+        except Unavailable as error:
+            outcome, response = f"retried: {error}", unavailable(error)
+        except Exception as error:
+            logger.exception("failed", function=self._function.name, id=received.id)
+            outcome = f"retried: {type(error).__name__}"
+            response = JSONResponse({"error": getattr(error, "code", "server_error")}, 500)
+        self._log(received, outcome, (time.perf_counter() - started) * 1000)
+        return response
+
+    async def _run(self, received: Received, parts: Parts) -> str:
+        try:
+            event = received.event(self._function.accepts)
+            outputs = await self._function(event, **parts.ports)
+            outcome = "delivered"
+        except Permanent as error:
+            outputs = (self._parked(received, error),)
+            outcome = f"parked: {error}"
+        for output in outputs:
+            await parts.publisher.publish(self._envelope(output, received))
+        return outcome
+
+    def _parked(self, received: Received, error: Permanent) -> DeliveryParked:
+        return park(received, self._function.name, error_class="permanent", error_code=error.code)
+
+    def _envelope(self, output: Event, cause: Received) -> Envelope[Event]:
+        return Envelope(
+            data=output,
+            source=f"/pocwhisp/{self._function.name}",
+            time=self._clock(),
+            causationid=cause.id,
+            traceparent=next_traceparent(cause.attributes.get("traceparent")),
+            redrive=cause.redrive,
+        )
+
+    def _log(self, received: Received, outcome: str, milliseconds: float) -> None:
+        word, _, reason = outcome.partition(": ")
+        logger.info(
+            word,
+            function=self._function.name,
+            type=received.event_type,
+            id=received.id,
+            recording=received.attributes.get("subject"),
+            ms=round(milliseconds, 1),
+            **({"reason": reason} if reason else {}),
+        )
+
+
+async def receive(request: Request) -> Received | Response:
+    """Parse a CloudEvent in binary or structured mode.
+
+    A request that no pusher sends (no trace of CloudEvents) is answered 400. A broken CloudEvent
+    is answered 500, so that the pusher keeps it and sends it to the dead letters at last.
+    """
+    try:
+        return parse(dict(request.headers), await request.body())
+    except NotACloudEvent as error:
+        pushed = "cloudevents" in request.headers.get("content-type", "") or any(
+            name.startswith("ce-") for name in request.headers
+        )
+        logger.exception("unreadable", pushed=pushed)
+        return JSONResponse(
+            {"error": "invalid_request", "message": f"Not a CloudEvent: {error}"},
+            500 if pushed else 400,
+        )
+
+
+def parse(headers: Mapping[str, str], body: bytes) -> Received:
+    """Read a CloudEvent from HTTP headers and body (or NATS headers and payload)."""
+    event: CloudEvent = from_http(dict(headers), body)
+    return Received(dict(event.get_attributes()), event.get_data())
+
+
+def park(
+    received: Received, function: str, *, error_class: str, error_code: str, attempts: int = 1
+) -> DeliveryParked:
+    """The event that says a delivery was given up.
+
+    Raises `ValueError` if the attributes do not tell which recording it was about.
+    """
+    recording, _, run = str(received.attributes.get("correlationid", "")).partition("/")
+    return DeliveryParked.model_validate(
+        {
+            "tenant": received.attributes.get("tenant"),
+            "recording": recording,
+            "run": run,
+            "function": function,
+            "original_id": received.id,
+            "original_type": received.event_type,
+            "attempts": attempts,
+            "error_class": error_class,
+            "error_code": error_code,
+        }
+    )

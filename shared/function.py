@@ -1,0 +1,44 @@
+"""A function of the pipeline: one typed event in, typed events out, ports by name."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec, TypeAlias, get_args, get_type_hints
+
+from events import Event
+
+P = ParamSpec("P")
+Outputs: TypeAlias = Event | Sequence[Event] | None
+
+
+@dataclass(frozen=True)
+class Function(Generic[P]):
+    """A handler with its name and the events it takes.
+
+    Calling it calls the handler, so a test needs nothing else.
+    """
+
+    name: str
+    handler: Callable[P, Awaitable[Outputs]]
+    accepts: tuple[type[Event], ...]
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> tuple[Event, ...]:
+        outputs = await self.handler(*args, **kwargs)
+        if outputs is None:
+            return ()
+        return (outputs,) if isinstance(outputs, Event) else tuple(outputs)
+
+
+def function(name: str) -> Callable[[Callable[P, Awaitable[Outputs]]], Function[P]]:
+    """Make a handler a `Function`; the annotation of its first parameter says what it takes."""
+
+    def decorate(handler: Callable[P, Awaitable[Outputs]]) -> Function[P]:
+        return Function(name, handler, _accepted(handler))
+
+    return decorate
+
+
+def _accepted(handler: Callable[..., Any]) -> tuple[type[Event], ...]:
+    first = next(iter(inspect.signature(handler).parameters))
+    annotation = get_type_hints(handler)[first]
+    return get_args(annotation) or (annotation,)

@@ -1,0 +1,56 @@
+"""The ports every function may ask for. Their adapters: `blobs.py`, `bus.py`."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Protocol, TypeAlias, TypeVar
+
+from events import Envelope, Event
+from events.documents import Document
+
+D = TypeVar("D", bound=Document)
+Clock: TypeAlias = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The real clock."""
+    return datetime.now(UTC)
+
+
+class Blobs(Protocol):
+    """The object store. A blob appears whole or not at all.
+
+    Every method raises `errors.Unavailable` while the store is away; reading what is not there
+    raises `errors.Missing`.
+    """
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+        """Store the chunks unless the key is taken; a first blob is never replaced."""
+        ...
+
+    async def put_json(self, key: str, document: Document) -> str:
+        """Store the document and return its key.
+
+        One that is there stays if its digest is equal, and is replaced as a whole if not.
+        """
+        ...
+
+    async def get_json(self, key: str, model: type[D]) -> D | None:
+        """The document, or None if there is none."""
+        ...
+
+    async def size(self, key: str) -> int | None:
+        """Bytes of the blob, or None if there is none."""
+        ...
+
+    def read(self, key: str, start: int = 0) -> AsyncIterator[bytes]:
+        """The blob's bytes from `start` on, in chunks of bounded size."""
+        ...
+
+
+class Publisher(Protocol):
+    """Sends events. `publish` returns once the broker keeps the event.
+
+    It raises `errors.Unavailable` while the broker is away.
+    """
+
+    async def publish(self, envelope: Envelope[Event]) -> None: ...

@@ -1,0 +1,49 @@
+"""Settings that several functions share. An empty environment is a working local set-up."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServeSettings(BaseSettings):
+    """How a function is served."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    host: Annotated[str, Field(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on.")] = 8080
+    grace: Annotated[
+        int, Field(ge=0, description="Seconds that requests in flight may take after SIGTERM.")
+    ] = 570
+
+
+class BlobSettings(BaseSettings):
+    """Where the blobs are."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    blobs_url: Annotated[
+        str, Field(description="file:///folder, s3://bucket/prefix, gs://, az://.")
+    ] = Path(".pocwhisp/blobs").absolute().as_uri()
+
+
+class BusSettings(BaseSettings):
+    """Where the broker is."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    nats_url: Annotated[str, Field(description="NATS server, such as nats://host:4222.")] = (
+        "nats://127.0.0.1:4222"
+    )
+
+
+class DatabaseSettings(BaseSettings):
+    """Where the record is."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    database_url: Annotated[SecretStr, Field(description="PostgreSQL, as libpq's URI.")] = (
+        SecretStr("postgresql://postgres@127.0.0.1:5432/pocwhisp")
+    )
