@@ -6,18 +6,18 @@ from typing import Any, Generic, TypeVar
 
 from events.base import Event
 
-E = TypeVar("E", bound=Event)
+E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope(Generic[E]):
+class Envelope(Generic[E_co]):
     """One event on its way: the data and where it came from.
 
     `redrive` counts how often the sweep had to send this run's events again. It travels from
     an event to those it causes, because JetStream silently drops a known message id.
     """
 
-    data: E
+    data: E_co
     source: str
     time: datetime
     causationid: str | None = None

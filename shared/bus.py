@@ -3,10 +3,9 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
-import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
@@ -17,6 +16,7 @@ from shared.errors import Unavailable
 STRUCTURED = "application/cloudevents+json"
 PUBLISH_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2
+RECONNECT_WAIT = 1
 
 
 class Bus:
@@ -29,23 +29,22 @@ class Bus:
     @classmethod
     @asynccontextmanager
     async def connect(cls, url: str) -> AsyncIterator["Bus"]:
-        """Connect, and stay connected through the broker's restarts, while the context lasts."""
-        with _bus_errors():
-            client = await nats.connect(
-                url,
-                connect_timeout=CONNECT_TIMEOUT,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.25,
-                error_cb=_forget,
-                allow_reconnect=True,
-            )
+        """Connect, and stay connected through the broker's restarts, while the context lasts.
+
+        With the broker away it goes on trying, and what is published meanwhile is `Unavailable`.
+        """
+        client = Client()
+        connecting = asyncio.create_task(_connect(client, url))
+        await asyncio.wait([connecting], timeout=CONNECT_TIMEOUT)
         try:
             yield cls(client)
         finally:
+            connecting.cancel()
             await client.close()
 
     async def publish(self, envelope: Envelope[Event]) -> None:
         """Publish in structured mode and wait for the PubAck."""
+        await self.check()
         with _bus_errors():
             await self.stream_context.publish(
                 envelope.data.subject,
@@ -55,6 +54,7 @@ class Bus:
 
     async def last(self, subject: str) -> dict[str, Any] | None:
         """The last event the broker keeps on this subject, as structured JSON, or None."""
+        await self.check()
         with _bus_errors():
             try:
                 stream = await self.stream_context.find_stream_name_by_subject(subject)
@@ -68,19 +68,21 @@ class Bus:
     async def heard(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
         """An event that is set when a message passes on one of the subjects.
 
-        A hint to look at the record at once, never a proof: nobody redelivers it.
+        A hint to look at the record at once, never a proof: nobody redelivers it. With the broker
+        away it is never set.
         """
         notice = asyncio.Event()
 
         async def note(_: object) -> None:
             notice.set()
 
-        with _bus_errors():
+        subscriptions = []
+        if self.client.is_connected:
             subscriptions = [await self.client.subscribe(subject, cb=note) for subject in subjects]
         try:
             yield notice
         finally:
-            with _bus_errors():
+            with suppress(NatsError):
                 for subscription in subscriptions:
                     await subscription.unsubscribe()
 
@@ -88,6 +90,16 @@ class Bus:
         """Raise `Unavailable` unless the broker answers."""
         if not self.client.is_connected:
             raise Unavailable("The broker is away.")
+
+
+async def _connect(client: Client, url: str) -> None:
+    await client.connect(
+        url,
+        connect_timeout=CONNECT_TIMEOUT,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=RECONNECT_WAIT,
+        error_cb=_forget,
+    )
 
 
 async def _forget(_: Exception) -> None:

@@ -1,0 +1,82 @@
+"""A multipart/form-data body (RFC 7578), read piece by piece as it arrives."""
+
+from dataclasses import dataclass
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
+
+from functions.ingest.problems import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some bytes of one field; a field may come in many pieces, an empty one comes in one."""
+
+    field: str
+    file_name: str | None
+    content: bytes
+
+
+class FormReader:
+    """Feed it the body's bytes in order; it gives back the pieces they complete."""
+
+    def __init__(self, content_type: str) -> None:
+        kind, options = parse_options_header(content_type)
+        if kind != b"multipart/form-data" or b"boundary" not in options:
+            found = content_type or "none"
+            raise Refused(
+                "missing_file",
+                f"The content type is {found!r}; "
+                "allowed: multipart/form-data with the recording in a field `audio` or `file`.",
+            )
+        self._pieces: list[Piece] = []
+        self._header_name = b""
+        self._header_value = b""
+        self._field = ""
+        self._file_name: str | None = None
+        self._parser = MultipartParser(
+            options[b"boundary"],
+            {
+                "on_part_begin": self._begin_part,
+                "on_header_field": self._on_header_field,
+                "on_header_value": self._on_header_value,
+                "on_header_end": self._end_header,
+                "on_headers_finished": lambda: self._add(b""),
+                "on_part_data": lambda content, start, end: self._add(content[start:end]),
+            },
+        )
+
+    def feed(self, body: bytes) -> list[Piece]:
+        try:
+            self._parser.write(body)
+        except MultipartParseError as error:
+            raise Refused("invalid_request", f"The multipart body is malformed: {error}") from error
+        pieces, self._pieces = self._pieces, []
+        return pieces
+
+    def end(self) -> None:
+        """Raise `Refused` unless the body ended with its closing boundary."""
+        if self._parser.state is MultipartState.START:
+            raise Refused("missing_file", "The body is empty; send the recording in `audio`.")
+        if self._parser.state is not MultipartState.END:
+            raise Refused("invalid_request", "The multipart body ends before its last boundary.")
+
+    def _begin_part(self) -> None:
+        self._field, self._file_name = "", None
+
+    def _on_header_field(self, content: bytes, start: int, end: int) -> None:
+        self._header_name += content[start:end]
+
+    def _on_header_value(self, content: bytes, start: int, end: int) -> None:
+        self._header_value += content[start:end]
+
+    def _end_header(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            _, options = parse_options_header(self._header_value)
+            self._field = options.get(b"name", b"").decode("utf-8", "replace")
+            name = options.get(b"filename")
+            self._file_name = None if name is None else name.decode("utf-8", "replace")
+        self._header_name = self._header_value = b""
+
+    def _add(self, content: bytes) -> None:
+        self._pieces.append(Piece(self._field, self._file_name, content))

@@ -1,0 +1,128 @@
+"""Take a recording in, and look at what became of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+from uuid import UUID
+
+from events import Envelope, RecordingCompleted, RecordingFailed, RecordingReceived
+from events.documents import Request
+from events.keys import RecordingKey
+from functions.ingest.upload import Audio, Upload
+from functions.ingest.views import Session
+from shared.errors import Unavailable
+from shared.ports import Blobs, Clock, Publisher
+
+LOOK_AGAIN = 1.0
+"""Seconds between looks at the record while waiting; a passing event makes it sooner."""
+
+
+Check: TypeAlias = Callable[[], Awaitable[None]]
+"""Raises `errors.Unavailable` unless its part answers."""
+
+
+class Record(Protocol):
+    """What ingest writes and reads. All raise `errors.Unavailable` while the database is away."""
+
+    async def accept(self, received: RecordingReceived, audio: Audio, age: float) -> None:
+        """Promise the recording, whose upload ended `age` seconds ago: row, run 1, first stage."""
+        ...
+
+    async def find(self, tenant: str, recording: UUID) -> Session | None:
+        """The recording with its latest run, or None."""
+        ...
+
+
+class Notices(Protocol):
+    """Tells when to look at the record again."""
+
+    def heard(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        """An event that is set when a message passes on a subject."""
+        ...
+
+
+class DeletableBlobs(Blobs, Protocol):
+    """Blobs that can be taken back as long as nothing was promised."""
+
+    async def delete(self, key: str) -> None:
+        """Remove the blob if it is there."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What ingest needs of the world."""
+
+    record: Record
+    blobs: DeletableBlobs
+    publisher: Publisher
+    notices: Notices
+    clock: Clock
+    checks: Mapping[str, Check]
+
+
+async def take_in(
+    ports: Ports, key: RecordingKey, upload: Upload, body: AsyncIterator[bytes]
+) -> RecordingReceived:
+    """Store the upload and put it on record: blobs, then row. Nothing stays if a step fails."""
+    try:
+        await ports.blobs.put(key.audio, upload.chunks(body))
+        ended = ports.clock()
+        await ports.blobs.put_json(key.request, Request())
+        received = RecordingReceived(
+            tenant=key.tenant,
+            recording=key.recording,
+            run=1,
+            audio=key.audio,
+            request=key.request,
+            duration=upload.audio.duration,
+        )
+        age = (ports.clock() - ended).total_seconds()
+        await ports.record.accept(received, upload.audio, age)
+    except BaseException:
+        await discard(ports.blobs, key)
+        raise
+    return received
+
+
+async def discard(blobs: DeletableBlobs, key: RecordingKey) -> None:
+    """Take back what was stored for a recording that was never promised."""
+    for blob in (key.audio, key.request):
+        await blobs.delete(blob)
+
+
+async def announce(ports: Ports, received: RecordingReceived, traceparent: str) -> bool:
+    """Publish the event; tell whether the broker has it. If not, the sweep publishes it later."""
+    envelope = Envelope(
+        data=received, source="/pocwhisp/ingest", time=ports.clock(), traceparent=traceparent
+    )
+    try:
+        await ports.publisher.publish(envelope)
+    except Unavailable:
+        return False
+    return True
+
+
+async def wait_for_end(
+    ports: Ports, tenant: str, recording: UUID, seconds: float
+) -> Session | None:
+    """The recording as soon as it has ended, or as it is after `seconds`."""
+    ends = (f"{kind.type}.{tenant}.{recording}" for kind in (RecordingCompleted, RecordingFailed))
+    deadline = asyncio.get_running_loop().time() + seconds
+    async with ports.notices.heard(*ends) as notice:
+        while True:
+            notice.clear()
+            session = await ports.record.find(tenant, recording)
+            left = deadline - asyncio.get_running_loop().time()
+            if session is None or session.terminal or left <= 0:
+                return session
+            await _first(notice, min(left, LOOK_AGAIN))
+
+
+async def _first(notice: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(notice.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,24 @@
+"""Which parts answer."""
+
+from functions.ingest.handler import Ports
+from functions.ingest.views import Health
+from shared.errors import Unavailable
+
+NEEDED = {"database", "blobs"}
+"""Without the broker a recording is still kept: the sweep sends its event later."""
+
+
+async def health_of(ports: Ports) -> Health:
+    """`healthy`, `degraded` without the broker, `unhealthy` without what an upload needs."""
+    checks = {name: await _answer(ports, name) for name in ports.checks}
+    away = {name for name, answer in checks.items() if answer != "ok"}
+    status = "unhealthy" if away & NEEDED else "degraded" if away else "healthy"
+    return Health(status=status, checks=checks)
+
+
+async def _answer(ports: Ports, name: str) -> str:
+    try:
+        await ports.checks[name]()
+    except Unavailable as error:
+        return str(error)
+    return "ok"

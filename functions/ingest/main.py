@@ -1,0 +1,41 @@
+"""Composition root of ingest."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions.ingest.adapters import PostgresRecord
+from functions.ingest.api import create_api
+from functions.ingest.handler import Ports
+from functions.ingest.settings import Settings
+from shared.database import Database
+from shared.ports import utc_now
+from shared.runtime import Opening, bus_and_blobs, serve
+from shared.settings import DatabaseSettings
+
+
+@asynccontextmanager
+async def compose() -> AsyncIterator[Ports]:
+    url = DatabaseSettings().database_url.get_secret_value()
+    async with (
+        bus_and_blobs() as (bus, blobs, stores),
+        Database.open(url, "pocwhisp_app") as database,
+    ):
+        checks = {**stores, "database": database.check}
+        yield Ports(PostgresRecord(database), blobs, bus, bus, utc_now, checks)
+
+
+api = create_api(Opening(compose), Settings())
+
+
+@functions_framework.aio.http
+async def handle(_: Request) -> Response:
+    return cast("Response", api)  # Starlette calls what it is given as an ASGI app
+
+
+if __name__ == "__main__":
+    serve(__file__)

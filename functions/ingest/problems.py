@@ -1,0 +1,49 @@
+"""Errors as the API's clients see them (RFC 9457, with the older members besides)."""
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from shared.errors import Permanent
+
+STATUS = {
+    "missing_file": 400,
+    "invalid_file_type": 400,
+    "invalid_audio": 400,
+    "audio_constraints": 400,
+    "invalid_id": 400,
+    "invalid_request": 400,
+    "not_found": 404,
+    "file_too_large": 413,
+    "processing_failed": 500,
+    "server_error": 500,
+    "unavailable": 503,
+}
+RETRY_AFTER = {"unavailable": "5"}
+
+
+class Refused(Permanent):
+    """The request cannot be served as it is. `code` is one of `STATUS`."""
+
+
+def problem(request: Request, code: str, message: str, **more: Any) -> JSONResponse:  # noqa: ANN401 - JSON
+    """The response for an error: what was found and what is allowed is in `message`."""
+    status = STATUS.get(code, 500)
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": message,
+        "error": code,
+        "message": message,
+        "code": status,
+        "request_id": request.headers.get("x-request-id") or str(uuid4()),
+        "timestamp": datetime.now(UTC).isoformat(),
+        **more,
+    }
+    headers = {"Retry-After": RETRY_AFTER[code]} if code in RETRY_AFTER else None
+    return JSONResponse(body, status, headers, media_type="application/problem+json")

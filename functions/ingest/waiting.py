@@ -1,0 +1,36 @@
+"""How long a client wants to wait for its result (RFC 7240)."""
+
+import math
+import re
+
+from functions.ingest.problems import Refused
+
+WAIT = re.compile(r'^wait\s*=\s*"?(\d+)"?$', re.IGNORECASE)
+
+
+def seconds_to_wait(prefer: str | None, query: str | None, default: float, longest: float) -> float:
+    """Seconds by `?wait=N`, else by `Prefer: wait=N` or `respond-async`, else the default.
+
+    Capped at `longest`. A preference that cannot be read is ignored, as RFC 7240 wants; a query
+    that cannot be read is refused.
+    """
+    asked = _from_query(query) if query is not None else _from_prefer(prefer or "")
+    return min(default if asked is None else asked, longest)
+
+
+def _from_query(query: str) -> float:
+    try:
+        seconds = float(query)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise Refused("invalid_request", f"wait={query!r}; allowed: seconds from 0 on.")
+    return seconds
+
+
+def _from_prefer(prefer: str) -> float | None:
+    preferences = [part.strip() for part in re.split("[,;]", prefer)]
+    if any(part.lower() == "respond-async" for part in preferences):
+        return 0.0
+    waits = [float(match[1]) for part in preferences if (match := WAIT.match(part))]
+    return waits[0] if waits else None

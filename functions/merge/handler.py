@@ -1,0 +1,49 @@
+"""Join the channels of a recording into one transcript."""
+
+from collections.abc import Sequence
+
+from events import ChannelTranscribed, TranscriptMerged
+from events.documents import ChannelTranscript, Transcript
+from functions.merge.turns import interleave
+from shared.digest import work_digest
+from shared.function import function
+from shared.ports import Blobs
+
+REVISION = "1"
+"""Counts changes to how turns are made, so that an older transcript is not taken for the same."""
+
+
+@function("merge")
+async def merge(heard: ChannelTranscribed, *, blobs: Blobs) -> TranscriptMerged | None:
+    """Write the transcript once every channel is there; until then there is nothing to do."""
+    sides = await present(heard, blobs)
+    if len(sides) < len(heard.channels):
+        return None  # the other channel's event will bring us back
+    transcript = join(heard, sides)
+    return TranscriptMerged(
+        tenant=heard.tenant,
+        recording=heard.recording,
+        run=heard.run,
+        duration=heard.duration,
+        segments=len(transcript.segments),
+        transcript=await blobs.put_json(heard.run_key.transcript, transcript),
+    )
+
+
+async def present(heard: ChannelTranscribed, blobs: Blobs) -> list[ChannelTranscript]:
+    """The channel transcripts that are there, in the order of `heard.channels`."""
+    keys = (heard.run_key.channel_transcript(channel) for channel in heard.channels)
+    sides = [await blobs.get_json(key, ChannelTranscript) for key in keys]
+    return [side for side in sides if side is not None]
+
+
+def join(heard: ChannelTranscribed, sides: Sequence[ChannelTranscript]) -> Transcript:
+    """One transcript of all channels, which knows from what it was made."""
+    return Transcript(
+        recording=heard.recording,
+        run=heard.run,
+        digest=work_digest(REVISION, *(side.digest for side in sides)),
+        engine=sides[0].engine,
+        degraded=tuple(dict.fromkeys(mark for side in sides for mark in side.degraded)),
+        segments=interleave(sides),
+    )

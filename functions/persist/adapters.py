@@ -1,0 +1,136 @@
+"""The record on PostgreSQL."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from events import DeliveryParked, Event, TranscriptSummarized
+from events.documents import Summary, Transcript
+from functions.persist.handler import all_degraded
+from shared.database import Connection, Database, reach_stage
+
+
+class PostgresRecord:
+    """`record.Record` in the tables of the first migration."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def reach(self, event: Event, stage: str) -> None:
+        async with self._database.transaction() as connection:
+            if await reach_stage(connection, event.recording, event.run, stage, event.part):
+                await connection.execute(
+                    """
+                    UPDATE runs SET state = 'processing'
+                    WHERE recording = %s AND run = %s AND state = 'queued'
+                    """,
+                    [event.recording, event.run],
+                )
+
+    async def complete(
+        self, event: TranscriptSummarized, transcript: Transcript, summary: Summary
+    ) -> bool:
+        async with self._database.transaction() as connection:
+            await reach_stage(connection, event.recording, event.run, "summarize")
+            if not await _end(connection, event, "completed", all_degraded(transcript, summary)):
+                return await _state(connection, event) == {"state": "completed", "failure": None}
+            await _write_transcript(connection, event, transcript)
+            await _write_summary(connection, event, summary)
+            await reach_stage(connection, event.recording, event.run, "completed")
+            return True
+
+    async def fail(self, event: DeliveryParked, transcript: Transcript | None) -> bool:
+        failure = event.model_dump(include={"function", "error_class", "error_code", "attempts"})
+        async with self._database.transaction() as connection:
+            degraded = transcript.degraded if transcript else ()
+            if not await _end(connection, event, "failed", degraded, failure):
+                return await _state(connection, event) == {"state": "failed", "failure": failure}
+            if transcript is not None:
+                await _write_transcript(connection, event, transcript)
+            await reach_stage(connection, event.recording, event.run, "failed")
+            return True
+
+
+async def _end(
+    connection: Connection,
+    event: Event,
+    state: str,
+    degraded: tuple[str, ...],
+    failure: Mapping[str, Any] | None = None,
+) -> bool:
+    ended = await connection.execute(
+        """
+        UPDATE runs SET state = %s, finished_at = clock_timestamp(), degraded = %s, failure = %s
+        WHERE recording = %s AND run = %s AND state IN ('queued', 'processing')
+        """,
+        [
+            state,
+            list(degraded),
+            Jsonb(failure) if failure else None,
+            event.recording,
+            event.run,
+        ],
+    )
+    return ended.rowcount == 1
+
+
+async def _state(connection: Connection, event: Event) -> dict[str, Any] | None:
+    found = await connection.execute(
+        "SELECT state, failure FROM runs WHERE recording = %s AND run = %s",
+        [event.recording, event.run],
+    )
+    return await found.fetchone()
+
+
+async def _write_transcript(connection: Connection, event: Event, transcript: Transcript) -> None:
+    await connection.execute(
+        "UPDATE runs SET recognizer = %s WHERE recording = %s AND run = %s",
+        [Jsonb(transcript.engine.model_dump()), event.recording, event.run],
+    )
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            """
+            INSERT INTO segments (recording, run, tenant, position, id, speaker,
+                                  start_time, end_time, text, confidence, words)
+            VALUES (%(recording)s, %(run)s, %(tenant)s, %(position)s, %(id)s, %(speaker)s,
+                    %(start_time)s, %(end_time)s, %(text)s, %(confidence)s, %(words)s)
+            """,
+            _segment_rows(event, transcript),
+        )
+
+
+def _segment_rows(event: Event, transcript: Transcript) -> list[dict[str, Any]]:
+    return [
+        {
+            **segment.model_dump(exclude={"words"}),
+            "words": Jsonb([word.model_dump() for word in segment.words]),
+            "recording": event.recording,
+            "run": event.run,
+            "tenant": event.tenant,
+            "position": position,
+        }
+        for position, segment in enumerate(transcript.segments, start=1)
+    ]
+
+
+async def _write_summary(
+    connection: Connection, event: TranscriptSummarized, summary: Summary
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO summaries (recording, run, tenant, text, key_points,
+                               sentiment, sentiment_score, engine)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+        """,
+        [
+            event.recording,
+            event.run,
+            event.tenant,
+            summary.text,
+            list(summary.key_points),
+            summary.sentiment,
+            summary.sentiment_score,
+            Jsonb(summary.engine.model_dump()),
+        ],
+    )

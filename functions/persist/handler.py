@@ -1,0 +1,94 @@
+"""Write the record: stages as they are reached, and how the run ended."""
+
+from typing import TypeVar
+
+from events import (
+    ChannelTranscribed,
+    DeliveryParked,
+    RecordingCompleted,
+    RecordingFailed,
+    RecordingSplit,
+    TranscriptMerged,
+    TranscriptSummarized,
+)
+from events.documents import Document, Summary, Transcript
+from functions.persist.record import Record
+from shared.errors import Missing
+from shared.function import function
+from shared.ports import Blobs
+
+D = TypeVar("D", bound=Document)
+
+
+@function("persist")
+async def persist(
+    event: RecordingSplit
+    | ChannelTranscribed
+    | TranscriptMerged
+    | TranscriptSummarized
+    | DeliveryParked,
+    *,
+    record: Record,
+    blobs: Blobs,
+) -> RecordingCompleted | RecordingFailed | None:
+    """Note the stage; the last one completes the run, a parked delivery fails it."""
+    match event:
+        case TranscriptSummarized():
+            return await complete(event, record, blobs)
+        case DeliveryParked():
+            return await fail(event, record, blobs)
+        case RecordingSplit():
+            await record.reach(event, "split")
+        case ChannelTranscribed():
+            await record.reach(event, "transcribe")
+        case TranscriptMerged():
+            await record.reach(event, "merge")
+    return None
+
+
+async def complete(
+    event: TranscriptSummarized, record: Record, blobs: Blobs
+) -> RecordingCompleted | None:
+    """Put the result on record and announce it."""
+    transcript = await needed(blobs, event.transcript, Transcript)
+    summary = await needed(blobs, event.summary, Summary)
+    if not await record.complete(event, transcript, summary):
+        return None
+    return RecordingCompleted(
+        tenant=event.tenant,
+        recording=event.recording,
+        run=event.run,
+        transcript=event.transcript,
+        summary=event.summary,
+        duration=event.duration,
+        segments=len(transcript.segments),
+        degraded=all_degraded(transcript, summary),
+    )
+
+
+async def fail(event: DeliveryParked, record: Record, blobs: Blobs) -> RecordingFailed | None:
+    """Put the failure on record, with the transcript if it got that far, and announce it."""
+    transcript = await blobs.get_json(event.run_key.transcript, Transcript)
+    if not await record.fail(event, transcript):
+        return None
+    return RecordingFailed(
+        tenant=event.tenant,
+        recording=event.recording,
+        run=event.run,
+        function=event.function,
+        error_class=event.error_class,
+        error_code=event.error_code,
+    )
+
+
+async def needed(blobs: Blobs, key: str, model: type[D]) -> D:
+    """The document. Raise `Missing` if it is not there."""
+    document = await blobs.get_json(key, model)
+    if document is None:
+        raise Missing(key)
+    return document
+
+
+def all_degraded(transcript: Transcript, summary: Summary) -> tuple[str, ...]:
+    """Every engine that stood in for a better one."""
+    return (*transcript.degraded, *summary.degraded)

@@ -1,0 +1,72 @@
+"""Composition root of persist, and of its second target, the sweep (`FUNCTION_TARGET=sweep`)."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from functions.persist.adapters import PostgresRecord
+from functions.persist.handler import persist
+from functions.persist.settings import Settings
+from functions.persist.sweep import sweep_once
+from functions.persist.sweep_adapters import unfinished
+from shared.bus import Bus
+from shared.database import Database
+from shared.delivery import Delivery
+from shared.errors import Unavailable
+from shared.ports import utc_now
+from shared.runtime import Parts, Runtime, bus_and_blobs, serve, unavailable
+from shared.settings import BusSettings, DatabaseSettings
+
+settings = Settings()
+
+
+@asynccontextmanager
+async def compose() -> AsyncIterator[Parts]:
+    url = DatabaseSettings().database_url.get_secret_value()
+    async with bus_and_blobs() as (bus, blobs, checks), Database.open(url, "pocwhisp_app") as db:
+        ports = {"record": PostgresRecord(db), "blobs": blobs}
+        yield Parts(bus, ports, {**checks, "database": db.check})
+
+
+@asynccontextmanager
+async def compose_sweep() -> AsyncIterator[Parts]:
+    url = DatabaseSettings().database_url.get_secret_value()
+    async with (
+        Bus.connect(BusSettings().nats_url) as bus,
+        Database.open(url, "pocwhisp_system", size=1) as db,
+    ):
+        ports = {"broker": bus, "database": db}
+        yield Parts(bus, ports, {"broker": bus.check, "database": db.check})
+
+
+async def tick(_: Request, parts: Parts) -> Response:
+    try:
+        async with unfinished(parts.ports["database"]) as runs:
+            if runs is None:
+                return JSONResponse({"swept": None})
+            swept = await sweep_once(runs, parts.ports["broker"], utc_now(), settings.patience)
+            return JSONResponse({"swept": asdict(swept)})
+    except Unavailable as error:
+        return unavailable(error)
+
+
+runtime = Runtime(compose, {"/": Delivery(persist, concurrency=settings.concurrency)})
+sweep_runtime = Runtime(compose_sweep, {"/": tick})
+
+
+@functions_framework.aio.http
+async def handle(request: Request) -> Response:
+    return await runtime.respond(request)
+
+
+@functions_framework.aio.http
+async def sweep(request: Request) -> Response:
+    return await sweep_runtime.respond(request)
+
+
+if __name__ == "__main__":
+    serve(__file__)

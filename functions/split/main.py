@@ -1,0 +1,32 @@
+"""Composition root of split."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions.split.handler import split
+from functions.split.settings import Settings
+from shared.delivery import Delivery
+from shared.formats import Limits
+from shared.runtime import Parts, Runtime, bus_and_blobs, serve
+
+
+@asynccontextmanager
+async def compose() -> AsyncIterator[Parts]:
+    async with bus_and_blobs() as (bus, blobs, checks):
+        yield Parts(bus, {"blobs": blobs, "limits": Limits()}, checks)
+
+
+runtime = Runtime(compose, {"/": Delivery(split, concurrency=Settings().concurrency)})
+
+
+@functions_framework.aio.http
+async def handle(request: Request) -> Response:
+    return await runtime.respond(request)
+
+
+if __name__ == "__main__":
+    serve(__file__)

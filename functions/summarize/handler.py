@@ -1,0 +1,48 @@
+"""Summarise a transcript."""
+
+from events import TranscriptMerged, TranscriptSummarized
+from events.documents import Request, Summary, Transcript
+from functions.summarize.summarizer import Summarizer
+from shared.digest import work_digest
+from shared.errors import Missing
+from shared.function import function
+from shared.ports import Blobs
+
+
+@function("summarize")
+async def summarize(
+    merged: TranscriptMerged, *, blobs: Blobs, summarizer: Summarizer, degraded: tuple[str, ...]
+) -> TranscriptSummarized:
+    """Write the summary, unless the very same one is already there."""
+    transcript = await blobs.get_json(merged.transcript, Transcript)
+    if transcript is None:
+        raise Missing(merged.transcript)
+    request = await blobs.get_json(merged.recording_key.request, Request) or Request()
+    summary = await summary_of(transcript, request, summarizer, degraded)
+    return TranscriptSummarized(
+        tenant=merged.tenant,
+        recording=merged.recording,
+        run=merged.run,
+        duration=merged.duration,
+        segments=merged.segments,
+        transcript=merged.transcript,
+        summary=await blobs.put_json(merged.run_key.summary, summary),
+    )
+
+
+async def summary_of(
+    transcript: Transcript, request: Request, summarizer: Summarizer, degraded: tuple[str, ...]
+) -> Summary:
+    """The summary with what made it."""
+    gist = await summarizer.summarize(transcript, request)
+    return Summary(
+        recording=transcript.recording,
+        run=transcript.run,
+        digest=work_digest(transcript.digest, request, summarizer.engine),
+        engine=summarizer.engine,
+        degraded=degraded,
+        text=gist.text,
+        key_points=gist.key_points,
+        sentiment=gist.sentiment,
+        sentiment_score=gist.sentiment_score,
+    )

@@ -1,0 +1,39 @@
+"""Composition root of summarize."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions.summarize.extractive import ExtractiveSummarizer
+from functions.summarize.handler import summarize
+from functions.summarize.settings import Settings
+from shared.delivery import Delivery
+from shared.runtime import Parts, Runtime, bus_and_blobs, serve
+
+settings = Settings()
+
+
+@asynccontextmanager
+async def compose() -> AsyncIterator[Parts]:
+    async with bus_and_blobs() as (bus, blobs, checks):
+        ports = {
+            "blobs": blobs,
+            "summarizer": ExtractiveSummarizer(),
+            "degraded": ("summarizer:extractive",) if settings.summarizer == "auto" else (),
+        }
+        yield Parts(bus, ports, checks)
+
+
+runtime = Runtime(compose, {"/": Delivery(summarize, concurrency=settings.concurrency)})
+
+
+@functions_framework.aio.http
+async def handle(request: Request) -> Response:
+    return await runtime.respond(request)
+
+
+if __name__ == "__main__":
+    serve(__file__)

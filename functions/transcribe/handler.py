@@ -1,0 +1,88 @@
+"""Transcribe the channels of a recording that this deployment serves."""
+
+from collections.abc import AsyncIterator
+
+import numpy as np
+
+from events import ChannelTranscribed, RecordingSplit
+from events.base import Channel
+from events.documents import ChannelTranscript, Request
+from functions.transcribe.recognizer import Recognizer, Samples
+from shared.digest import work_digest
+from shared.function import function
+from shared.ports import Blobs
+from shared.wav import HeaderReader
+
+
+@function("transcribe")
+async def transcribe(
+    split: RecordingSplit,
+    *,
+    blobs: Blobs,
+    recognizer: Recognizer,
+    serves: tuple[Channel, ...],
+    degraded: tuple[str, ...],
+) -> tuple[ChannelTranscribed, ...]:
+    """Write one transcript per served channel of the recording; none served is nothing to do.
+
+    `degraded` says whether the recogniser stands in for a better one.
+    """
+    return tuple(
+        [
+            await transcribe_channel(split, channel, blobs, recognizer, degraded)
+            for channel in split.channels
+            if channel in serves
+        ]
+    )
+
+
+async def transcribe_channel(
+    split: RecordingSplit,
+    channel: Channel,
+    blobs: Blobs,
+    recognizer: Recognizer,
+    degraded: tuple[str, ...],
+) -> ChannelTranscribed:
+    """Recognise one channel, unless the very same work is already there."""
+    key = split.run_key.channel_transcript(channel)
+    audio = split.run_key.audio(channel)
+    request = await blobs.get_json(split.recording_key.request, Request) or Request()
+    digest = work_digest(audio, request, recognizer.engine)
+    done = await blobs.get_json(key, ChannelTranscript)
+    if done is None or done.digest != digest:
+        heard = recognizer.recognize(samples(blobs.read(audio)), request)
+        transcript = ChannelTranscript(
+            recording=split.recording,
+            run=split.run,
+            channel=channel,
+            digest=digest,
+            engine=recognizer.engine,
+            degraded=degraded,
+            segments=tuple([segment async for segment in heard]),
+        )
+        await blobs.put_json(key, transcript)
+    return ChannelTranscribed(
+        tenant=split.tenant,
+        recording=split.recording,
+        run=split.run,
+        channel=channel,
+        channels=split.channels,
+        duration=split.duration,
+        transcript=key,
+    )
+
+
+async def samples(pieces: AsyncIterator[bytes]) -> AsyncIterator[Samples]:
+    """The samples of a mono 16-bit WAV, block by block. Raise `Permanent` if it is none."""
+    reader = HeaderReader()
+    position, data_start, odd = 0, -1, b""
+    async for piece in pieces:
+        if data_start < 0 and (header := reader.feed(piece)) is not None:
+            data_start = header.data_start
+        if data_start >= 0:
+            body = odd + piece[max(0, data_start - position) :]
+            odd = body[len(body) - len(body) % 2 :]
+            yield np.frombuffer(body[: len(body) - len(odd)], np.dtype("<i2"))
+        position += len(piece)
+    if data_start < 0:
+        raise reader.end()

@@ -1,0 +1,93 @@
+"""The record, done with PostgreSQL through psycopg."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from psycopg import AsyncConnection, OperationalError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from shared.errors import Unavailable
+
+Role: TypeAlias = Literal["pocwhisp_app", "pocwhisp_system"]
+Connection: TypeAlias = AsyncConnection[DictRow]
+SCHEMA = "pocwhisp"
+ACQUIRE_TIMEOUT = 5.0
+
+
+def conninfo(url: str, role: str) -> str:
+    """The URL with the session put into the role and the schema, whoever logs in."""
+    options = f"{conninfo_to_dict(url).get('options', '')} -c role={role} -c search_path={SCHEMA}"
+    return make_conninfo(url, options=options.strip())
+
+
+class Database:
+    """A pool of connections in one role. Raises `Unavailable` while PostgreSQL is away."""
+
+    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
+        self._pool = pool
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, role: Role, *, size: int = 4) -> AsyncIterator["Database"]:
+        pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            conninfo(url, role),
+            kwargs={"row_factory": dict_row},
+            min_size=1,
+            max_size=size,
+            timeout=ACQUIRE_TIMEOUT,
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
+        async with pool:
+            yield cls(pool)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A transaction: committed when the block ends, rolled back when it raises."""
+        try:
+            async with self._pool.connection() as connection, connection.transaction():
+                yield connection
+        except (OperationalError, PoolTimeout) as error:
+            raise Unavailable(f"The database failed: {error}") from error
+
+    async def check(self) -> None:
+        """Raise `Unavailable` unless the database answers."""
+        async with self.transaction() as connection:
+            await connection.execute("SELECT 1")
+
+
+async def reach_stage(
+    connection: Connection, recording: UUID, run: int, stage: str, channel: str = ""
+) -> bool:
+    """Note that the run reached a stage; tell whether it was news.
+
+    Sequence numbers count the stages of a recording from 1 without gaps: the recording's row is
+    locked while the next one is taken.
+    """
+    found = await connection.execute(
+        "SELECT tenant FROM recordings WHERE id = %s FOR UPDATE", [recording]
+    )
+    row = await found.fetchone()
+    if row is None:
+        return False
+    added = await connection.execute(
+        """
+        INSERT INTO stages (recording, run, tenant, stage, channel, sequence)
+        SELECT %(recording)s, %(run)s, %(tenant)s, %(stage)s, %(channel)s,
+               1 + coalesce(max(sequence), 0)
+        FROM stages WHERE recording = %(recording)s
+        ON CONFLICT (recording, run, stage, channel) DO NOTHING
+        """,
+        {
+            "recording": recording,
+            "run": run,
+            "tenant": row["tenant"],
+            "stage": stage,
+            "channel": channel,
+        },
+    )
+    return added.rowcount == 1
