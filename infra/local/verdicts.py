@@ -1,0 +1,132 @@
+"""What becomes of an event after an attempt to deliver it (pure).
+
+    2xx                                         ack
+    503, or the function is not up              retry as long as it takes, not counted
+    other 5xx, 408, 429, died or hung at work   retry, counted; parked at the last attempt
+    anything else                               parked at once: functions never answer it
+
+An outage is not a failed call. JetStream's own delivery count cannot tell the two apart, so
+failures are counted here.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from typing import TypeAlias
+
+from events.delivery import ErrorClass
+
+RETRIED_4XX = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+DOUBLINGS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The function answered. `error` is the code in its JSON answer, if it had one."""
+
+    status: int
+    error: str | None = None
+
+    @property
+    def code(self) -> str:
+        return self.error or f"http_{self.status}"
+
+
+class Failure(StrEnum):
+    """No answer came; the value is the error's code."""
+
+    NOT_UP = "function_not_up"
+    DIED = "function_died"
+    TIMEOUT = "function_timeout"
+
+    @property
+    def code(self) -> str:
+        return self.value
+
+
+Outcome: TypeAlias = Answer | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`max_attempts` counted failures; delays in seconds: base, 2 base, 4 base ... to a cap."""
+
+    max_attempts: int = 8
+    base: float = 1
+    cap: float = 60
+    outage_cap: float = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What an event went through so far: counted failures, and outages since the last of them."""
+
+    failures: int = 0
+    outages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Deliver it again in `delay` seconds; it will then have gone through `tally`."""
+
+    delay: float
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Give it up, after `attempts` counted failures."""
+
+    error_class: ErrorClass
+    error_code: str
+    attempts: int
+
+
+Verdict: TypeAlias = Ack | Retry | Park
+
+
+def judge(outcome: Outcome, tally: Tally, policy: Policy, *, may_park: bool = True) -> Verdict:
+    """The verdict on an outcome, after what `tally` tells of the attempts before it.
+
+    An event that may not be parked (a parked delivery itself) is retried for ever instead.
+    """
+    if succeeded(outcome):
+        return Ack()
+    if _is_outage(outcome):
+        delay = backoff(tally.outages, policy.base, policy.outage_cap)
+        return Retry(delay, Tally(tally.failures, tally.outages + 1))
+    now = Tally(tally.failures + 1)
+    if may_park and isinstance(outcome, Answer) and _is_refusal(outcome):
+        return Park("permanent", f"http_{outcome.status}", now.failures)
+    if may_park and now.failures >= policy.max_attempts:
+        return Park("exhausted", outcome.code, now.failures)
+    return Retry(backoff(tally.failures, policy.base, policy.cap), now)
+
+
+def backoff(before: int, base: float, cap: float) -> float:
+    """Seconds to wait after one more failure than `before`: doubled each time, up to `cap`."""
+    return float(min(cap, base * 2 ** min(before, DOUBLINGS)))
+
+
+def succeeded(outcome: Outcome) -> bool:
+    """Whether the function took the event."""
+    return (
+        isinstance(outcome, Answer)
+        and HTTPStatus.OK <= outcome.status < HTTPStatus.MULTIPLE_CHOICES
+    )
+
+
+def _is_outage(outcome: Outcome) -> bool:
+    if isinstance(outcome, Answer):
+        return outcome.status == HTTPStatus.SERVICE_UNAVAILABLE
+    return outcome is Failure.NOT_UP
+
+
+def _is_refusal(answer: Answer) -> bool:
+    """Whether no further attempt could go better."""
+    return answer.status < HTTPStatus.INTERNAL_SERVER_ERROR and answer.status not in RETRIED_4XX
