@@ -1,8 +1,8 @@
 """Summarise a transcript."""
 
 from events import TranscriptMerged, TranscriptSummarized
-from events.documents import Request, Summary, Transcript
-from functions.summarize.summarizer import Summarizer
+from events.documents import Engine, Request, Summary, Transcript
+from functions.summarize.summarizer import Gist, Summarizer
 from shared.digest import work_digest
 from shared.errors import Missing
 from shared.function import function
@@ -18,7 +18,12 @@ async def summarize(
     if transcript is None:
         raise Missing(merged.transcript)
     request = await blobs.get_json(merged.recording_key.request, Request) or Request()
-    summary = await summary_of(transcript, request, summarizer, degraded)
+    key = merged.run_key.summary
+    digest = work_digest(transcript.digest, request, summarizer.engine)
+    done = await blobs.get_json(key, Summary)
+    if done is None or done.digest != digest:
+        gist = await summarizer.summarize(transcript, request)
+        await blobs.put_json(key, summary_of(transcript, gist, digest, summarizer.engine, degraded))
     return TranscriptSummarized(
         tenant=merged.tenant,
         recording=merged.recording,
@@ -26,20 +31,19 @@ async def summarize(
         duration=merged.duration,
         segments=merged.segments,
         transcript=merged.transcript,
-        summary=await blobs.put_json(merged.run_key.summary, summary),
+        summary=key,
     )
 
 
-async def summary_of(
-    transcript: Transcript, request: Request, summarizer: Summarizer, degraded: tuple[str, ...]
+def summary_of(
+    transcript: Transcript, gist: Gist, digest: str, engine: Engine, degraded: tuple[str, ...]
 ) -> Summary:
     """The summary with what made it."""
-    gist = await summarizer.summarize(transcript, request)
     return Summary(
         recording=transcript.recording,
         run=transcript.run,
-        digest=work_digest(transcript.digest, request, summarizer.engine),
-        engine=summarizer.engine,
+        digest=digest,
+        engine=engine,
         degraded=degraded,
         text=gist.text,
         key_points=gist.key_points,
