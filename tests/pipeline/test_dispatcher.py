@@ -183,7 +183,7 @@ async def test_the_stream_and_the_consumer_are_made_as_agreed(
     [consumer] = [info.config for info in consumers]
     assert consumer.durable_name == "merge--channel-transcribed-v1"
     assert consumer.filter_subject == "io.pocwhisp.channel.transcribed.v1.>"
-    assert (consumer.ack_wait, consumer.max_deliver, consumer.max_ack_pending) == (30, -1, 8)
+    assert (consumer.ack_wait, consumer.max_deliver, consumer.max_ack_pending) == (30, -1, 8 + 16)
 
 
 async def test_a_failed_delivery_comes_again_until_it_succeeds(

@@ -1,0 +1,25 @@
+"""Fixtures that several kinds of tests share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stacks import Body, RunningStack, running
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """One stack for all tests that leave it as it was."""
+    data: Path = tmp_path_factory.mktemp("stack")
+    with running(data, SWEEP_PATIENCE="2") as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def sample_call(stack: RunningStack) -> Body:
+    """The body for the sample call, asked for once."""
+    response = stack.post(wait="90")
+    assert response.status_code == 200, response.text
+    body: Body = response.json()
+    return body
