@@ -10,6 +10,17 @@ from events.keys import RecordingKey, RunKey
 Channel = Literal["left", "right"]
 Tenant = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$", description="Owner of the recording.")]
 Seconds = Annotated[float, Field(ge=0, description="Seconds since the start of the recording.")]
+ErrorClass = Literal["permanent", "exhausted"]
+ErrorCode = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z][a-z0-9_]{0,63}$",
+        description="A fixed word for the error, such as invalid_audio.",
+    ),
+]
+FunctionName = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="The function that gave up.")
+]
 BlobKey = Annotated[str, Field(description="Key of a blob in the object store.")]
 
 EVENT_NAMESPACE = UUID("6f1c1d0e-6c3b-5f7a-9a53-0a3f0c8b7d11")

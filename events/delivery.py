@@ -1,12 +1,10 @@
 """The event about a delivery that was given up."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from events.base import Event, computed_id
-
-ErrorClass = Literal["permanent", "exhausted"]
+from events.base import ErrorClass, ErrorCode, Event, FunctionName, computed_id
 
 
 class DeliveryParked(Event):
@@ -14,7 +12,7 @@ class DeliveryParked(Event):
 
     type: ClassVar[str] = "io.pocwhisp.delivery.parked.v1"
 
-    function: Annotated[str, Field(description="The function that gave up.")]
+    function: FunctionName
     original_id: Annotated[str, Field(description="Id of the event that was given up.")]
     original_type: Annotated[str, Field(description="Type of the event that was given up.")]
     series: Annotated[
@@ -23,7 +21,7 @@ class DeliveryParked(Event):
     ] = 1
     attempts: Annotated[int, Field(ge=1, description="Deliveries in this series.")] = 1
     error_class: Annotated[ErrorClass, Field(description="Why no further attempt is made.")]
-    error_code: Annotated[str, Field(description="Code of the error, such as invalid_audio.")]
+    error_code: ErrorCode
 
     @property
     def event_id(self) -> str:

@@ -13,6 +13,12 @@ Confidence = Annotated[
 Digest = Annotated[
     str, Field(description="SHA-256 over input, settings and engine; equal means same work.")
 ]
+Recording = Annotated[UUID, Field(description="The recording (UUIDv7).")]
+Run = Annotated[int, Field(ge=1, description="Run of the recording, counted from 1.")]
+Degraded = Annotated[
+    tuple[str, ...],
+    Field(description="Engines that stood in for better ones, as port:engine."),
+]
 Sentiment = Literal["positive", "neutral", "negative"]
 
 
@@ -38,7 +44,7 @@ class Engine(Frozen):
 class Word(Frozen):
     """One spoken word."""
 
-    word: str
+    word: Annotated[str, Field(description="The word as the engine writes it.")]
     start_time: Seconds
     end_time: Seconds
     confidence: Confidence
@@ -49,16 +55,16 @@ class Segment(Frozen):
 
     start_time: Seconds
     end_time: Seconds
-    text: str
+    text: Annotated[str, Field(description="What was said, as the engine writes it.")]
     confidence: Confidence
-    words: tuple[Word, ...] = ()
+    words: Annotated[tuple[Word, ...], Field(description="In order of time.")] = ()
 
 
 class SpokenSegment(Segment):
     """A segment with its place in the conversation."""
 
     id: Annotated[str, Field(description="Unique within the run: s1, s2, …")]
-    speaker: Channel
+    speaker: Annotated[Channel, Field(description="The channel the segment was heard on.")]
 
 
 class Request(Document):
@@ -88,13 +94,13 @@ class ChannelTranscript(Document):
     document: Literal["io.pocwhisp.document.channel-transcript.v1"] = (
         "io.pocwhisp.document.channel-transcript.v1"
     )
-    recording: UUID
-    run: int
-    channel: Channel
+    recording: Recording
+    run: Run
+    channel: Annotated[Channel, Field(description="The channel that was transcribed.")]
     digest: Digest
     engine: Engine
-    degraded: tuple[str, ...] = ()
-    segments: tuple[Segment, ...]
+    degraded: Degraded = ()
+    segments: Annotated[tuple[Segment, ...], Field(description="In order of time.")]
 
 
 class Transcript(Document):
@@ -103,12 +109,12 @@ class Transcript(Document):
     name: ClassVar[str] = "transcript"
 
     document: Literal["io.pocwhisp.document.transcript.v1"] = "io.pocwhisp.document.transcript.v1"
-    recording: UUID
-    run: int
+    recording: Recording
+    run: Run
     digest: Digest
     engine: Engine
-    degraded: tuple[str, ...] = ()
-    segments: tuple[SpokenSegment, ...]
+    degraded: Degraded = ()
+    segments: Annotated[tuple[SpokenSegment, ...], Field(description="In spoken order.")]
 
 
 class Summary(Document):
@@ -117,14 +123,14 @@ class Summary(Document):
     name: ClassVar[str] = "summary"
 
     document: Literal["io.pocwhisp.document.summary.v1"] = "io.pocwhisp.document.summary.v1"
-    recording: UUID
-    run: int
+    recording: Recording
+    run: Run
     digest: Digest
     engine: Engine
-    degraded: tuple[str, ...] = ()
+    degraded: Degraded = ()
     text: Annotated[str, Field(description="The summary; empty only for an empty transcript.")]
-    key_points: tuple[str, ...]
-    sentiment: Sentiment
+    key_points: Annotated[tuple[str, ...], Field(description="What was said that matters.")]
+    sentiment: Annotated[Sentiment, Field(description="The mood of the whole call.")]
     sentiment_score: Annotated[
         float, Field(ge=-1, le=1, description="-1 negative to 1 positive, the whole call.")
     ]

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from events.base import BlobKey, Channel, Event
+from events.base import BlobKey, Channel, ErrorClass, ErrorCode, Event, FunctionName
 
 Duration = Annotated[float, Field(gt=0, description="Length of the recording in seconds.")]
 Channels = Annotated[
@@ -55,6 +55,6 @@ class RecordingFailed(Event):
 
     type: ClassVar[str] = "io.pocwhisp.recording.failed.v1"
 
-    function: Annotated[str, Field(description="The function that gave up.")]
-    error_class: Annotated[str, Field(description="Class of the error: permanent or exhausted.")]
-    error_code: Annotated[str, Field(description="Code of the error, such as invalid_audio.")]
+    function: FunctionName
+    error_class: Annotated[ErrorClass, Field(description="Given up at once, or after retries.")]
+    error_code: ErrorCode

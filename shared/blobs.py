@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+from uuid import uuid4
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -30,6 +31,8 @@ class ObjectBlobs:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        folder = store.prefix if isinstance(store, LocalStore) else None
+        self._folder = None if folder is None else Path(folder)
 
     @classmethod
     def open(cls, url: str) -> "ObjectBlobs":
@@ -40,16 +43,8 @@ class ObjectBlobs:
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         with _store_errors():
-            try:
-                await obstore.put_async(
-                    self._store,
-                    key,
-                    chunks,
-                    mode="create",
-                    max_concurrency=UPLOAD_CONCURRENCY,
-                )
-            except AlreadyExistsError:
-                return
+            if await self.size(key) is None:
+                await self._upload(key, chunks)
             await self._make_durable(key)
 
     async def put_json(self, key: str, document: Document) -> str:
@@ -59,9 +54,8 @@ class ObjectBlobs:
                 await obstore.put_async(self._store, key, content, mode="create")
             except AlreadyExistsError:
                 kept = await self.get_json(key, type(document))
-                if kept is not None and _same_work(kept, document):
-                    return key
-                await obstore.put_async(self._store, key, content)
+                if kept is None or not _same_work(kept, document):
+                    await obstore.put_async(self._store, key, content)
             await self._make_durable(key)
         return key
 
@@ -104,9 +98,27 @@ class ObjectBlobs:
         """Raise `Unavailable` unless the store answers."""
         await self.size("check")
 
+    async def _upload(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+        """Upload in parts: with `mode="create"` obstore would hold the whole blob in memory.
+
+        A bucket shows the blob once it is complete. In a folder the upload has a name of its own,
+        because completing it would replace a blob that came meanwhile.
+        """
+        name = key if self._folder is None else f"{key}.{uuid4().hex}"
+        try:
+            await obstore.put_async(self._store, name, chunks, max_concurrency=UPLOAD_CONCURRENCY)
+            if name != key:
+                await obstore.rename_async(self._store, name, key, overwrite=False)
+        except AlreadyExistsError:
+            await self.delete(name)
+        except BaseException:
+            if self._folder is not None:
+                await asyncio.to_thread(_remove_empty_parents, self._folder, name)
+            raise
+
     async def _make_durable(self, key: str) -> None:
-        if isinstance(self._store, LocalStore) and self._store.prefix is not None:
-            await asyncio.to_thread(_fsync_with_parents, Path(self._store.prefix), key)
+        if self._folder is not None:
+            await asyncio.to_thread(_fsync_with_parents, self._folder, key)
 
 
 def _local_store(url: str) -> LocalStore:
@@ -128,6 +140,16 @@ def _fsync_with_parents(root: Path, key: str) -> None:
         finally:
             os.close(descriptor)
         path = path.parent
+
+
+def _remove_empty_parents(root: Path, key: str) -> None:
+    folder = (root / key).parent
+    while folder != root:
+        try:
+            folder.rmdir()
+        except OSError:  # something else is in it
+            return
+        folder = folder.parent
 
 
 @contextmanager

@@ -39,6 +39,7 @@ class Database:
             min_size=1,
             max_size=size,
             timeout=ACQUIRE_TIMEOUT,
+            reconnect_timeout=ACQUIRE_TIMEOUT,  # its delays double: later it would wait minutes
             check=AsyncConnectionPool.check_connection,
             open=False,
         )
@@ -63,22 +64,26 @@ class Database:
 async def reach_stage(
     connection: Connection, recording: UUID, run: int, stage: str, channel: str = ""
 ) -> bool:
-    """Note that the run reached a stage; tell whether it was news.
+    """Note that the run reached a stage; tell whether it was news. An unknown run reaches none.
 
     Sequence numbers count the stages of a recording from 1 without gaps: the recording's row is
     locked while the next one is taken.
     """
     found = await connection.execute(
-        "SELECT tenant FROM recordings WHERE id = %s FOR UPDATE", [recording]
+        """
+        SELECT recordings.tenant FROM recordings JOIN runs ON runs.recording = recordings.id
+        WHERE recordings.id = %s AND runs.run = %s FOR UPDATE OF recordings
+        """,
+        [recording, run],
     )
     row = await found.fetchone()
     if row is None:
         return False
     added = await connection.execute(
         """
-        INSERT INTO stages (recording, run, tenant, stage, channel, sequence)
+        INSERT INTO stages (recording, run, tenant, stage, channel, sequence, reached_at)
         SELECT %(recording)s, %(run)s, %(tenant)s, %(stage)s, %(channel)s,
-               1 + coalesce(max(sequence), 0)
+               1 + coalesce(max(sequence), 0), clock_timestamp()
         FROM stages WHERE recording = %(recording)s
         ON CONFLICT (recording, run, stage, channel) DO NOTHING
         """,

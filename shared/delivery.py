@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from cloudevents.exceptions import GenericException as NotACloudEvent
 from cloudevents.http import CloudEvent, from_http
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -136,9 +135,10 @@ async def receive(request: Request) -> Received | Response:
     A request that no pusher sends (no trace of CloudEvents) is answered 400. A broken CloudEvent
     is answered 500, so that the pusher keeps it and sends it to the dead letters at last.
     """
+    body = await request.body()
     try:
-        return parse(dict(request.headers), await request.body())
-    except NotACloudEvent as error:
+        return parse(dict(request.headers), body)
+    except Exception as error:  # the parser lets TypeError and ValueError out, too
         pushed = "cloudevents" in request.headers.get("content-type", "") or any(
             name.startswith("ce-") for name in request.headers
         )

@@ -73,7 +73,8 @@ class HeaderReader:
             return CHUNK_HEADER_BYTES
         size = self._chunk_size()
         if not PLAIN_FORMAT_BYTES <= size <= LONGEST_FORMAT_CHUNK:
-            raise _broken(f"The fmt chunk has {size} bytes; at least {PLAIN_FORMAT_BYTES} needed.")
+            allowed = f"{PLAIN_FORMAT_BYTES} to {LONGEST_FORMAT_CHUNK}"
+            raise _broken(f"The fmt chunk has {size} bytes; allowed: {allowed}.")
         return CHUNK_HEADER_BYTES + size
 
     def _step(self) -> Header | None:

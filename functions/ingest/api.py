@@ -11,9 +11,10 @@ from starlette.exceptions import HTTPException
 from uuid_utils.compat import uuid7
 
 from events.keys import RecordingKey
+from functions.ingest.errors import Refused
 from functions.ingest.handler import Ports, announce, take_in, wait_for_end
 from functions.ingest.health import health_of
-from functions.ingest.problems import Refused, problem
+from functions.ingest.problems import problem
 from functions.ingest.settings import Settings
 from functions.ingest.upload import Upload
 from functions.ingest.views import Accepted, Health, Problem, Session

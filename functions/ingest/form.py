@@ -2,19 +2,20 @@
 
 from dataclasses import dataclass
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError, MultipartParseError
 from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
 
-from functions.ingest.problems import Refused
+from functions.ingest.errors import Refused
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some bytes of one field; a field may come in many pieces, an empty one comes in one."""
+    """Some bytes of one field; it comes in one piece or more, of which one is marked `first`."""
 
     field: str
     file_name: str | None
     content: bytes
+    first: bool
 
 
 class FormReader:
@@ -34,17 +35,23 @@ class FormReader:
         self._header_value = b""
         self._field = ""
         self._file_name: str | None = None
-        self._parser = MultipartParser(
-            options[b"boundary"],
-            {
-                "on_part_begin": self._begin_part,
-                "on_header_field": self._on_header_field,
-                "on_header_value": self._on_header_value,
-                "on_header_end": self._end_header,
-                "on_headers_finished": lambda: self._add(b""),
-                "on_part_data": lambda content, start, end: self._add(content[start:end]),
-            },
-        )
+        self._parser = self._parser_of(options[b"boundary"])
+
+    def _parser_of(self, boundary: bytes) -> MultipartParser:
+        try:
+            return MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin_part,
+                    "on_header_field": self._on_header_field,
+                    "on_header_value": self._on_header_value,
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": lambda: self._add(b"", first=True),
+                    "on_part_data": lambda content, start, end: self._add(content[start:end]),
+                },
+            )
+        except FormParserError as error:
+            raise Refused("invalid_request", f"The content type is malformed: {error}.") from error
 
     def feed(self, body: bytes) -> list[Piece]:
         try:
@@ -75,8 +82,13 @@ class FormReader:
             _, options = parse_options_header(self._header_value)
             self._field = options.get(b"name", b"").decode("utf-8", "replace")
             name = options.get(b"filename")
-            self._file_name = None if name is None else name.decode("utf-8", "replace")
+            self._file_name = None if name is None else _readable(name)
         self._header_name = self._header_value = b""
 
-    def _add(self, content: bytes) -> None:
-        self._pieces.append(Piece(self._field, self._file_name, content))
+    def _add(self, content: bytes, *, first: bool = False) -> None:
+        self._pieces.append(Piece(self._field, self._file_name, content, first))
+
+
+def _readable(name: bytes) -> str:
+    """The file's name; PostgreSQL keeps no NUL."""
+    return name.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")

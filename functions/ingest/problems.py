@@ -8,8 +8,6 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from shared.errors import Permanent
-
 STATUS = {
     "missing_file": 400,
     "invalid_file_type": 400,
@@ -24,10 +22,6 @@ STATUS = {
     "unavailable": 503,
 }
 RETRY_AFTER = {"unavailable": "5"}
-
-
-class Refused(Permanent):
-    """The request cannot be served as it is. `code` is one of `STATUS`."""
 
 
 def problem(request: Request, code: str, message: str, **more: Any) -> JSONResponse:  # noqa: ANN401 - JSON

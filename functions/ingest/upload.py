@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from functions.ingest.errors import Refused
 from functions.ingest.form import FormReader, Piece
-from functions.ingest.problems import Refused
 from shared.formats import AudioFormat, Limits
 from shared.wav import Header, HeaderReader
 
 AUDIO_FIELDS = ("audio", "file")
 LONGEST_FIELD = 64 << 10
+MOST_FIELDS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,11 @@ class Upload:
         )
 
     def _take_audio(self, piece: Piece) -> None:
-        if self._audio_field not in {None, piece.field}:
-            raise Refused("invalid_request", "The form has both `audio` and `file`; send one.")
+        if piece.first and self._audio_field is not None:
+            raise Refused(
+                "invalid_request",
+                f"The form has `{self._audio_field}` and then `{piece.field}`; send one recording.",
+            )
         self._audio_field, self._file_name = piece.field, piece.file_name
         self._digest.update(piece.content)
         self._size += len(piece.content)
@@ -92,9 +96,14 @@ class Upload:
             self._limits.check_duration(audio.seconds(self._header.declared_bytes))
 
     def _take_field(self, piece: Piece) -> None:
+        if piece.file_name is not None:
+            self._fields.setdefault(piece.field, b"")  # a file nobody asked for: not kept
+            return
         content = self._fields.get(piece.field, b"") + piece.content
         if len(content) > LONGEST_FIELD:
             raise Refused(
                 "invalid_request", f"A field is longer than the {LONGEST_FIELD} bytes allowed."
             )
         self._fields[piece.field] = content
+        if len(self._fields) > MOST_FIELDS:
+            raise Refused("invalid_request", f"The form has more than {MOST_FIELDS} fields.")

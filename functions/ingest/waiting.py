@@ -3,16 +3,16 @@
 import math
 import re
 
-from functions.ingest.problems import Refused
+from functions.ingest.errors import Refused
 
 WAIT = re.compile(r'^wait\s*=\s*"?(\d+)"?$', re.IGNORECASE)
 
 
 def seconds_to_wait(prefer: str | None, query: str | None, default: float, longest: float) -> float:
-    """Seconds by `?wait=N`, else by `Prefer: wait=N` or `respond-async`, else the default.
+    """Seconds by `?wait=N`, else by `Prefer: wait=N`, else 0 by `respond-async`, else the default.
 
-    Capped at `longest`. A preference that cannot be read is ignored, as RFC 7240 wants; a query
-    that cannot be read is refused.
+    Both preferences together mean: wait so long, then be told where. Capped at `longest`. A
+    preference that cannot be read is ignored, as RFC 7240 wants; a query is refused.
     """
     asked = _from_query(query) if query is not None else _from_prefer(prefer or "")
     return min(default if asked is None else asked, longest)
@@ -30,7 +30,7 @@ def _from_query(query: str) -> float:
 
 def _from_prefer(prefer: str) -> float | None:
     preferences = [part.strip() for part in re.split("[,;]", prefer)]
-    if any(part.lower() == "respond-async" for part in preferences):
-        return 0.0
     waits = [float(match[1]) for part in preferences if (match := WAIT.match(part))]
-    return waits[0] if waits else None
+    if waits:
+        return waits[0]
+    return 0.0 if any(part.lower() == "respond-async" for part in preferences) else None

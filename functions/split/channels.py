@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from shared.formats import AudioFormat
 
 RECOGNIZER_RATE = 16_000
-Samples: TypeAlias = NDArray[np.int16]
+Samples: TypeAlias = NDArray[np.float32]
+"""On the scale of 16-bit integers, which 32-bit floats hold exactly."""
 
 
 def resampled_frames(frames: int, sample_rate: int) -> int:
@@ -23,6 +24,7 @@ class ChannelResampler:
     """Streams one channel: interleaved bytes in any pieces in, 16 kHz samples out (soxr, HQ).
 
     The output has exactly `resampled_frames(frames)` samples, whatever filter delay soxr has.
+    Equal input gives equal output: soxr works on floats, because to integers it adds random dither.
     """
 
     def __init__(self, audio: AudioFormat, index: int, frames: int) -> None:
@@ -31,7 +33,7 @@ class ChannelResampler:
         self._missing = resampled_frames(frames, audio.sample_rate)
         self._partial_frame = b""
         self._stream = soxr.ResampleStream(
-            audio.sample_rate, RECOGNIZER_RATE, num_channels=1, dtype="int16", quality="HQ"
+            audio.sample_rate, RECOGNIZER_RATE, num_channels=1, dtype="float32", quality="HQ"
         )
 
     def push(self, piece: bytes) -> bytes:
@@ -43,17 +45,17 @@ class ChannelResampler:
 
     def finish(self) -> bytes:
         """What the filter still held, padded with silence to the promised length."""
-        rest = self._stream.resample_chunk(np.zeros(0, np.int16), last=True)
-        return self._trim(np.concatenate([rest, np.zeros(self._missing, np.int16)]))
+        rest = self._stream.resample_chunk(np.zeros(0, np.float32), last=True)
+        return self._trim(np.concatenate([rest, np.zeros(self._missing, np.float32)]))
 
     def _channel(self, whole_frames: bytes) -> Samples:
         frames = np.frombuffer(whole_frames, self._audio.encoding.dtype)
-        return np.ascontiguousarray(frames.reshape(-1, self._audio.channels)[:, self._index])
+        return frames.reshape(-1, self._audio.channels)[:, self._index].astype(np.float32)
 
     def _trim(self, samples: Samples) -> bytes:
         kept = samples[: self._missing]
         self._missing -= len(kept)
-        return kept.astype("<i2", copy=False).tobytes()
+        return np.rint(kept).clip(-(2**15), 2**15 - 1).astype("<i2").tobytes()
 
 
 async def resampled(

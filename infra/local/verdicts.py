@@ -14,7 +14,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import TypeAlias
 
-from events.delivery import ErrorClass
+from events.base import ErrorClass
 
 RETRIED_4XX = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 DOUBLINGS = 32
