@@ -67,7 +67,7 @@ class Limits:
         """Raise `Permanent` (audio_constraints) unless the duration is allowed."""
         if not self.min_seconds <= seconds <= self.max_seconds:
             raise outside(
-                f"The recording lasts {seconds:.2f} s; "
+                f"The recording lasts {round(seconds, 3):g} s; "
                 f"allowed: {self.min_seconds:g} to {self.max_seconds:g} s."
             )
 

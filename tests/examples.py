@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import AsyncIterator, Iterable
+from itertools import pairwise
 from typing import Any, Literal
 from uuid import UUID
 
@@ -39,9 +40,7 @@ def received(recording: UUID = RECORDING) -> RecordingReceived:
     )
 
 
-def was_split(
-    recording: UUID = RECORDING, channels: tuple[Channel, ...] = BOTH
-) -> RecordingSplit:
+def was_split(recording: UUID = RECORDING, channels: tuple[Channel, ...] = BOTH) -> RecordingSplit:
     return RecordingSplit(**_run_of(recording), duration=2.0, channels=channels)
 
 
@@ -166,9 +165,7 @@ def chunk(name: bytes, content: bytes, size: int | None = None) -> bytes:
 
 def fmt(channels: int = 2, rate: int = 8_000, bits: int = 16, tag: int = 1) -> bytes:
     frame = channels * bits // 8
-    return chunk(
-        b"fmt ", struct.pack("<HHIIHH", tag, channels, rate, rate * frame, frame, bits)
-    )
+    return chunk(b"fmt ", struct.pack("<HHIIHH", tag, channels, rate, rate * frame, frame, bits))
 
 
 def riff(*chunks: bytes) -> bytes:
@@ -200,4 +197,4 @@ async def stream(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
 def cut(content: bytes, places: Iterable[int]) -> list[bytes]:
     """The content in pieces that begin at the places (any order, any size)."""
     edges = sorted({0, len(content), *(place % (len(content) + 1) for place in places)})
-    return [content[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [content[start:end] for start, end in pairwise(edges)]

@@ -43,6 +43,7 @@ class PostgresRecord:
 
     async def find(self, tenant: str, recording: UUID) -> Session | None:
         async with self._database.transaction() as connection:
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             run = await _latest_run(connection, tenant, recording)
             if run is None:
                 return None

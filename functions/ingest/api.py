@@ -19,7 +19,7 @@ from functions.ingest.settings import Settings
 from functions.ingest.upload import Upload
 from functions.ingest.views import Accepted, Health, Problem, Session
 from functions.ingest.waiting import seconds_to_wait
-from shared.errors import PocWhispError
+from shared.errors import PocWhispError, Unavailable
 from shared.runtime import Opening
 from shared.telemetry import next_traceparent
 
@@ -150,6 +150,9 @@ def _answer(request: Request, session: Session | None) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
+    if isinstance(error, Unavailable):
+        logger.warning("unavailable", reason=str(error))
+        return problem(request, error.code, "A store that this needs is away; try again.")
     code = error.code if isinstance(error, PocWhispError) else "server_error"
     return problem(request, code, str(error))
 

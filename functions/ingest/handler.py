@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 from uuid import UUID
@@ -66,7 +66,7 @@ class Ports:
 async def take_in(
     ports: Ports, key: RecordingKey, upload: Upload, body: AsyncIterator[bytes]
 ) -> RecordingReceived:
-    """Store the upload and put it on record: blobs, then row. Nothing stays if a step fails."""
+    """Store the upload and put it on record: blobs, then row. What was not promised is taken back."""
     try:
         await ports.blobs.put(key.audio, upload.chunks(body))
         ended = ports.clock()
@@ -82,15 +82,20 @@ async def take_in(
         age = (ports.clock() - ended).total_seconds()
         await ports.record.accept(received, upload.audio, age)
     except BaseException:
-        await discard(ports.blobs, key)
+        await discard_unless_promised(ports, key)
         raise
     return received
 
 
-async def discard(blobs: DeletableBlobs, key: RecordingKey) -> None:
-    """Take back what was stored for a recording that was never promised."""
-    for blob in (key.audio, key.request):
-        await blobs.delete(blob)
+async def discard_unless_promised(ports: Ports, key: RecordingKey) -> None:
+    """Take back what was stored, unless the row is there: a commit may have lost its answer.
+
+    With the database or the store away, blobs that nobody refers to stay; nothing is lost by it.
+    """
+    with suppress(Unavailable):
+        if await ports.record.find(key.tenant, key.recording) is None:
+            for blob in (key.audio, key.request):
+                await ports.blobs.delete(blob)
 
 
 async def announce(ports: Ports, received: RecordingReceived, traceparent: str) -> bool:

@@ -1,9 +1,12 @@
 """Which parts answer."""
 
+import structlog
+
 from functions.ingest.handler import Ports
 from functions.ingest.views import Health
 from shared.errors import Unavailable
 
+logger = structlog.get_logger()
 NEEDED = {"database", "blobs"}
 """Without the broker a recording is still kept: the sweep sends its event later."""
 
@@ -20,5 +23,6 @@ async def _answer(ports: Ports, name: str) -> str:
     try:
         await ports.checks[name]()
     except Unavailable as error:
-        return str(error)
+        logger.warning("away", part=name, reason=str(error))
+        return "away"
     return "ok"

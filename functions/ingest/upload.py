@@ -96,10 +96,9 @@ class Upload:
             self._limits.check_duration(audio.seconds(self._header.declared_bytes))
 
     def _take_field(self, piece: Piece) -> None:
-        if piece.file_name is not None:
-            self._fields.setdefault(piece.field, b"")  # a file nobody asked for: not kept
-            return
-        content = self._fields.get(piece.field, b"") + piece.content
+        content = self._fields.get(piece.field, b"")
+        if piece.file_name is None:  # a file nobody asked for is not kept
+            content += piece.content
         if len(content) > LONGEST_FIELD:
             raise Refused(
                 "invalid_request", f"A field is longer than the {LONGEST_FIELD} bytes allowed."

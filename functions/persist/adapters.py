@@ -59,6 +59,8 @@ async def _end(
     degraded: tuple[str, ...],
     failure: Mapping[str, Any] | None = None,
 ) -> bool:
+    # first the recording's row, as reach_stage does; the other order would be a deadlock
+    await connection.execute("SELECT FROM recordings WHERE id = %s FOR UPDATE", [event.recording])
     ended = await connection.execute(
         """
         UPDATE runs SET state = %s, finished_at = clock_timestamp(), degraded = %s, failure = %s

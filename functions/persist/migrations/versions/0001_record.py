@@ -82,7 +82,8 @@ CREATE TABLE summaries (
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pocwhisp TO pocwhisp_app;
 GRANT SELECT, UPDATE ON runs TO pocwhisp_system;
-GRANT SELECT ON recordings, segments TO pocwhisp_system;
+GRANT SELECT ON recordings TO pocwhisp_system;
+GRANT SELECT (recording, run) ON segments TO pocwhisp_system;
 REVOKE ALL ON alembic_version FROM pocwhisp_app;
 """
 

@@ -1,0 +1,405 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+import httpx
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.routing import Route
+from structlog.typing import EventDict
+
+from events import DeliveryParked, Envelope, Event, RecordingReceived, RecordingSplit
+from shared.delivery import Delivery
+from shared.errors import Missing, Permanent, Transient, Unavailable
+from shared.function import Function, function
+from shared.runtime import Parts, Runtime
+from tests.examples import merged, received, was_split
+
+Handle: TypeAlias = Callable[[RecordingReceived], Awaitable[Event | Sequence[Event] | None]]
+Posting: TypeAlias = Callable[[httpx.AsyncClient], Awaitable[Any]]
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+LINE = {"function": "example", "type": RecordingReceived.type, "id": received().event_id}
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+CAUSE = Envelope(
+    data=received(),
+    source="/pocwhisp/ingest",
+    time=NOW,
+    traceparent=f"00-{TRACE}-b7ad6b7169203331-01",
+)
+
+
+@dataclass
+class FakePublisher:
+    """Keeps what was published, or is away."""
+
+    away: bool = False
+    published: list[Envelope[Event]] = field(default_factory=list)
+
+    async def publish(self, envelope: Envelope[Event]) -> None:
+        if self.away:
+            raise Unavailable("The broker is away.")
+        self.published.append(envelope)
+
+    @property
+    def events(self) -> list[Event]:
+        return [envelope.data for envelope in self.published]
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[list[EventDict]]:
+    """What was logged, instead of a long traceback on the console."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+def handing_to(handle: Handle) -> Function[...]:
+    """A function that takes `recording.received` and does this with it."""
+
+    @function("example")
+    async def example(event: RecordingReceived, *, port: str) -> Event | Sequence[Event] | None:
+        assert port == "a port"
+        return await handle(event)
+
+    return example
+
+
+def fixed(outcome: Event | Sequence[Event] | Exception | None) -> Handle:
+    """A handler with always the same outcome."""
+
+    async def handle(_: RecordingReceived) -> Event | Sequence[Event] | None:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    return handle
+
+
+def serve(handle: Handle, publisher: FakePublisher, work: Posting, concurrency: int = 1) -> Any:  # noqa: ANN401 - whatever the work gives
+    """Do the work with a client of the function served as functions-framework serves it."""
+
+    @asynccontextmanager
+    async def compose() -> AsyncIterator[Parts]:
+        yield Parts(publisher, {"port": "a port"})
+
+    route = Delivery(handing_to(handle), concurrency=concurrency, clock=lambda: NOW)
+    respond = Runtime(compose, {"/": route}).respond
+    app = Starlette(routes=[Route("/{path:path}", respond, methods=["POST"])])
+
+    async def served() -> Any:  # noqa: ANN401 - as above
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://function") as client:
+            return await work(client)
+
+    return asyncio.run(served())
+
+
+def deliver(
+    handle: Handle,
+    publisher: FakePublisher,
+    envelope: Envelope[Event] = CAUSE,
+    *,
+    binary: bool = False,
+) -> httpx.Response:
+    headers, body = in_binary(envelope) if binary else in_structure(envelope)
+    return post(handle, publisher, headers, body)
+
+
+def post(
+    handle: Handle, publisher: FakePublisher, headers: dict[str, str], body: bytes
+) -> httpx.Response:
+    async def work(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.post("/", content=body, headers=headers)
+
+    response: httpx.Response = serve(handle, publisher, work)
+    return response
+
+
+def in_structure(envelope: Envelope[Event]) -> tuple[dict[str, str], bytes]:
+    content = json.dumps(envelope.structured()).encode()
+    return {"content-type": "application/cloudevents+json"}, content
+
+
+def in_binary(envelope: Envelope[Event]) -> tuple[dict[str, str], bytes]:
+    headers = {f"ce-{name}": text for name, text in envelope.attributes.items()}
+    headers["content-type"] = headers.pop("ce-datacontenttype")
+    return headers, envelope.data.model_dump_json().encode()
+
+
+def from_redrive(number: int) -> Envelope[Event]:
+    return Envelope(data=received(), source="/pocwhisp/persist", time=NOW, redrive=number)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_binary_and_structured_mode_reach_the_handler_alike(binary: bool) -> None:  # noqa: FBT001
+    seen: list[Event] = []
+
+    async def handle(event: RecordingReceived) -> None:
+        seen.append(event)
+
+    publisher = FakePublisher()
+    assert deliver(handle, publisher, binary=binary).status_code == 204
+    assert seen == [received()]
+    assert publisher.published == []
+
+
+def test_the_output_is_published_with_its_cause() -> None:
+    publisher = FakePublisher()
+    assert deliver(fixed(was_split()), publisher).status_code == 204
+    (sent,) = publisher.published
+    assert sent.data == was_split()
+    assert sent.source == "/pocwhisp/example"
+    assert sent.time == NOW
+    assert sent.causationid == CAUSE.id
+    assert sent.message_id == was_split().event_id
+
+
+def test_all_outputs_are_published_in_order() -> None:
+    publisher = FakePublisher()
+    deliver(fixed((was_split(), merged())), publisher)
+    assert publisher.events == [was_split(), merged()]
+
+
+def test_the_answer_comes_after_the_broker_has_the_output() -> None:
+    reached, released = asyncio.Event(), asyncio.Event()
+    answered_early: list[bool] = []
+
+    class SlowPublisher(FakePublisher):
+        async def publish(self, envelope: Envelope[Event]) -> None:
+            reached.set()
+            await released.wait()
+            await super().publish(envelope)
+
+    publisher = SlowPublisher()
+
+    async def work(client: httpx.AsyncClient) -> httpx.Response:
+        headers, body = in_structure(CAUSE)
+        answer = asyncio.ensure_future(client.post("/", content=body, headers=headers))
+        await reached.wait()
+        answered_early.append(answer.done())
+        released.set()
+        return await answer
+
+    response: httpx.Response = serve(fixed(was_split()), publisher, work)
+    assert (answered_early, response.status_code) == ([False], 204)
+    assert publisher.events == [was_split()]
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_the_trace_and_the_redrive_number_travel_on(binary: bool) -> None:  # noqa: FBT001
+    publisher = FakePublisher()
+    cause = Envelope(
+        data=received(), source="/x", time=NOW, traceparent=CAUSE.traceparent, redrive=3
+    )
+    deliver(fixed(was_split()), publisher, cause, binary=binary)
+    (sent,) = publisher.published
+    assert sent.redrive == 3
+    assert sent.message_id == f"{was_split().event_id}.3"
+    assert sent.traceparent is not None
+    assert sent.traceparent.split("-")[1] == TRACE
+    assert sent.traceparent != CAUSE.traceparent
+
+
+def test_an_event_without_a_trace_begins_one() -> None:
+    publisher = FakePublisher()
+    deliver(fixed(was_split()), publisher, from_redrive(0))
+    assert publisher.published[0].traceparent is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(Permanent("invalid_audio", "Broken."), "invalid_audio"), (Missing("a/b"), "missing_blob")],
+)
+def test_what_no_retry_can_help_is_parked_and_answered_well(error: Permanent, code: str) -> None:
+    publisher = FakePublisher()
+    cause = from_redrive(2)
+    assert deliver(fixed(error), publisher, cause).status_code == 204
+    (sent,) = publisher.published
+    assert sent.data == DeliveryParked(
+        tenant="default",
+        recording=received().recording,
+        run=1,
+        function="example",
+        original_id=cause.id,
+        original_type=cause.data.type,
+        error_class="permanent",
+        error_code=code,
+    )
+    assert (sent.redrive, sent.causationid) == (2, cause.id)
+
+
+def test_a_repeated_parking_has_the_same_id() -> None:
+    publisher = FakePublisher()
+    for _ in range(2):
+        deliver(fixed(Permanent("invalid_audio", "Broken.")), publisher)
+    first, second = publisher.published
+    assert first.message_id == second.message_id
+
+
+def test_an_event_of_another_type_is_parked() -> None:
+    publisher = FakePublisher()
+    other = Envelope(data=was_split(), source="/x", time=NOW)
+    assert deliver(fixed(None), publisher, other).status_code == 204
+    (parked,) = publisher.events
+    assert isinstance(parked, DeliveryParked)
+    assert (parked.error_code, parked.original_type) == ("unexpected_type", RecordingSplit.type)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": {**received().model_dump(mode="json"), "duration": -1}},
+        {"data": "hello"},
+        {"data": None},
+    ],
+)
+def test_an_event_that_does_not_fit_its_schema_is_parked(change: dict[str, Any]) -> None:
+    publisher = FakePublisher()
+    body = json.dumps({**CAUSE.structured(), **change}).encode()
+    assert post(fixed(None), publisher, in_structure(CAUSE)[0], body).status_code == 204
+    (parked,) = publisher.events
+    assert isinstance(parked, DeliveryParked)
+    assert parked.error_code == "invalid_event"
+
+
+@pytest.mark.parametrize("attribute", ["tenant", "correlationid"])
+def test_what_cannot_even_be_parked_is_tried_again(attribute: str) -> None:
+    publisher = FakePublisher()
+    event = CAUSE.structured()
+    del event[attribute]
+    response = post(
+        fixed(Permanent("invalid_audio", "Broken.")),
+        publisher,
+        in_structure(CAUSE)[0],
+        json.dumps(event).encode(),
+    )
+    assert (response.status_code, publisher.published) == (500, [])
+
+
+def test_a_part_that_is_away_is_a_503_with_a_time_to_try_again() -> None:
+    publisher = FakePublisher()
+    response = deliver(fixed(Unavailable("The blob store is away.")), publisher)
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) > 0
+    assert response.json()["error"] == "unavailable"
+    assert publisher.published == []
+
+
+@pytest.mark.parametrize("outcome", [was_split(), Permanent("invalid_audio", "Broken.")])
+def test_a_broker_that_is_away_is_a_503(outcome: Event | Exception) -> None:
+    assert deliver(fixed(outcome), FakePublisher(away=True)).status_code == 503
+
+
+@pytest.mark.parametrize(
+    "error", [Transient("Again."), RuntimeError("secret words"), ValueError(), TimeoutError()]
+)
+def test_any_other_error_is_a_500_that_keeps_its_text(error: Exception) -> None:
+    publisher = FakePublisher()
+    response = deliver(fixed(error), publisher)
+    assert (response.status_code, publisher.published) == (500, [])
+    assert "secret" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({}, b""),
+        ({"content-type": "application/json"}, b"{}"),
+        ({"content-type": "text/plain"}, b"hello"),
+        ({"content-type": "application/json"}, b'{"specversion": []}'),
+    ],
+)
+def test_what_is_no_cloudevent_at_all_is_a_400(headers: dict[str, str], body: bytes) -> None:
+    response = post(fixed(None), FakePublisher(), headers, body)
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
+
+
+STRUCTURED = {"content-type": "application/cloudevents+json; charset=utf-8"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (STRUCTURED, b""),
+        (STRUCTURED, b"{"),
+        (STRUCTURED, b"\xff\xfe"),
+        (STRUCTURED, b"[]"),
+        (STRUCTURED, b"null"),
+        (STRUCTURED, b'{"specversion": "1.0"}'),
+        (STRUCTURED, b'{"specversion": "9.0", "id": "1", "source": "/x", "type": "t"}'),
+        (STRUCTURED, b'{"specversion": ["1.0"], "id": "1", "source": "/x", "type": "t"}'),
+        (STRUCTURED, b'{"specversion":"1.0","id":"1","source":"/","type":"t","extensions":"x"}'),
+        ({"ce-id": "1"}, b"{}"),
+        ({"ce-specversion": "9.0", "ce-id": "1", "ce-source": "/x", "ce-type": "t"}, b"{}"),
+        ({"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/x", "ce-type": "t"}, b"\xff"),
+    ],
+)
+def test_a_broken_cloudevent_is_kept_by_the_pusher(headers: dict[str, str], body: bytes) -> None:
+    response = post(fixed(None), FakePublisher(), headers, body)
+    assert response.status_code == 500
+
+
+attributes = st.dictionaries(
+    st.sampled_from([*CAUSE.attributes, "data", "redrive", "extensions", "data_base64"]),
+    st.none() | st.integers() | st.text(max_size=5) | st.lists(st.integers(), max_size=1),
+    max_size=4,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(attributes)
+def test_whatever_a_pusher_sends_is_never_answered_with_a_4xx(change: dict[str, Any]) -> None:
+    body = json.dumps({**CAUSE.structured(), **change}).encode()
+    response = post(fixed(was_split()), FakePublisher(), STRUCTURED, body)
+    assert response.status_code in {204, 500}
+
+
+def test_as_many_deliveries_as_allowed_are_handled_at_the_same_time() -> None:
+    running: list[int] = [0]
+    most: list[int] = []
+    full = asyncio.Event()
+
+    async def handle(_: RecordingReceived) -> None:
+        running[0] += 1
+        most.append(running[0])
+        if running[0] == 3:
+            full.set()
+        async with asyncio.timeout(5):
+            await full.wait()
+        running[0] -= 1
+
+    async def work(client: httpx.AsyncClient) -> list[int]:
+        headers, body = in_structure(CAUSE)
+        posts = (client.post("/", content=body, headers=headers) for _ in range(9))
+        return [response.status_code for response in await asyncio.gather(*posts)]
+
+    assert serve(handle, FakePublisher(), work, concurrency=3) == [204] * 9
+    assert max(most) == 3
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word", "reason"),
+    [
+        (was_split(), "delivered", None),
+        (None, "delivered", None),
+        (Permanent("invalid_audio", "Broken: half."), "parked", "Broken: half."),
+        (Unavailable("Away."), "retried", "Away."),
+        (RuntimeError("hidden"), "retried", "RuntimeError"),
+    ],
+)
+def test_every_delivery_is_one_line_in_the_log(
+    logged: list[EventDict], outcome: Event | Exception | None, word: str, reason: str | None
+) -> None:
+    deliver(fixed(outcome), FakePublisher())
+    (line,) = [line for line in logged if line["log_level"] == "info"]
+    assert line["event"] == word
+    assert line.get("reason") == reason
+    assert line["recording"] == str(received().recording)
+    assert line.items() >= LINE.items()
+    assert line["ms"] >= 0

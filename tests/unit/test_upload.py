@@ -1,0 +1,179 @@
+import asyncio
+import hashlib
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.ingest.upload import LONGEST_FIELD, MOST_FIELDS, Upload
+from shared.errors import Permanent
+from shared.formats import Limits
+from tests.examples import MULTIPART, chunk, cut, fmt, form, part, riff, stream, wav_file
+
+CALL = wav_file()
+LIMITS = Limits(max_seconds=10.0)
+
+
+async def collect(upload: Upload, body: Iterable[bytes]) -> bytes:
+    return b"".join([piece async for piece in upload.chunks(stream(body))])
+
+
+def taken(*body: bytes, max_bytes: int = 1 << 20, limits: Limits = LIMITS) -> tuple[Upload, bytes]:
+    """The upload after the body has come, and the audio's bytes."""
+    upload = Upload(MULTIPART, limits, max_bytes)
+    return upload, asyncio.run(collect(upload, body))
+
+
+def refusal(body: bytes, max_bytes: int = 1 << 20) -> tuple[str, str]:
+    with pytest.raises(Permanent) as refused:
+        taken(body, max_bytes=max_bytes)
+    return refused.value.code, str(refused.value)
+
+
+def only(file: bytes) -> bytes:
+    """A form with nothing but this file."""
+    return form(part("audio", file, "call.wav"))
+
+
+@pytest.mark.parametrize("field", ["audio", "file"])
+def test_a_recording_in_either_field_is_taken_and_described(field: str) -> None:
+    upload, audio = taken(form(part(field, CALL, "call.wav")))
+    assert audio == CALL
+    assert upload.audio.file_name == "call.wav"
+    assert upload.audio.size == len(CALL)
+    assert upload.audio.sha256 == hashlib.sha256(CALL).hexdigest()
+    assert (upload.audio.audio.channels, upload.audio.audio.sample_rate) == (2, 8_000)
+    assert upload.audio.duration == 2.0
+
+
+@given(st.lists(st.integers(0, 1 << 20), max_size=20), st.binary(max_size=99))
+def test_the_audio_comes_through_unchanged_wherever_the_body_is_cut(
+    at: list[int], other: bytes
+) -> None:
+    body = form(part("note", other.replace(b"-", b"")), part("audio", CALL), part("last", b"x"))
+    upload, audio = taken(*cut(body, at))
+    assert audio == CALL
+    assert upload.audio.sha256 == hashlib.sha256(CALL).hexdigest()
+
+
+def test_other_fields_are_allowed() -> None:
+    _, audio = taken(form(part("language", b"en"), part("audio", CALL), part("labels", b"{}")))
+    assert audio == CALL
+
+
+def test_the_duration_is_of_the_samples_that_came() -> None:
+    upload, _ = taken(only(CALL[: 44 + 48_000]))
+    assert upload.audio.duration == 1.5
+
+
+def test_chunks_behind_the_samples_are_not_counted_as_sound() -> None:
+    upload, _ = taken(only(riff(fmt(), chunk(b"data", bytes(64_000)), chunk(b"LIST", b"abc"))))
+    assert upload.audio.duration == 2.0
+
+
+@pytest.mark.parametrize("body", [form(), form(part("note", b"x"), part("more", b"y"))])
+def test_a_form_without_a_file_is_told_its_fields(body: bytes) -> None:
+    code, message = refusal(body)
+    assert code == "missing_file"
+    assert ("more, note" in message) or ("none" in message)
+    assert "`audio` or `file`" in message
+
+
+@pytest.mark.parametrize("fields", [("audio", "file"), ("file", "audio"), ("audio", "audio")])
+def test_two_recordings_in_one_form_are_refused(fields: tuple[str, str]) -> None:
+    code, message = refusal(form(*(part(field, CALL) for field in fields)))
+    assert code == "invalid_request"
+    assert f"`{fields[0]}` and then `{fields[1]}`" in message
+
+
+def test_an_empty_second_recording_is_refused_too() -> None:
+    assert refusal(form(part("audio", CALL), part("file", b"")))[0] == "invalid_request"
+
+
+@pytest.mark.parametrize(("file", "found"), [(b"", "empty"), (b"hello, world", "hello, world")])
+def test_a_file_that_is_no_wav_is_named(file: bytes, found: str) -> None:
+    code, message = refusal(only(file))
+    assert (code, found in message) == ("invalid_file_type", True)
+
+
+def test_a_broken_wav_is_invalid_audio() -> None:
+    code, message = refusal(only(riff(fmt())))
+    assert (code, "no data chunk" in message) == ("invalid_audio", True)
+
+
+@pytest.mark.parametrize(
+    ("file", "found", "allowed"),
+    [
+        (wav_file(channels=1), "1 channels", "allowed: 2"),
+        (wav_file(channels=3), "3 channels", "allowed: 2"),
+        (wav_file(rate=7_999), "7999 Hz", "8000 to 48000 Hz"),
+        (wav_file(rate=48_001), "48001 Hz", "8000 to 48000 Hz"),
+        (wav_file(bytes(31_996)), "1.00 s", "1 to 10 s"),
+        (wav_file(bytes(320_004)), "10.00 s", "1 to 10 s"),
+        (wav_file(b""), "0.00 s", "1 to 10 s"),
+        (CALL[:1000], "0.03 s", "1 to 10 s"),
+    ],
+)
+def test_audio_outside_the_limits_is_told_what_is_allowed(
+    file: bytes, found: str, allowed: str
+) -> None:
+    code, message = refusal(only(file))
+    assert code == "audio_constraints"
+    assert found in message
+    assert allowed in message
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        wav_file(bytes(32_000)),
+        wav_file(bytes(320_000)),
+        wav_file(bytes(64_000), rate=8_000),
+        wav_file(bytes(192_000), rate=48_000),
+    ],
+)
+def test_both_ends_of_every_limit_are_allowed(file: bytes) -> None:
+    assert taken(only(file))[1] == file
+
+
+def test_a_recording_is_refused_by_its_header_before_the_rest_has_come() -> None:
+    async def body() -> bytes:
+        upload = Upload(MULTIPART, LIMITS, 1 << 20)
+        head, rest = only(wav_file(channels=1))[:400], iter([b"never asked for"])
+        pieces = stream([head, *rest])
+        with pytest.raises(Permanent):
+            async for _ in upload.chunks(pieces):
+                pass
+        return await anext(pieces)
+
+    assert asyncio.run(body()) == b"never asked for"
+
+
+def test_the_largest_file_is_taken_and_one_byte_more_is_not() -> None:
+    assert taken(only(CALL), max_bytes=len(CALL))[1] == CALL
+    code, message = refusal(only(CALL), max_bytes=len(CALL) - 1)
+    assert (code, f"{len(CALL) - 1} bytes allowed" in message) == ("file_too_large", True)
+
+
+def test_a_long_field_is_refused() -> None:
+    assert taken(form(part("a", b"x" * LONGEST_FIELD), part("audio", CALL)))[1] == CALL
+    code, message = refusal(form(part("a", b"x" * (LONGEST_FIELD + 1)), part("audio", CALL)))
+    assert (code, f"{LONGEST_FIELD} bytes allowed" in message) == ("invalid_request", True)
+
+
+def test_a_file_in_another_field_is_passed_over_whatever_its_length() -> None:
+    other = part("logo", b"x" * (LONGEST_FIELD + 1), "logo.png")
+    assert taken(form(other, part("audio", CALL)))[1] == CALL
+    assert "are: logo;" in refusal(form(other))[1]
+
+
+@pytest.mark.parametrize("file_name", [None, "logo.png"])
+def test_endless_fields_are_refused(file_name: str | None) -> None:
+    many = (part(f"f{number}", b"", file_name) for number in range(MOST_FIELDS + 1))
+    code, message = refusal(form(*many))
+    assert (code, f"more than {MOST_FIELDS} fields" in message) == ("invalid_request", True)
+
+
+def test_a_body_that_is_cut_off_is_refused_even_after_all_samples() -> None:
+    assert refusal(only(CALL)[:-20])[0] == "invalid_request"

@@ -1,0 +1,187 @@
+import io
+import struct
+
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import Permanent
+from shared.formats import ENCODINGS, AudioFormat
+from shared.wav import LONGEST_FORMAT_CHUNK, Header, HeaderReader, pcm16_header
+from tests.examples import chunk, cut, fmt, riff, wav_file
+
+PCM16 = ENCODINGS[1, 16]
+STEREO = AudioFormat(PCM16, channels=2, sample_rate=8_000)
+PCM_GUID = struct.pack("<H", 1) + bytes.fromhex("000000001000800000aa00389b71")
+places = st.lists(st.integers(0, 1 << 16), max_size=20)
+skipped = st.lists(
+    st.builds(chunk, st.sampled_from([b"LIST", b"JUNK", b"bext"]), st.binary(max_size=99)),
+    max_size=4,
+)
+
+
+def read(*pieces: bytes) -> Header:
+    """The header of a file that comes in these pieces. Raise what the reader raises."""
+    reader = HeaderReader()
+    for piece in pieces:
+        if (header := reader.feed(piece)) is not None:
+            return header
+    raise reader.end()
+
+
+def refusal(*pieces: bytes) -> tuple[str, str]:
+    """Code and message of the error for a file that comes in these pieces."""
+    with pytest.raises(Permanent) as refused:
+        read(*pieces)
+    return refused.value.code, str(refused.value)
+
+
+def extensible(tag_and_guid: bytes) -> bytes:
+    plain = struct.pack("<HHIIHH", 0xFFFE, 2, 8_000, 32_000, 4, 16)
+    return chunk(b"fmt ", plain + struct.pack("<HHI", 22, 16, 3) + tag_and_guid)
+
+
+def test_a_plain_header_tells_format_start_and_size() -> None:
+    assert read(wav_file(bytes(400))) == Header(STEREO, data_start=44, declared_bytes=400)
+
+
+@given(places, skipped)
+def test_any_split_of_the_bytes_gives_the_same_header(at: list[int], others: list[bytes]) -> None:
+    file = riff(*others, fmt(), *others, chunk(b"data", bytes(8)))
+    start = len(file) - 8
+    assert read(*cut(file, at)) == Header(STEREO, data_start=start, declared_bytes=8)
+
+
+@given(st.binary(max_size=300), places)
+def test_any_bytes_give_a_header_or_an_error_of_ours(junk: bytes, at: list[int]) -> None:
+    for file in (junk, riff(junk), riff(fmt(), junk)):
+        try:
+            header = read(*cut(file, at))
+        except Permanent as refused:
+            assert refused.code in {"invalid_file_type", "invalid_audio"}  # noqa: PT017
+        else:
+            assert header.data_start <= len(file)
+
+
+@pytest.mark.parametrize("name", [b"LIST", b"JUNK"])
+@pytest.mark.parametrize("length", [0, 1, 26, 27])
+def test_chunks_before_the_samples_are_skipped_with_their_padding(name: bytes, length: int) -> None:
+    file = riff(chunk(name, b"x" * length), fmt(), chunk(name, b"y" * length), chunk(b"data", b""))
+    assert read(file) == Header(STEREO, data_start=len(file), declared_bytes=0)
+
+
+def test_an_odd_format_chunk_is_padded_too() -> None:
+    odd = chunk(b"fmt ", fmt()[8:] + b"\0")
+    assert read(riff(odd, chunk(b"data", b"abcd"))).audio == STEREO
+
+
+def test_an_extensible_header_is_read_by_its_sub_format() -> None:
+    assert read(riff(extensible(PCM_GUID), chunk(b"data", b""))).audio == STEREO
+
+
+def test_an_extensible_header_of_floats_is_unsupported() -> None:
+    code, message = refusal(riff(extensible(b"\3" + PCM_GUID[1:]), chunk(b"data", b"")))
+    assert (code, "0x0003 with 16 bits" in message) == ("invalid_audio", True)
+
+
+def test_an_extensible_header_without_its_sub_format_is_broken() -> None:
+    cut_short = chunk(b"fmt ", fmt(tag=0xFFFE)[8:])
+    assert refusal(riff(cut_short, chunk(b"data", b"")))[0] == "invalid_audio"
+
+
+@pytest.mark.parametrize(
+    ("file", "found"),
+    [
+        (b"", "is empty"),
+        (b"RIFF", "b'RIFF'"),
+        (b"It was a dark and stormy night.", "b'It was a dar'"),
+        (b"RIFF\0\0\0\0AVI LIST", "AVI"),
+        (b"RIFX\0\0\0\0WAVEfmt ", "RIFX"),
+        (b"ID3\4\0\0\0\0\0\0\0\0", "ID3"),
+    ],
+)
+def test_what_is_no_wav_is_named_by_its_first_bytes(file: bytes, found: str) -> None:
+    code, message = refusal(file)
+    assert code == "invalid_file_type"
+    assert found in message
+    assert "allowed: a RIFF/WAVE file" in message
+
+
+@pytest.mark.parametrize(
+    ("file", "missing"),
+    [
+        (riff(), "no fmt chunk"),
+        (riff(b"fm"), "no fmt chunk"),
+        (riff(fmt()[:20]), "no fmt chunk"),
+        (riff(fmt()), "no data chunk"),
+        (riff(fmt(), b"data\0\0"), "no data chunk"),
+        (riff(fmt(), chunk(b"LIST", b"x", size=1000)), "no data chunk"),
+    ],
+)
+def test_a_file_that_ends_too_early_is_told_what_is_missing(file: bytes, missing: str) -> None:
+    code, message = refusal(file)
+    assert (code, missing in message) == ("invalid_audio", True)
+
+
+@pytest.mark.parametrize("size", [0, 14, 15, LONGEST_FORMAT_CHUNK + 1, 0xFFFFFFFF])
+def test_an_impossible_format_chunk_is_refused_at_once(size: int) -> None:
+    code, message = refusal(riff(chunk(b"fmt ", b"", size=size)))
+    assert code == "invalid_audio"
+    assert f"has {size} bytes; allowed: 16 to 65536" in message
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        (fmt(rate=0), "2 channels at 0 Hz"),
+        (fmt(channels=0), "0 channels at 8000 Hz"),
+        (fmt(bits=8), "0x0001 with 8 bits"),
+        (fmt(bits=24), "0x0001 with 24 bits"),
+        (fmt(bits=32, tag=3), "0x0003 with 32 bits"),
+        (fmt(bits=4, tag=17), "0x0011 with 4 bits"),
+    ],
+)
+def test_a_format_that_cannot_be_read_is_named(header: bytes, found: str) -> None:
+    code, message = refusal(riff(header, chunk(b"data", b"")))
+    assert (code, found in message) == ("invalid_audio", True)
+
+
+def test_samples_before_the_format_are_refused() -> None:
+    code, message = refusal(riff(chunk(b"data", b"abcd"), fmt()))
+    assert (code, "samples before its format" in message) == ("invalid_audio", True)
+
+
+def test_a_huge_chunk_is_skipped_in_little_memory() -> None:
+    piece, pieces = bytes(1 << 16), 400
+    reader = HeaderReader()
+    reader.feed(riff(fmt(), chunk(b"JUNK", b"", size=len(piece) * pieces)))
+    longest = 0
+    for _ in range(pieces):
+        assert reader.feed(piece) is None
+        longest = max(longest, len(reader._pending))  # noqa: SLF001 - what it keeps is the point
+    header = reader.feed(chunk(b"data", b"abcd"))
+    assert longest < len(piece)
+    assert header is not None
+    assert header.data_start == 12 + 24 + 8 + len(piece) * pieces + 8
+
+
+@pytest.mark.parametrize(("file_bytes", "present"), [(44, 0), (43, 0), (45, 1), (444, 400)])
+def test_only_bytes_that_are_there_count(file_bytes: int, present: int) -> None:
+    assert read(wav_file(bytes(400))).present_bytes(file_bytes) == present
+
+
+def test_bytes_after_the_samples_do_not_count() -> None:
+    assert read(wav_file(bytes(400))).present_bytes(1000) == 400
+
+
+@given(st.integers(0, 1 << 30), st.integers(1, 192_000))
+def test_a_written_header_is_read_again(frames: int, rate: int) -> None:
+    mono = AudioFormat(PCM16, channels=1, sample_rate=rate)
+    assert read(pcm16_header(frames, rate)) == Header(mono, 44, 2 * frames)
+
+
+def test_other_programs_read_a_written_header() -> None:
+    samples = struct.pack("<4h", 0, 1000, -1000, 32767)
+    heard, rate = soundfile.read(io.BytesIO(pcm16_header(4, 16_000) + samples), dtype="int16")
+    assert (rate, heard.tolist()) == (16_000, [0, 1000, -1000, 32767])
