@@ -66,7 +66,7 @@ class Ports:
 async def take_in(
     ports: Ports, key: RecordingKey, upload: Upload, body: AsyncIterator[bytes]
 ) -> RecordingReceived:
-    """Store the upload and put it on record: blobs, then row. What was not promised is taken back."""
+    """Store the upload and put it on record: blobs, then row. Take back what was not promised."""
     try:
         await ports.blobs.put(key.audio, upload.chunks(body))
         ended = ports.clock()

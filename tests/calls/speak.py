@@ -96,7 +96,7 @@ def synthesise(line: Line) -> NDArray[np.int16]:
     with TemporaryDirectory() as folder:
         spoken = Path(folder, "line.wav")
         command = [flite(), "-voice", VOICES[line.speaker], "-t", line.text, "-o", str(spoken)]
-        subprocess.run(command, check=True)  # noqa: S603 - our own script, and no shell
+        subprocess.run(command, check=True)
         with wave.open(str(spoken)) as recording:
             return np.frombuffer(recording.readframes(recording.getnframes()), dtype="<i2")
 

@@ -24,6 +24,8 @@ TENANTS = st.from_regex(r"[a-z0-9-]{1,40}", fullmatch=True)
 CODES = st.from_regex(r"[a-z_]{1,20}", fullmatch=True)
 KEYS = st.from_regex(r"[a-z0-9-]{1,40}/[a-z0-9./-]{1,60}", fullmatch=True)
 CHANNELS = st.sampled_from(["left", "right"])
+NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True)
+WORDS = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "tenant": TENANTS,
     "recording": st.uuids(),
@@ -37,13 +39,13 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "channels": st.sampled_from([("left",), ("right",), ("left", "right")]),
     "segments": st.integers(0, 10**6),
     "degraded": st.lists(CODES, max_size=3).map(tuple),
-    "function": CODES,
+    "function": NAMES,
     "original_id": st.uuids().map(str),
     "original_type": st.sampled_from(list(EVENTS)),
     "series": st.integers(1, 100),
     "attempts": st.integers(1, 100),
     "error_class": st.sampled_from(["permanent", "exhausted"]),
-    "error_code": CODES,
+    "error_code": WORDS,
 }
 
 
@@ -256,7 +258,7 @@ MAY_HOLD_TEXT = {
     "io.pocwhisp.transcript.merged.v1": IDENTITY | {"transcript"},
     "io.pocwhisp.transcript.summarized.v1": IDENTITY | {"transcript", "summary"},
     "io.pocwhisp.recording.completed.v1": IDENTITY | {"transcript", "summary", "degraded"},
-    "io.pocwhisp.recording.failed.v1": IDENTITY | FUNCTION_AND_CODE | {"error_class"},
+    "io.pocwhisp.recording.failed.v1": IDENTITY | FUNCTION_AND_CODE,
     "io.pocwhisp.delivery.parked.v1": IDENTITY
     | FUNCTION_AND_CODE
     | {"original_id", "original_type"},

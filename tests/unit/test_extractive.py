@@ -128,7 +128,7 @@ def test_no_word_is_invented(call: list[tuple[Channel, str]]) -> None:
 
 
 def test_the_hash_seed_changes_nothing() -> None:
-    told = subprocess.run(  # noqa: S603
+    told = subprocess.run(
         [sys.executable, "-c", PRINT_GIST],
         cwd=Path(__file__).parents[2],
         env=os.environ | {"PYTHONHASHSEED": "1"},

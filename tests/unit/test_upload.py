@@ -109,9 +109,9 @@ def test_a_broken_wav_is_invalid_audio() -> None:
         (wav_file(channels=3), "3 channels", "allowed: 2"),
         (wav_file(rate=7_999), "7999 Hz", "8000 to 48000 Hz"),
         (wav_file(rate=48_001), "48001 Hz", "8000 to 48000 Hz"),
-        (wav_file(bytes(31_996)), "1.00 s", "1 to 10 s"),
-        (wav_file(bytes(320_004)), "10.00 s", "1 to 10 s"),
-        (wav_file(b""), "0.00 s", "1 to 10 s"),
+        (wav_file(bytes(31_980)), "0.999 s", "1 to 10 s"),
+        (wav_file(bytes(320_040)), "10.001 s", "1 to 10 s"),
+        (wav_file(b""), "0 s", "1 to 10 s"),
         (CALL[:1000], "0.03 s", "1 to 10 s"),
     ],
 )
