@@ -1,5 +1,6 @@
 """Fixtures that several kinds of tests share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,16 @@ import pytest
 from hypothesis import settings
 
 from tests.stacks import Body, RunningStack, running
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--schemas", metavar="DIR", help="Published schemas for tests/deploy.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if folder := config.getoption("--schemas"):
+        os.environ["POCWHISP_SCHEMAS"] = str(folder)
+
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
