@@ -24,6 +24,7 @@ check: .venv/dev
 	$(BIN)/mypy events functions infra shared tests
 	$(BIN)/lint-imports
 	$(BIN)/python -m events.schema --check
+	$(BIN)/python -m events.asyncapi --check
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .
@@ -31,6 +32,7 @@ format: .venv/dev
 
 schemas: .venv/dev
 	$(BIN)/python -m events.schema
+	$(BIN)/python -m events.asyncapi
 
 bench: .venv/dev
 	$(BIN)/python -m tests.bench

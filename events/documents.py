@@ -1,5 +1,6 @@
 """The versioned JSON documents kept as blobs. Times are seconds since the recording's start."""
 
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
@@ -76,6 +77,11 @@ class Request(Document):
     language: Annotated[str | None, Field(description="BCP 47 tag; null: the engine decides.")] = (
         None
     )
+    enable_summarization: Annotated[bool, Field(description="Whether a summary is wanted.")] = True
+    external_id: Annotated[str | None, Field(description="The client's own name for the call.")] = (
+        None
+    )
+    started_at: Annotated[datetime | None, Field(description="When the call began.")] = None
     prompt: Annotated[str | None, Field(description="Text that precedes the call.")] = None
     hotwords: Annotated[tuple[str, ...], Field(description="Words likely to occur.")] = ()
     roles: Annotated[
@@ -84,6 +90,39 @@ class Request(Document):
     labels: Annotated[dict[str, str], Field(description="The client's own marks.")] = Field(
         default_factory=dict
     )
+
+
+class AudioWarning(Frozen):
+    """Something odd about the audio that did not stop the run."""
+
+    code: Annotated[str, Field(description="A fixed word, such as truncated.")]
+    message: Annotated[str, Field(description="What was found and what was done about it.")]
+
+
+class Level(Frozen):
+    """How loud a channel is, in dB relative to full scale; null for digital silence."""
+
+    channel: Channel
+    peak: Annotated[float | None, Field(le=0, description="Loudest sample, dBFS.")]
+    rms: Annotated[float | None, Field(le=0, description="Root mean square, dBFS.")]
+
+
+class Levels(Document):
+    """What split found out about the audio."""
+
+    name: ClassVar[str] = "levels"
+
+    document: Literal["io.pocwhisp.document.levels.v1"] = "io.pocwhisp.document.levels.v1"
+    recording: Recording
+    run: Run
+    digest: Digest
+    container: Annotated[str, Field(description="Kind of file, such as wav or flac.")]
+    encoding: Annotated[str, Field(description="How samples were stored, such as pcm_s16le.")]
+    sample_rate: Annotated[int, Field(gt=0, description="Of the upload, in Hz.")]
+    channels: Annotated[int, Field(ge=1, description="Channels of the upload.")]
+    duration: Annotated[float, Field(gt=0, description="Seconds of audio that are there.")]
+    levels: Annotated[tuple[Level, ...], Field(description="One per channel of the run.")]
+    warnings: Annotated[tuple[AudioWarning, ...], Field(description="Empty if all is well.")] = ()
 
 
 class ChannelTranscript(Document):
@@ -136,4 +175,4 @@ class Summary(Document):
     ]
 
 
-DOCUMENTS: tuple[type[Document], ...] = (Request, ChannelTranscript, Transcript, Summary)
+DOCUMENTS: tuple[type[Document], ...] = (Request, Levels, ChannelTranscript, Transcript, Summary)

@@ -16,6 +16,11 @@ class RecordingKey:
         return f"{self}/audio.wav"
 
     @property
+    def audio_right(self) -> str:
+        """The right speaker's own file, if each speaker came in one."""
+        return f"{self}/audio-right.wav"
+
+    @property
     def request(self) -> str:
         return f"{self}/request.json"
 
@@ -39,6 +44,10 @@ class RunKey:
 
     def channel_transcript(self, channel: str) -> str:
         return f"{self}/{channel}.json"
+
+    @property
+    def levels(self) -> str:
+        return f"{self}/levels.json"
 
     @property
     def transcript(self) -> str:

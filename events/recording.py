@@ -22,9 +22,17 @@ class RecordingReceived(Event):
 
     type: ClassVar[str] = "io.pocwhisp.recording.received.v1"
 
-    audio: BlobKey
+    audio: Annotated[
+        str, Field(description="Key of the upload: a file of both speakers, of one, or the left's.")
+    ]
+    audio_right: Annotated[
+        str | None, Field(description="Key of the right speaker's file, if each came in one.")
+    ] = None
     request: BlobKey
-    duration: Duration
+    duration: Annotated[
+        float | None,
+        Field(gt=0, description="Length in seconds; null if only decoding can tell."),
+    ]
 
 
 class RecordingSplit(Event):
@@ -34,6 +42,7 @@ class RecordingSplit(Event):
 
     channels: Channels
     duration: Duration
+    levels: BlobKey
 
 
 class RecordingCompleted(Event):
@@ -42,7 +51,10 @@ class RecordingCompleted(Event):
     type: ClassVar[str] = "io.pocwhisp.recording.completed.v1"
 
     transcript: BlobKey
-    summary: BlobKey
+    summary: Annotated[
+        str | None, Field(description="Key of the summary; null if none was wanted.")
+    ]
+    request: BlobKey
     duration: Duration
     segments: Annotated[int, Field(ge=0, description="Number of segments in the transcript.")]
     degraded: Annotated[

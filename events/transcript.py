@@ -24,6 +24,8 @@ class TranscriptSummarized(Event):
     type: ClassVar[str] = "io.pocwhisp.transcript.summarized.v1"
 
     transcript: BlobKey
-    summary: BlobKey
+    summary: Annotated[
+        str | None, Field(description="Key of the summary; null if none was wanted.")
+    ]
     duration: Duration
     segments: Annotated[int, Field(ge=0, description="Number of segments in the transcript.")]

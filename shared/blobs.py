@@ -20,6 +20,7 @@ from shared.errors import Missing, Unavailable
 D = TypeVar("D", bound=Document)
 
 READ_CHUNK = 1 << 20
+WRITE_CHUNK = 1 << 20
 UPLOAD_CONCURRENCY = 2
 
 
@@ -44,7 +45,7 @@ class ObjectBlobs:
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         with _store_errors():
             if await self.size(key) is None:
-                await self._upload(key, chunks)
+                await self._upload(key, gathered(chunks, WRITE_CHUNK))
             await self._make_durable(key)
 
     async def put_json(self, key: str, document: Document) -> str:
@@ -119,6 +120,21 @@ class ObjectBlobs:
     async def _make_durable(self, key: str) -> None:
         if self._folder is not None:
             await asyncio.to_thread(_fsync_with_parents, self._folder, key)
+
+
+async def gathered(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
+    """The same bytes in chunks of at least `size`, but for the last.
+
+    Each chunk crosses into the store's own threads, which costs more than its bytes do.
+    """
+    waiting: list[bytes] = []
+    async for chunk in chunks:
+        waiting.append(chunk)
+        if sum(map(len, waiting)) >= size:
+            yield b"".join(waiting)
+            waiting.clear()
+    if waiting:
+        yield b"".join(waiting)
 
 
 def _local_store(url: str) -> LocalStore:

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from cloudevents.http import CloudEvent, from_http
+from prometheus_client import Counter, Histogram
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -24,6 +25,13 @@ from shared.runtime import Parts, unavailable
 from shared.telemetry import next_traceparent
 
 logger = structlog.get_logger()
+
+DELIVERIES = Counter(
+    "pocwhisp_deliveries",
+    "Deliveries to this process, by outcome: delivered, retried or parked.",
+    ["function", "outcome"],
+)
+SECONDS = Histogram("pocwhisp_delivery_seconds", "Time per delivery.", ["function"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +126,8 @@ class Delivery:
 
     def _log(self, received: Received, outcome: str, milliseconds: float) -> None:
         word, _, reason = outcome.partition(": ")
+        DELIVERIES.labels(self._function.name, word).inc()
+        SECONDS.labels(self._function.name).observe(milliseconds / 1000)
         logger.info(
             word,
             function=self._function.name,

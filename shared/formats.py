@@ -7,22 +7,69 @@ from types import MappingProxyType
 from shared.errors import Permanent
 
 PCM = 0x0001
+FLOAT = 0x0003
+A_LAW = 0x0006
+MU_LAW = 0x0007
+GSM = 0x0031
 EXTENSIBLE = 0xFFFE
+
+
+def a_law(code: int) -> int:
+    """One A-law byte as a 16-bit sample (ITU-T G.711)."""
+    code ^= 0x55
+    segment, mantissa = (code & 0x70) >> 4, (code & 0x0F) << 4
+    size = mantissa + 8 if segment == 0 else (mantissa + 0x108) << (segment - 1)
+    return size if code & 0x80 else -size
+
+
+def mu_law(code: int) -> int:
+    """One mu-law byte as a 16-bit sample (ITU-T G.711)."""
+    code ^= 0xFF
+    size = ((((code & 0x0F) << 3) + 0x84) << ((code & 0x70) >> 4)) - 0x84
+    return -size if code & 0x80 else size
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How one sample is stored. `dtype` is numpy's name for it."""
+    """How samples are stored.
+
+    A block is the smallest whole piece of one channel: a sample, unless `block_frames` says more.
+    A sample is, between -1 and 1, `(stored - zero) / full_scale`, where `stored` is of numpy's
+    type `dtype`; one with fewer bytes than its dtype takes the dtype's high bytes. With an
+    `expansion`, a table of 256, `stored` is what the table says of the byte. No dtype: the
+    samples are compressed and need a decoder.
+    """
 
     name: str
-    dtype: str
-    sample_bytes: int
+    block_bytes: int
+    dtype: str = ""
+    full_scale: float = 1.0
+    zero: int = 0
+    expansion: tuple[int, ...] = ()
+    block_frames: int = 1
 
+
+FLOAT_32 = Encoding("pcm_f32le", 4, "<f4")
 
 ENCODINGS: Mapping[tuple[int, int], Encoding] = MappingProxyType(
-    {(PCM, 16): Encoding("pcm_s16le", "<i2", 2)}
+    {
+        (PCM, 8): Encoding("pcm_u8", 1, "u1", 2.0**7, zero=128),
+        (PCM, 16): Encoding("pcm_s16le", 2, "<i2", 2.0**15),
+        (PCM, 24): Encoding("pcm_s24le", 3, "<i4", 2.0**31),
+        (PCM, 32): Encoding("pcm_s32le", 4, "<i4", 2.0**31),
+        (FLOAT, 32): FLOAT_32,
+        (FLOAT, 64): Encoding("pcm_f64le", 8, "<f8"),
+        (A_LAW, 8): Encoding("pcm_alaw", 1, "u1", 2.0**15, expansion=tuple(map(a_law, range(256)))),
+        (MU_LAW, 8): Encoding(
+            "pcm_mulaw", 1, "u1", 2.0**15, expansion=tuple(map(mu_law, range(256)))
+        ),
+        (GSM, 0): Encoding("gsm_ms", 65, block_frames=320),
+    }
 )
-"""By WAVE format tag and bits per sample."""
+"""By WAVE format tag and bits per stored sample.
+
+Fewer valid bits, which an extensible header may tell, are the high ones, so they need no care.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +82,23 @@ class AudioFormat:
 
     @property
     def frame_bytes(self) -> int:
-        return self.encoding.sample_bytes * self.channels
+        """Bytes of the smallest whole piece of all channels."""
+        return self.encoding.block_bytes * self.channels
+
+    def frames(self, size: int) -> int:
+        """Whole frames (a sample of every channel) in `size` bytes."""
+        return size // self.frame_bytes * self.encoding.block_frames
 
     def seconds(self, size: int) -> float:
         """Duration of `size` bytes of samples."""
-        return size // self.frame_bytes / self.sample_rate
+        return self.frames(size) / self.sample_rate
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What is allowed; durations in seconds, rates in Hz, both ends included."""
 
-    channels: tuple[int, ...] = (2,)
+    channels: tuple[int, ...] = (1, 2)
     min_rate: int = 8_000
     max_rate: int = 48_000
     min_seconds: float = 1.0
@@ -54,22 +106,31 @@ class Limits:
 
     def check_format(self, audio: AudioFormat) -> None:
         """Raise `Permanent` (audio_constraints) unless channels and rate are allowed."""
-        if audio.channels not in self.channels:
+        self.check_layout(audio.channels, audio.sample_rate)
+
+    def check_layout(self, channels: int, sample_rate: int) -> None:
+        """The same where there is no `AudioFormat`."""
+        if channels not in self.channels:
             allowed = " or ".join(str(count) for count in self.channels)
-            raise outside(f"The file has {audio.channels} channels; allowed: {allowed}.")
-        if not self.min_rate <= audio.sample_rate <= self.max_rate:
+            raise outside(f"The file has {channels} channels; allowed: {allowed}.")
+        if not self.min_rate <= sample_rate <= self.max_rate:
             raise outside(
-                f"The sample rate is {audio.sample_rate} Hz; "
+                f"The sample rate is {sample_rate} Hz; "
                 f"allowed: {self.min_rate} to {self.max_rate} Hz."
             )
 
     def check_duration(self, seconds: float) -> None:
         """Raise `Permanent` (audio_constraints) unless the duration is allowed."""
         if not self.min_seconds <= seconds <= self.max_seconds:
-            raise outside(
-                f"The recording lasts {round(seconds, 3):g} s; "
-                f"allowed: {self.min_seconds:g} to {self.max_seconds:g} s."
-            )
+            raise self._lasts(f"{round(seconds, 3):g} s")
+
+    def too_long(self) -> Permanent:
+        """The error for audio that went on past the limit and was not read to its end."""
+        return self._lasts(f"more than {self.max_seconds:g} s")
+
+    def _lasts(self, found: str) -> Permanent:
+        allowed = f"{self.min_seconds:g} to {self.max_seconds:g} s"
+        return outside(f"The recording lasts {found}; allowed: {allowed}.")
 
 
 def outside(message: str) -> Permanent:

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import uvicorn
 from functions_framework.aio import create_asgi_app
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
@@ -62,7 +63,7 @@ Route: TypeAlias = Callable[[Request, Parts], Awaitable[Response]]
 
 
 class Runtime:
-    """Answers a function's HTTP requests: `/alive`, `/ready`, and one route per path posted to."""
+    """Answers a function's HTTP requests: `/alive`, `/ready`, `/metrics`, and its routes."""
 
     def __init__(
         self,
@@ -75,6 +76,8 @@ class Runtime:
     async def respond(self, request: Request) -> Response:
         if request.url.path == "/alive":
             return JSONResponse({"status": "alive"})
+        if request.url.path == "/metrics":
+            return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
         if request.url.path == "/ready":
             return await self._ready()
         route = self._routes.get(request.url.path)

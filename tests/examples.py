@@ -16,8 +16,11 @@ from events import (
 )
 from events.base import Channel
 from events.documents import (
+    AudioWarning,
     ChannelTranscript,
     Engine,
+    Level,
+    Levels,
     Segment,
     SpokenSegment,
     Summary,
@@ -41,7 +44,8 @@ def received(recording: UUID = RECORDING) -> RecordingReceived:
 
 
 def was_split(recording: UUID = RECORDING, channels: tuple[Channel, ...] = BOTH) -> RecordingSplit:
-    return RecordingSplit(**_run_of(recording), duration=2.0, channels=channels)
+    key = RecordingKey("default", recording).run(1)
+    return RecordingSplit(**_run_of(recording), duration=2.0, channels=channels, levels=key.levels)
 
 
 def transcribed(
@@ -136,6 +140,21 @@ def transcript(
             SpokenSegment(id=name, speaker=BOTH[number % 2], **dict(segment(number, number + 1.0)))
             for number, name in enumerate(ids or ("s1", "s2"))
         ),
+    )
+
+
+def levels(recording: UUID = RECORDING, *warnings: AudioWarning) -> Levels:
+    return Levels(
+        recording=recording,
+        run=1,
+        digest="l",
+        container="flac",
+        encoding="flac",
+        sample_rate=44_100,
+        channels=2,
+        duration=2.5,
+        levels=(Level(channel="left", peak=-3.0, rms=-20.0),),
+        warnings=warnings,
     )
 
 

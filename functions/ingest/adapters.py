@@ -5,19 +5,38 @@ from typing import Any
 from uuid import UUID
 
 from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
 
 from events import RecordingReceived
+from events.documents import Request
+from functions.ingest import queries
+from functions.ingest.figures import Figures, StageTime
 from functions.ingest.upload import Audio
 from functions.ingest.views import (
+    Asked,
+    Engines,
+    Facts,
     Failure,
+    Listed,
     Metadata,
     ModelVersions,
+    Page,
+    Pagination,
     Session,
     Stage,
+    State,
     SummaryView,
     TranscriptView,
 )
 from shared.database import Connection, Database, reach_stage
+
+STAGE_FUNCTION = {
+    "split": "split",
+    "transcribe": "transcribe",
+    "merge": "merge",
+    "summarize": "summarize",
+    "completed": "persist",
+}
 
 
 class PostgresRecord:
@@ -26,66 +45,73 @@ class PostgresRecord:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def accept(self, received: RecordingReceived, audio: Audio, age: float) -> None:
-        facts = {
+    async def accept(
+        self, received: RecordingReceived, audio: Audio, request: Request, age: float
+    ) -> None:
+        asked = request.model_dump(mode="json", exclude={"document"}, exclude_defaults=True)
+        row = {
             **received.model_dump(include={"tenant", "recording", "run", "duration"}),
             "file_name": audio.file_name,
+            "files": audio.files,
             "bytes": audio.size,
             "sha256": audio.sha256,
-            "channels": audio.audio.channels,
-            "sample_rate": audio.audio.sample_rate,
+            "container": audio.container,
+            "channels": audio.channels,
+            "sample_rate": audio.sample_rate,
+            "request": Jsonb(asked),
             "age": age,
         }
         async with self._database.transaction() as connection:
-            await connection.execute(ADD_RECORDING, facts)
-            await connection.execute(ADD_RUN, facts)
+            await connection.execute(queries.ADD_RECORDING, row)
+            await connection.execute(queries.ADD_RUN, row)
             await reach_stage(connection, received.recording, received.run, "received")
 
     async def find(self, tenant: str, recording: UUID) -> Session | None:
         async with self._database.transaction() as connection:
-            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            await connection.execute(queries.ONE_SNAPSHOT)
             run = await _latest_run(connection, tenant, recording)
             if run is None:
                 return None
             place = {"recording": recording, "run": run["run"]}
-            stages = await (await connection.execute(STAGES, place)).fetchall()
-            segments = await (await connection.execute(SEGMENTS, place)).fetchall()
-            summary = await (await connection.execute(SUMMARY, place)).fetchone()
+            stages = await (await connection.execute(queries.STAGES, place)).fetchall()
+            segments = await (await connection.execute(queries.SEGMENTS, place)).fetchall()
+            summary = await (await connection.execute(queries.SUMMARY, place)).fetchone()
         return _session(run, stages, segments, summary)
 
+    async def page(self, tenant: str, state: State | None, limit: int, offset: int) -> Page:
+        asked = {"tenant": tenant, "state": state, "limit": limit, "offset": offset}
+        async with self._database.transaction() as connection:
+            await connection.execute(queries.ONE_SNAPSHOT)
+            rows = await (await connection.execute(queries.PAGE, asked)).fetchall()
+            counted = await (await connection.execute(queries.COUNT, asked)).fetchone()
+        total = counted["total"] if counted else 0
+        return Page(
+            sessions=[_listed(row) for row in rows],
+            pagination=Pagination(limit=limit, offset=offset, total=total),
+        )
 
-ADD_RECORDING = """
-    INSERT INTO recordings (id, tenant, created_at, file_name, bytes, sha256,
-                            duration, channels, sample_rate)
-    VALUES (%(recording)s, %(tenant)s, clock_timestamp() - make_interval(secs => %(age)s),
-            %(file_name)s, %(bytes)s, %(sha256)s, %(duration)s, %(channels)s, %(sample_rate)s)
-"""
-ADD_RUN = """
-    INSERT INTO runs (recording, run, tenant) VALUES (%(recording)s, %(run)s, %(tenant)s)
-"""
-LATEST_RUN = """
-    SELECT recordings.*, runs.run, runs.state, runs.finished_at, runs.recognizer, runs.degraded,
-           runs.failure
-    FROM recordings JOIN runs ON runs.recording = recordings.id
-    WHERE recordings.tenant = %(tenant)s AND recordings.id = %(recording)s
-    ORDER BY runs.run DESC LIMIT 1
-"""
-STAGES = """
-    SELECT stage, nullif(channel, '') AS channel, sequence, reached_at AS at
-    FROM stages WHERE recording = %(recording)s AND run = %(run)s ORDER BY sequence
-"""
-SEGMENTS = """
-    SELECT id, speaker, start_time, end_time, text, confidence, words
-    FROM segments WHERE recording = %(recording)s AND run = %(run)s ORDER BY position
-"""
-SUMMARY = """
-    SELECT text, key_points, sentiment, engine
-    FROM summaries WHERE recording = %(recording)s AND run = %(run)s
-"""
+    async def engines(self, tenant: str) -> Engines:
+        async with self._database.transaction() as connection:
+            found = await connection.execute(queries.LAST_ENGINES, {"tenant": tenant})
+            row = await found.fetchone()
+        if row is None:
+            return Engines()
+        return Engines(
+            recognizer=_engine_name(row["recognizer"]), summarizer=_engine_name(row["summarizer"])
+        )
+
+    async def figures(self) -> Figures:
+        async with self._database.transaction() as connection:
+            states = await (await connection.execute(queries.STATES)).fetchall()
+            stages = await (await connection.execute(queries.STAGE_COUNTS)).fetchall()
+            parked = await (await connection.execute(queries.PARKED)).fetchall()
+            times = await (await connection.execute(queries.STAGE_TIMES)).fetchall()
+            work = await (await connection.execute(queries.WORK)).fetchone()
+        return _figures(states, [*stages, *parked], times, work or {})
 
 
 async def _latest_run(connection: Connection, tenant: str, recording: UUID) -> DictRow | None:
-    found = await connection.execute(LATEST_RUN, {"tenant": tenant, "recording": recording})
+    found = await connection.execute(queries.LATEST_RUN, {"tenant": tenant, "recording": recording})
     return await found.fetchone()
 
 
@@ -96,13 +122,14 @@ def _session(
     return Session(
         session_id=run["id"],
         status=run["state"],
-        check_url=f"/api/v1/transcribe/{run['id']}",
+        check_url=_check_url(run),
         progress=[_stage(run, stage) for stage in stages],
         transcript=TranscriptView.model_validate({"segments": segments})
         if has_transcript
         else None,
         summary=SummaryView.model_validate(summary) if summary else None,
         metadata=_metadata(run, summary),
+        request=Asked.model_validate(run["request"]),
         error=_failure(run["failure"]),
     )
 
@@ -112,20 +139,29 @@ def _stage(run: DictRow, stage: DictRow) -> Stage:
     return Stage.model_validate({**stage, "seconds": round(seconds, 3)})
 
 
-def _metadata(run: DictRow, summary: DictRow | None) -> Metadata:
+def _facts(run: DictRow) -> dict[str, Any]:
     finished = run["finished_at"]
     took = (finished - run["created_at"]).total_seconds() if finished else None
-    return Metadata(
-        duration=run["duration"],
-        processing_time=None if took is None else round(took, 3),
-        channels=run["channels"],
-        sample_rate=run["sample_rate"],
-        model_versions=_model_versions(run["recognizer"], summary and summary["engine"]),
-        degraded=run["degraded"],
-        file_name=run["file_name"],
-        run=run["run"],
-        created_at=run["created_at"],
+    return {**run, "processing_time": None if took is None else round(took, 3)}
+
+
+def _listed(run: DictRow) -> Listed:
+    return Listed(
+        session_id=run["id"],
+        status=run["state"],
+        check_url=_check_url(run),
+        metadata=Facts.model_validate(_facts(run)),
+        request=Asked.model_validate(run["request"]),
     )
+
+
+def _metadata(run: DictRow, summary: DictRow | None) -> Metadata:
+    versions = _model_versions(run["recognizer"], summary and summary["engine"])
+    return Metadata.model_validate({**_facts(run), "model_versions": versions})
+
+
+def _check_url(run: DictRow) -> str:
+    return f"/api/v1/transcribe/{run['id']}"
 
 
 def _model_versions(
@@ -154,4 +190,25 @@ def _failure(failure: dict[str, Any] | None) -> Failure | None:
         error=code,
         message=f"{function} gave up after {attempts} attempt(s): {code}; {tried}.",
         function=function,
+    )
+
+
+def _figures(
+    states: Sequence[DictRow],
+    deliveries: Sequence[DictRow],
+    times: Sequence[DictRow],
+    work: DictRow,
+) -> Figures:
+    return Figures(
+        runs={row["state"]: row["count"] for row in states},
+        deliveries={
+            (str(STAGE_FUNCTION.get(row["function"], row["function"])), row["outcome"]): row[
+                "count"
+            ]
+            for row in deliveries
+        },
+        audio_seconds=work["audio"],
+        processing_seconds=work["processing"],
+        real_time_factor=work["factor"],
+        stages=[StageTime(row["stage"], row["median"], row["p95"]) for row in times],
     )

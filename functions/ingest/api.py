@@ -1,23 +1,30 @@
 """The public HTTP API."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from uuid_utils.compat import uuid7
 
+from events import RecordingReceived
 from events.keys import RecordingKey
+from functions.ingest.body import check_length, reader_of
 from functions.ingest.errors import Refused
+from functions.ingest.figures import Uploads, exposition
 from functions.ingest.handler import Ports, announce, take_in, wait_for_end
 from functions.ingest.health import health_of
+from functions.ingest.openapi import UPLOAD
+from functions.ingest.paging import paging_links
 from functions.ingest.problems import problem
 from functions.ingest.settings import Settings
 from functions.ingest.upload import Upload
-from functions.ingest.views import Accepted, Health, Problem, Session
+from functions.ingest.views import Accepted, Health, Page, Problem, Session, State
 from functions.ingest.waiting import seconds_to_wait
 from shared.errors import PocWhispError, Unavailable
 from shared.runtime import Opening
@@ -35,34 +42,14 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         503: "A part is away; try again.",
     }.items()
 }
-FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        name: {
-                            "type": "string",
-                            "contentMediaType": "audio/wav",
-                            "description": "The recording; one of `audio` and `file`.",
-                        }
-                        for name in ("audio", "file")
-                    },
-                    "oneOf": [{"required": ["audio"]}, {"required": ["file"]}],
-                }
-            }
-        },
-    }
-}
 
 
 def create_api(opening: Opening[Ports], settings: Settings) -> FastAPI:
     """The API over ports that are opened with the first request."""
     api = FastAPI(title="PocWhisp", version="1", docs_url=None, redoc_url=None)
-    api.include_router(_recordings(opening, settings), prefix="/api/v1/transcribe")
-    api.include_router(_probes(opening), prefix="/api/v1")
+    uploads = Uploads()
+    api.include_router(_recordings(opening, settings, uploads), prefix="/api/v1/transcribe")
+    api.include_router(_probes(opening, settings, uploads), prefix="/api/v1")
     api.add_exception_handler(PocWhispError, _failed)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(HTTPException, _http_error)
@@ -70,13 +57,13 @@ def create_api(opening: Opening[Ports], settings: Settings) -> FastAPI:
     return api
 
 
-def _recordings(opening: Opening[Ports], settings: Settings) -> APIRouter:
+def _recordings(opening: Opening[Ports], settings: Settings, uploads: Uploads) -> APIRouter:
     router = APIRouter(tags=["recordings"])
 
     @router.post(
         "",
         responses={200: {"model": Session}, 202: {"model": Accepted}, **ERRORS},
-        openapi_extra=FORM,
+        openapi_extra=UPLOAD,
     )
     async def transcribe(
         request: Request,
@@ -85,17 +72,33 @@ def _recordings(opening: Opening[Ports], settings: Settings) -> APIRouter:
     ) -> Response:
         """Upload a stereo recording; wait for its transcript, or be told where it will be."""
         seconds = seconds_to_wait(prefer, wait, settings.wait, settings.max_wait)
-        upload = Upload(
-            request.headers.get("content-type", ""), settings.limits, settings.max_upload_bytes
-        )
         ports = await opening.get()
-        key = RecordingKey(settings.tenant, uuid7())
-        received = await take_in(ports, key, upload, request.stream())
+        try:
+            received = await _receive(request, ports, settings)
+        except PocWhispError as error:
+            uploads.note(error.code)
+            raise
+        uploads.note("accepted")
         trace = next_traceparent(request.headers.get("traceparent"))
         if not await announce(ports, received, trace):
-            logger.warning("unannounced", recording=str(key.recording))
-        session = await wait_for_end(ports, key.tenant, key.recording, seconds)
+            logger.warning("unannounced", recording=str(received.recording))
+        session = await wait_for_end(ports, received.tenant, received.recording, seconds)
         return _answer(request, session)
+
+    @router.get("", responses=ERRORS)
+    async def recordings(
+        request: Request,
+        response: Response,
+        limit: Annotated[int, Query(ge=1, le=100, description="Recordings on a page.")] = 10,
+        offset: Annotated[int, Query(ge=0, description="Recordings to skip.")] = 0,
+        status: Annotated[State | None, Query(description="Only those in this state.")] = None,
+    ) -> Page:
+        """List the recordings, newest first."""
+        ports = await opening.get()
+        page = await ports.record.page(settings.tenant, status, limit, offset)
+        if links := paging_links(request.url.path, request.query_params, page.pagination):
+            response.headers["Link"] = links
+        return page
 
     @router.get("/{session_id}", responses=ERRORS)
     async def find(session_id: UUID) -> Session:
@@ -109,7 +112,20 @@ def _recordings(opening: Opening[Ports], settings: Settings) -> APIRouter:
     return router
 
 
-def _probes(opening: Opening[Ports]) -> APIRouter:
+async def _receive(request: Request, ports: Ports, settings: Settings) -> RecordingReceived:
+    check_length(request.headers.get("content-length"), settings.max_upload_bytes)
+    reader = reader_of(request.headers.get("content-type", ""))
+    upload = Upload(reader, settings.limits, settings.max_upload_bytes)
+    key = RecordingKey(settings.tenant, uuid7())
+    return await take_in(ports, key, upload, request.stream(), _query_fields(request))
+
+
+def _query_fields(request: Request) -> Mapping[str, Sequence[str]]:
+    query = request.query_params
+    return {name: query.getlist(name) for name in query if name != "wait"}
+
+
+def _probes(opening: Opening[Ports], settings: Settings, uploads: Uploads) -> APIRouter:
     router = APIRouter(tags=["probes"])
 
     @router.get("/live")
@@ -120,13 +136,19 @@ def _probes(opening: Opening[Ports]) -> APIRouter:
     @router.get("/ready", response_model=Health, responses={503: {"model": Health}})
     async def ready() -> Response:
         """Tell whether an upload can be kept."""
-        health = await health_of(await opening.get())
+        health = await health_of(await opening.get(), settings.tenant)
         return JSONResponse(health.model_dump(), 503 if health.status == "unhealthy" else 200)
 
     @router.get("/health")
     async def health() -> Health:
         """Tell which parts answer."""
-        return await health_of(await opening.get())
+        return await health_of(await opening.get(), settings.tenant)
+
+    @router.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """Tell the system's figures, for Prometheus."""
+        figures = await (await opening.get()).record.figures()
+        return Response(exposition(uploads, figures), media_type=CONTENT_TYPE_LATEST)
 
     return router
 

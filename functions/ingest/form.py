@@ -24,12 +24,7 @@ class FormReader:
     def __init__(self, content_type: str) -> None:
         kind, options = parse_options_header(content_type)
         if kind != b"multipart/form-data" or b"boundary" not in options:
-            found = content_type or "none"
-            raise Refused(
-                "missing_file",
-                f"The content type is {found!r}; "
-                "allowed: multipart/form-data with the recording in a field `audio` or `file`.",
-            )
+            raise Refused("invalid_request", f"The content type {content_type!r} has no boundary.")
         self._pieces: list[Piece] = []
         self._header_name = b""
         self._header_value = b""

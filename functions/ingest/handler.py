@@ -10,8 +10,10 @@ from uuid import UUID
 from events import Envelope, RecordingCompleted, RecordingFailed, RecordingReceived
 from events.documents import Request
 from events.keys import RecordingKey
+from functions.ingest.asked import Fields, request_of
+from functions.ingest.figures import Figures
 from functions.ingest.upload import Audio, Upload
-from functions.ingest.views import Session
+from functions.ingest.views import Engines, Page, Session, State
 from shared.errors import Unavailable
 from shared.ports import Blobs, Clock, Publisher
 
@@ -26,12 +28,26 @@ Check: TypeAlias = Callable[[], Awaitable[None]]
 class Record(Protocol):
     """What ingest writes and reads. All raise `errors.Unavailable` while the database is away."""
 
-    async def accept(self, received: RecordingReceived, audio: Audio, age: float) -> None:
+    async def accept(
+        self, received: RecordingReceived, audio: Audio, request: Request, age: float
+    ) -> None:
         """Promise the recording, whose upload ended `age` seconds ago: row, run 1, first stage."""
         ...
 
     async def find(self, tenant: str, recording: UUID) -> Session | None:
         """The recording with its latest run, or None."""
+        ...
+
+    async def page(self, tenant: str, state: State | None, limit: int, offset: int) -> Page:
+        """A page of the tenant's recordings, newest first, and how many there are in all."""
+        ...
+
+    async def engines(self, tenant: str) -> Engines:
+        """The engines of the run that ended last."""
+        ...
+
+    async def figures(self) -> Figures:
+        """Counts and times of the whole system."""
         ...
 
 
@@ -64,27 +80,39 @@ class Ports:
 
 
 async def take_in(
-    ports: Ports, key: RecordingKey, upload: Upload, body: AsyncIterator[bytes]
+    ports: Ports, key: RecordingKey, upload: Upload, body: AsyncIterator[bytes], query: Fields
 ) -> RecordingReceived:
-    """Store the upload and put it on record: blobs, then row. Take back what was not promised."""
+    """Store the upload and put it on record: blobs, then row. Take back what was not promised.
+
+    `query` are fields given beside the body; the body's own prevail.
+    """
+    request_of(query)
     try:
-        await ports.blobs.put(key.audio, upload.chunks(body))
+        async for file in upload.files(body):
+            await ports.blobs.put(key.audio_right if file.is_right else key.audio, file.chunks())
         ended = ports.clock()
-        await ports.blobs.put_json(key.request, Request())
-        received = RecordingReceived(
-            tenant=key.tenant,
-            recording=key.recording,
-            run=1,
-            audio=key.audio,
-            request=key.request,
-            duration=upload.audio.duration,
-        )
+        request = request_of({**query, **upload.fields})
+        await ports.blobs.put_json(key.request, request)
+        received = received_event(key, upload.audio)
         age = (ports.clock() - ended).total_seconds()
-        await ports.record.accept(received, upload.audio, age)
+        await ports.record.accept(received, upload.audio, request, age)
     except BaseException:
         await discard_unless_promised(ports, key)
         raise
     return received
+
+
+def received_event(key: RecordingKey, audio: Audio) -> RecordingReceived:
+    """The event that says what lies where."""
+    return RecordingReceived(
+        tenant=key.tenant,
+        recording=key.recording,
+        run=1,
+        audio=key.audio,
+        audio_right=key.audio_right if audio.files > 1 else None,
+        request=key.request,
+        duration=audio.duration,
+    )
 
 
 async def discard_unless_promised(ports: Ports, key: RecordingKey) -> None:
@@ -94,7 +122,7 @@ async def discard_unless_promised(ports: Ports, key: RecordingKey) -> None:
     """
     with suppress(Unavailable):
         if await ports.record.find(key.tenant, key.recording) is None:
-            for blob in (key.audio, key.request):
+            for blob in (key.audio, key.audio_right, key.request):
                 await ports.blobs.delete(blob)
 
 

@@ -1,108 +1,207 @@
-"""One upload: the audio goes through as it arrives, and is judged on the way."""
+"""One upload: its audio goes through as it arrives, and is judged on the way.
+
+Both speakers come in one file (`audio` or `file`), or each in a mono file (`left` and `right`).
+"""
 
 import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from functions.ingest.body import BodyReader, pieces_of
 from functions.ingest.errors import Refused
-from functions.ingest.form import FormReader, Piece
-from shared.formats import AudioFormat, Limits
-from shared.wav import Header, HeaderReader
+from functions.ingest.form import Piece
+from shared.formats import Limits
+from shared.judge import AudioFacts, Judge
 
-AUDIO_FIELDS = ("audio", "file")
+ONE_FILE = ("audio", "file")
+TWO_FILES = ("left", "right")
 LONGEST_FIELD = 64 << 10
 MOST_FIELDS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """What is known of a recording once it has arrived. `duration` in seconds."""
+    """What is known of a recording once it has arrived; `None` where only decoding can tell."""
+
+    file_name: str | None
+    files: int
+    size: int
+    sha256: str
+    container: str
+    channels: int | None
+    sample_rate: int | None
+    duration: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One file of the upload: its bytes' number and digest, and what the judge made of it."""
 
     file_name: str | None
     size: int
     sha256: str
-    audio: AudioFormat
-    duration: float
+    facts: AudioFacts
 
 
-class Upload:
-    """Reads the request's body once; `chunks` are the audio's bytes, `audio` their description.
+class AudioFile:
+    """One audio file of the body. Its `chunks` must be read to their end, once."""
 
-    `chunks` raises `Permanent` (whose code the API answers with) as soon as the upload cannot
-    become a recording any more, so that whoever stores the chunks stores nothing.
-    """
-
-    def __init__(self, content_type: str, limits: Limits, max_bytes: int) -> None:
-        self._form = FormReader(content_type)
-        self._limits = limits
+    def __init__(
+        self, piece: Piece, rest: AsyncIterator[Piece], limits: Limits, max_bytes: int
+    ) -> None:
+        self.field = piece.field
+        self.next: Piece | None = None
+        self._first, self._rest = piece, rest
+        self._judge = Judge(limits)
         self._max_bytes = max_bytes
-        self._header_reader = HeaderReader()
-        self._header: Header | None = None
         self._digest = hashlib.sha256()
         self._size = 0
-        self._audio_field: str | None = None
-        self._file_name: str | None = None
-        self._fields: dict[str, bytes] = {}
-
-    async def chunks(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The audio's bytes, while the other fields are put aside."""
-        async for part in body:
-            for piece in self._form.feed(part):
-                if piece.field in AUDIO_FIELDS:
-                    self._take_audio(piece)
-                    yield piece.content
-                else:
-                    self._take_field(piece)
-        self._form.end()
-        self._limits.check_duration(self.audio.duration)
+        self._received: Received | None = None
 
     @property
-    def audio(self) -> Audio:
-        """The description. Raise `Permanent` if the header never came."""
-        if self._audio_field is None:
-            found = ", ".join(sorted(self._fields)) or "none"
-            raise Refused(
-                "missing_file", f"The form's fields are: {found}; needed: `audio` or `file`."
-            )
-        if self._header is None:
-            raise self._header_reader.end()
-        present = self._header.present_bytes(self._size)
-        audio = self._header.audio
-        return Audio(
-            self._file_name, self._size, self._digest.hexdigest(), audio, audio.seconds(present)
+    def is_right(self) -> bool:
+        return self.field == "right"
+
+    @property
+    def received(self) -> Received:
+        """The file's description, once its chunks have been read."""
+        if self._received is None:
+            raise AssertionError("The chunks were not read to their end.")
+        return self._received
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The file's bytes. Raise `Permanent` as soon as it cannot become a recording any more."""
+        yield self._take(self._first.content)
+        async for piece in self._rest:
+            if piece.first:
+                self.next = piece
+                break
+            yield self._take(piece.content)
+        facts = self._judge.finish()
+        self._received = Received(
+            self._first.file_name, self._size, self._digest.hexdigest(), facts
         )
 
-    def _take_audio(self, piece: Piece) -> None:
-        if piece.first and self._audio_field is not None:
-            raise Refused(
-                "invalid_request",
-                f"The form has `{self._audio_field}` and then `{piece.field}`; send one recording.",
-            )
-        self._audio_field, self._file_name = piece.field, piece.file_name
-        self._digest.update(piece.content)
-        self._size += len(piece.content)
+    def _take(self, content: bytes) -> bytes:
+        self._size += len(content)
         if self._size > self._max_bytes:
             raise Refused(
                 "file_too_large", f"The file is larger than the {self._max_bytes} bytes allowed."
             )
-        if self._header is None:
-            self._judge_header(piece.content)
+        self._digest.update(content)
+        self._judge.feed(content)
+        return content
 
-    def _judge_header(self, content: bytes) -> None:
-        self._header = self._header_reader.feed(content)
-        if self._header is not None:
-            audio = self._header.audio
-            self._limits.check_format(audio)
-            self._limits.check_duration(audio.seconds(self._header.declared_bytes))
+
+class Upload:
+    """Reads a request's body once: its files as they come, its other fields put aside.
+
+    `fields` (repeated ones in order) and `audio` are known when `files` has ended.
+    """
+
+    def __init__(self, reader: BodyReader, limits: Limits, max_bytes: int) -> None:
+        self._reader = reader
+        self._limits = limits
+        self._max_bytes = max_bytes
+        self._received: dict[str, Received] = {}
+        self._fields: dict[str, list[bytes]] = {}
+
+    async def files(self, body: AsyncIterator[bytes]) -> AsyncIterator[AudioFile]:
+        """The audio files in order; read each one's chunks before asking for the next.
+
+        Raise `Refused` if they do not make one recording.
+        """
+        pieces = pieces_of(self._reader, body)
+        piece = await anext(pieces, None)
+        while piece is not None:
+            if piece.field in (*ONE_FILE, *TWO_FILES):
+                file = AudioFile(piece, pieces, self._limits_of(piece.field), self._max_bytes)
+                yield file
+                self._received[file.field] = file.received
+                piece = file.next
+            else:
+                self._take_field(piece)
+                piece = await anext(pieces, None)
+        self._check_complete()
+
+    @property
+    def fields(self) -> dict[str, list[str]]:
+        """The other fields' values."""
+        return {
+            name: [value.decode("utf-8", "replace") for value in values]
+            for name, values in self._fields.items()
+        }
+
+    @property
+    def audio(self) -> Audio:
+        """What came in, as one recording."""
+        first, *others = self._received.values()
+        both = _both(first.facts, others[0].facts) if others else first.facts
+        digests = [first.sha256, *(other.sha256 for other in others)]
+        return Audio(
+            file_name=first.file_name,
+            files=len(digests),
+            size=first.size + sum(other.size for other in others),
+            sha256=digests[0]
+            if not others
+            else hashlib.sha256("".join(digests).encode()).hexdigest(),
+            container=both.container,
+            channels=both.channels,
+            sample_rate=both.sample_rate,
+            duration=both.duration,
+        )
+
+    def _limits_of(self, field: str) -> Limits:
+        came = set(self._received)
+        if came and not (field in TWO_FILES and came < set(TWO_FILES) and field not in came):
+            raise Refused(
+                "invalid_request",
+                f"The form has `{'`, `'.join(came)}` and then `{field}`; send one of `audio` and "
+                "`file`, or both `left` and `right`.",
+            )
+        return replace(self._limits, channels=(1,)) if field in TWO_FILES else self._limits
+
+    def _check_complete(self) -> None:
+        came = set(self._received)
+        if not came:
+            found = ", ".join(sorted(self._fields)) or "none"
+            raise Refused(
+                "missing_file", f"The form's fields are: {found}; needed: `audio` or `file`."
+            )
+        if came < set(TWO_FILES):
+            raise Refused(
+                "missing_file",
+                f"The form has `{came.pop()}` only; needed: both `left` and `right`.",
+            )
 
     def _take_field(self, piece: Piece) -> None:
-        content = self._fields.get(piece.field, b"")
+        values = self._fields.setdefault(piece.field, [])
+        if piece.first:
+            values.append(b"")
         if piece.file_name is None:  # a file nobody asked for is not kept
-            content += piece.content
-        if len(content) > LONGEST_FIELD:
+            values[-1] += piece.content
+        if len(values[-1]) > LONGEST_FIELD:
             raise Refused(
                 "invalid_request", f"A field is longer than the {LONGEST_FIELD} bytes allowed."
             )
-        self._fields[piece.field] = content
-        if len(self._fields) > MOST_FIELDS:
+        if sum(map(len, self._fields.values())) > MOST_FIELDS:
             raise Refused("invalid_request", f"The form has more than {MOST_FIELDS} fields.")
+
+
+def _digest_of(digests: list[str]) -> str:
+    """The file's digest; for two files, that of both digests."""
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
+
+
+def _both(left: AudioFacts, right: AudioFacts) -> AudioFacts:
+    """Two mono files as one recording: as long as the longer one, sampled as the left one."""
+    lengths = (left.duration, right.duration)
+    known = [length for length in lengths if length is not None]
+    return AudioFacts(
+        container=left.container,
+        channels=2,
+        sample_rate=left.sample_rate,
+        duration=max(known) if len(known) == len(lengths) else None,
+    )

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from events.base import Channel
-from events.documents import Sentiment, SpokenSegment
+from events.documents import AudioWarning, Level, Sentiment, SpokenSegment
 
 State = Literal["queued", "processing", "completed", "failed", "cancelled"]
 TERMINAL: frozenset[State] = frozenset({"completed", "failed", "cancelled"})
@@ -46,22 +46,72 @@ class ModelVersions(BaseModel):
     summarizer: str | None = None
 
 
-class Metadata(BaseModel):
-    """Facts about the recording and its run."""
+class Asked(BaseModel):
+    """What the client asked for with the upload."""
 
-    duration: Annotated[float, Field(description="Length of the recording in seconds.")]
+    language: str | None = None
+    enable_summarization: bool = True
+    channels: Annotated[
+        dict[Channel, str], Field(description="Who speaks on a channel, such as left: agent.")
+    ] = Field(default_factory=dict, validation_alias="roles")
+    external_id: str | None = None
+    started_at: datetime | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    prompt: str | None = None
+    hotwords: list[str] = Field(default_factory=list)
+
+
+class Facts(BaseModel):
+    """What is known of a recording; null where it is not known yet."""
+
+    duration: Annotated[float | None, Field(description="Length of the recording in seconds.")]
     processing_time: Annotated[
         float | None, Field(description="Seconds from the upload's end to the result.")
     ]
-    channels: int
-    sample_rate: Annotated[int, Field(description="Of the upload, in Hz.")]
+    file_name: str | None
+    run: int
+    created_at: Annotated[datetime, Field(description="When the upload ended.")]
+
+
+class Listed(BaseModel):
+    """A recording in a list."""
+
+    session_id: UUID
+    status: State
+    check_url: str
+    metadata: Facts
+    request: Asked
+
+
+class Pagination(BaseModel):
+    """Where a page lies in the whole list."""
+
+    limit: int
+    offset: int
+    total: Annotated[int, Field(description="Recordings in all, not only on this page.")]
+
+
+class Page(BaseModel):
+    """A page of recordings, newest first."""
+
+    sessions: list[Listed]
+    pagination: Pagination
+
+
+class Metadata(Facts):
+    """Facts about the recording and its run."""
+
+    channels: Annotated[int | None, Field(description="Channels of the upload.")]
+    sample_rate: Annotated[int | None, Field(description="Of the upload, in Hz.")]
+    container: Annotated[str, Field(description="Kind of file, such as wav or flac.")]
+    levels: Annotated[list[Level], Field(description="How loud each channel is.")]
+    warnings: Annotated[
+        list[AudioWarning], Field(description="What is odd about the audio; empty if nothing.")
+    ]
     model_versions: ModelVersions
     degraded: Annotated[
         list[str], Field(description="Engines that stood in for better ones, as port:engine.")
     ]
-    file_name: str | None
-    run: int
-    created_at: datetime
 
 
 class Failure(BaseModel):
@@ -82,6 +132,7 @@ class Session(BaseModel):
     transcript: TranscriptView | None = None
     summary: SummaryView | None = None
     metadata: Metadata
+    request: Asked
     error: Failure | None = None
 
     @property
@@ -98,11 +149,19 @@ class Accepted(BaseModel):
     progress: list[Stage]
 
 
+class Engines(BaseModel):
+    """The engines of the run that ended last; null if they are not known."""
+
+    recognizer: str | None = None
+    summarizer: str | None = None
+
+
 class Health(BaseModel):
     """Which parts answer."""
 
     status: Literal["healthy", "degraded", "unhealthy"]
     checks: dict[str, str]
+    engines: Engines = Engines()
 
 
 class Problem(BaseModel):

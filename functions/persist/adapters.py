@@ -5,8 +5,8 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from events import DeliveryParked, Event, TranscriptSummarized
-from events.documents import Summary, Transcript
+from events import DeliveryParked, Event, RecordingSplit, TranscriptSummarized
+from events.documents import Levels, Summary, Transcript
 from functions.persist.handler import all_degraded
 from shared.database import Connection, Database, reach_stage
 
@@ -19,24 +19,23 @@ class PostgresRecord:
 
     async def reach(self, event: Event, stage: str) -> None:
         async with self._database.transaction() as connection:
-            if await reach_stage(connection, event.recording, event.run, stage, event.part):
-                await connection.execute(
-                    """
-                    UPDATE runs SET state = 'processing'
-                    WHERE recording = %s AND run = %s AND state = 'queued'
-                    """,
-                    [event.recording, event.run],
-                )
+            await _reach(connection, event, stage)
+
+    async def describe(self, event: RecordingSplit, levels: Levels) -> None:
+        async with self._database.transaction() as connection:
+            if await _reach(connection, event, "split"):
+                await _write_levels(connection, event, levels)
 
     async def complete(
-        self, event: TranscriptSummarized, transcript: Transcript, summary: Summary
+        self, event: TranscriptSummarized, transcript: Transcript, summary: Summary | None
     ) -> bool:
         async with self._database.transaction() as connection:
             await reach_stage(connection, event.recording, event.run, "summarize")
             if not await _end(connection, event, "completed", all_degraded(transcript, summary)):
                 return await _state(connection, event) == {"state": "completed", "failure": None}
             await _write_transcript(connection, event, transcript)
-            await _write_summary(connection, event, summary)
+            if summary is not None:
+                await _write_summary(connection, event, summary)
             await reach_stage(connection, event.recording, event.run, "completed")
             return True
 
@@ -50,6 +49,35 @@ class PostgresRecord:
                 await _write_transcript(connection, event, transcript)
             await reach_stage(connection, event.recording, event.run, "failed")
             return True
+
+
+async def _reach(connection: Connection, event: Event, stage: str) -> bool:
+    news = await reach_stage(connection, event.recording, event.run, stage, event.part)
+    if news:
+        await connection.execute(
+            """
+            UPDATE runs SET state = 'processing'
+            WHERE recording = %s AND run = %s AND state = 'queued'
+            """,
+            [event.recording, event.run],
+        )
+    return news
+
+
+async def _write_levels(connection: Connection, event: Event, levels: Levels) -> None:
+    facts = levels.model_dump(mode="json")
+    await connection.execute(
+        """
+        UPDATE recordings SET duration = %(duration)s, channels = %(channels)s,
+               sample_rate = %(sample_rate)s, container = %(container)s
+        WHERE id = %(recording)s
+        """,
+        facts,
+    )
+    await connection.execute(
+        "UPDATE runs SET warnings = %s, levels = %s WHERE recording = %s AND run = %s",
+        [Jsonb(facts["warnings"]), Jsonb(facts["levels"]), event.recording, event.run],
+    )
 
 
 async def _end(

@@ -11,7 +11,7 @@ from events import (
     TranscriptMerged,
     TranscriptSummarized,
 )
-from events.documents import Document, Summary, Transcript
+from events.documents import Document, Levels, Summary, Transcript
 from functions.persist.record import Record
 from shared.errors import Missing
 from shared.function import function
@@ -38,7 +38,7 @@ async def persist(
         case DeliveryParked():
             return await fail(event, record, blobs)
         case RecordingSplit():
-            await record.reach(event, "split")
+            await record.describe(event, await needed(blobs, event.levels, Levels))
         case ChannelTranscribed():
             await record.reach(event, "transcribe")
         case TranscriptMerged():
@@ -51,7 +51,7 @@ async def complete(
 ) -> RecordingCompleted | None:
     """Put the result on record and announce it."""
     transcript = await needed(blobs, event.transcript, Transcript)
-    summary = await needed(blobs, event.summary, Summary)
+    summary = await needed(blobs, event.summary, Summary) if event.summary else None
     if not await record.complete(event, transcript, summary):
         return None
     return RecordingCompleted(
@@ -60,6 +60,7 @@ async def complete(
         run=event.run,
         transcript=event.transcript,
         summary=event.summary,
+        request=event.recording_key.request,
         duration=event.duration,
         segments=len(transcript.segments),
         degraded=all_degraded(transcript, summary),
@@ -89,6 +90,6 @@ async def needed(blobs: Blobs, key: str, model: type[D]) -> D:
     return document
 
 
-def all_degraded(transcript: Transcript, summary: Summary) -> tuple[str, ...]:
+def all_degraded(transcript: Transcript, summary: Summary | None) -> tuple[str, ...]:
     """Every engine that stood in for a better one."""
-    return (*transcript.degraded, *summary.degraded)
+    return (*transcript.degraded, *(summary.degraded if summary else ()))

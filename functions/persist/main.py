@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from functions.persist.adapters import PostgresRecord
+from functions.persist.dead_letters import DeadLetters
 from functions.persist.handler import persist
 from functions.persist.settings import Settings
 from functions.persist.sweep import sweep_once
@@ -54,7 +55,10 @@ async def tick(_: Request, parts: Parts) -> Response:
         return unavailable(error)
 
 
-runtime = Runtime(compose, {"/": Delivery(persist, concurrency=settings.concurrency)})
+runtime = Runtime(
+    compose,
+    {"/": Delivery(persist, concurrency=settings.concurrency), "/parked": DeadLetters()},
+)
 sweep_runtime = Runtime(compose_sweep, {"/": tick})
 
 

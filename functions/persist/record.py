@@ -5,8 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from events import DeliveryParked, Event, RecordingReceived, TranscriptSummarized
-from events.documents import Summary, Transcript
+from events import (
+    DeliveryParked,
+    Event,
+    RecordingReceived,
+    RecordingSplit,
+    TranscriptSummarized,
+)
+from events.documents import Levels, Summary, Transcript
 from events.recording import RecordingCompleted, RecordingFailed
 
 
@@ -21,8 +27,12 @@ class Record(Protocol):
         """Note that the run reached a stage; a run that waited in the queue is now processing."""
         ...
 
+    async def describe(self, event: RecordingSplit, levels: Levels) -> None:
+        """Write what split found out about the audio; the run has reached that stage."""
+        ...
+
     async def complete(
-        self, event: TranscriptSummarized, transcript: Transcript, summary: Summary
+        self, event: TranscriptSummarized, transcript: Transcript, summary: Summary | None
     ) -> bool:
         """Write segments, summary and final state in one transaction.
 

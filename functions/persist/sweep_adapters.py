@@ -31,7 +31,10 @@ class PostgresUnfinished:
                   AND coalesce(swept_at, created_at) < %s
                 ORDER BY coalesce(swept_at, created_at) LIMIT %s
             )
-            RETURNING runs.*, recordings.duration,
+            RETURNING runs.*, recordings.duration, recordings.files,
+                EXISTS (SELECT FROM summaries
+                 WHERE summaries.recording = runs.recording AND summaries.run = runs.run)
+                 AS summarized,
                 (SELECT count(*) FROM segments
                  WHERE segments.recording = runs.recording AND segments.run = runs.run) AS segments
             """,
@@ -68,9 +71,18 @@ def _event(row: dict[str, Any]) -> RecordingReceived | RecordingCompleted | Reco
     match row["state"]:
         case "completed":
             return RecordingCompleted(
-                **facts, transcript=run.transcript, summary=run.summary, degraded=row["degraded"]
+                **facts,
+                transcript=run.transcript,
+                summary=run.summary if row["summarized"] else None,
+                request=recording.request,
+                degraded=row["degraded"],
             )
         case "failed":
             return RecordingFailed(**facts, **row["failure"])
         case _:
-            return RecordingReceived(**facts, audio=recording.audio, request=recording.request)
+            return RecordingReceived(
+                **facts,
+                audio=recording.audio,
+                audio_right=recording.audio_right if row["files"] > 1 else None,
+                request=recording.request,
+            )

@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TypeAlias
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 
+from functions.split.levels import Meter
+from functions.split.samples import FULL_SCALE, Samples, channel_samples
 from shared.formats import AudioFormat
 
 RECOGNIZER_RATE = 16_000
-Samples: TypeAlias = NDArray[np.float32]
-"""On the scale of 16-bit integers, which 32-bit floats hold exactly."""
+FRAMES_AT_ONCE = 1 << 15
+"""Frames that are resampled in one go: arrays this small go back and forth in the same memory."""
 
 
 def resampled_frames(frames: int, sample_rate: int) -> int:
@@ -23,14 +23,18 @@ def resampled_frames(frames: int, sample_rate: int) -> int:
 class ChannelResampler:
     """Streams one channel: interleaved bytes in any pieces in, 16 kHz samples out (soxr, HQ).
 
-    The output has exactly `resampled_frames(frames)` samples, whatever filter delay soxr has.
+    The output has exactly `frames` samples, see `resampled_frames`, whatever filter delay soxr has.
     Equal input gives equal output: soxr works on floats, because to integers it adds random dither.
+    `meter` measures what comes out; `not_numbers` counts what no sample can be.
     """
 
     def __init__(self, audio: AudioFormat, index: int, frames: int) -> None:
+        self.frames = resampled_frames(frames, audio.sample_rate)
+        self.meter = Meter()
+        self.not_numbers = 0
         self._audio = audio
         self._index = index
-        self._missing = resampled_frames(frames, audio.sample_rate)
+        self._missing = self.frames
         self._partial_frame = b""
         self._stream = soxr.ResampleStream(
             audio.sample_rate, RECOGNIZER_RATE, num_channels=1, dtype="float32", quality="HQ"
@@ -41,30 +45,36 @@ class ChannelResampler:
         whole = self._partial_frame + piece
         end = len(whole) - len(whole) % self._audio.frame_bytes
         self._partial_frame = whole[end:]
-        return self._trim(self._stream.resample_chunk(self._channel(whole[:end])))
+        step = FRAMES_AT_ONCE * self._audio.frame_bytes
+        return b"".join(
+            self._resampled(whole[at : min(at + step, end)]) for at in range(0, end, step)
+        )
 
     def finish(self) -> bytes:
         """What the filter still held, padded with silence to the promised length."""
         rest = self._stream.resample_chunk(np.zeros(0, np.float32), last=True)
-        return self._trim(np.concatenate([rest, np.zeros(self._missing, np.float32)]))
+        padding = np.zeros(max(0, self._missing - len(rest)), np.float32)
+        return self._trim(np.concatenate([rest, padding]))
 
-    def _channel(self, whole_frames: bytes) -> Samples:
-        frames = np.frombuffer(whole_frames, self._audio.encoding.dtype)
-        return frames.reshape(-1, self._audio.channels)[:, self._index].astype(np.float32)
+    def _resampled(self, whole_frames: bytes) -> bytes:
+        samples, not_numbers = channel_samples(whole_frames, self._audio, self._index)
+        self.not_numbers += not_numbers
+        return self._trim(self._stream.resample_chunk(samples))
 
     def _trim(self, samples: Samples) -> bytes:
         kept = samples[: self._missing]
         self._missing -= len(kept)
-        return np.rint(kept).clip(-(2**15), 2**15 - 1).astype("<i2").tobytes()
+        rounded = np.rint(kept).clip(-FULL_SCALE, FULL_SCALE - 1).astype("<i2")
+        self.meter.add(rounded)
+        return rounded.tobytes()
 
 
 async def resampled(
-    pieces: AsyncIterator[bytes], audio: AudioFormat, index: int, frames: int
+    pieces: AsyncIterator[bytes], resampler: ChannelResampler
 ) -> AsyncIterator[bytes]:
-    """Resample channel `index` of `frames` interleaved frames, off the event loop."""
-    resampler = ChannelResampler(audio, index, frames)
+    """The channel's 16-bit samples, made off the event loop."""
     async for piece in pieces:
         if ready := await asyncio.to_thread(resampler.push, piece):
             yield ready
-    if ready := resampler.finish():
+    if ready := await asyncio.to_thread(resampler.finish):
         yield ready

@@ -1,79 +1,102 @@
-"""Split a stereo recording into its channels, 16 kHz mono each."""
+"""Split a recording into its speakers, 16 kHz mono each, and measure them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import numpy as np
 
 from events import RecordingReceived, RecordingSplit
-from events.base import Channel
-from functions.split.channels import RECOGNIZER_RATE, resampled, resampled_frames
-from shared.errors import Missing
+from events.documents import Levels
+from functions.split.channels import RECOGNIZER_RATE, ChannelResampler, resampled
+from functions.split.decoder import Decoder
+from functions.split.levels import Measured, Meter, Track, levels_of, tracks
+from functions.split.sounds import opened
+from shared.digest import work_digest
 from shared.formats import Limits
 from shared.function import function
 from shared.ports import Blobs
-from shared.wav import Header, HeaderReader, pcm16_header
+from shared.wav import pcm16_header
 
-SIDES: tuple[Channel, ...] = ("left", "right")
+T = TypeVar("T")
+ENGINE = f"soxr {version('soxr')}"
 
 
 @function("split")
-async def split(received: RecordingReceived, *, blobs: Blobs, limits: Limits) -> RecordingSplit:
-    """Write one WAV per channel next to the recording. One that is there is not made again."""
-    header = await read_header(blobs, received.audio)
-    limits.check_format(header.audio)
-    frames = await present_frames(blobs, received.audio, header)
-    await asyncio.gather(
-        *(
-            write_channel(blobs, received, header, index, frames)
-            for index in range(header.audio.channels)
-        )
-    )
+async def split(
+    received: RecordingReceived, *, blobs: Blobs, limits: Limits, decoder: Decoder
+) -> RecordingSplit:
+    """Write one WAV per channel next to the recording, then what was found out about them.
+
+    What is there is not made again. Speakers who came in a file each need not be equally long;
+    the recording lasts as long as the longer one, and neither is padded.
+    """
+    files = (received.audio, received.audio_right or "")
+    digest = work_digest(*files, ENGINE, decoder.engine)
+    key = received.run_key.levels
+    levels = await blobs.get_json(key, Levels)
+    if levels is None or levels.digest != digest:
+        levels = await made(received, digest, blobs, limits, decoder)
+        await blobs.put_json(key, levels)
     return RecordingSplit(
         tenant=received.tenant,
         recording=received.recording,
         run=received.run,
-        channels=SIDES[: header.audio.channels],
-        duration=received.duration,
+        channels=tuple(level.channel for level in levels.levels),
+        duration=levels.duration,
+        levels=key,
     )
 
 
-async def read_header(blobs: Blobs, key: str) -> Header:
-    """Read the WAV header of a blob. Raise `Permanent` if it is none."""
-    reader = HeaderReader()
-    async for piece in blobs.read(key):
-        if (header := reader.feed(piece)) is not None:
-            return header
-    raise reader.end()
+async def made(
+    received: RecordingReceived, digest: str, blobs: Blobs, limits: Limits, decoder: Decoder
+) -> Levels:
+    """Write the channels, and return what was found out."""
+    each = limits if received.audio_right is None else replace(limits, channels=(1,))
+    async with AsyncExitStack() as stack:
+        sounds = [
+            await stack.enter_async_context(opened(blobs, key, each, decoder))
+            for key in (received.audio, received.audio_right)
+            if key is not None
+        ]
+        works = [write_channel(blobs, received, track) for track in tracks(sounds)]
+        return levels_of(received, digest, sounds, await together(works))
 
 
-async def present_frames(blobs: Blobs, key: str, header: Header) -> int:
-    """Frames that are there, which may be fewer than the header says."""
-    size = await blobs.size(key)
-    if size is None:
-        raise Missing(key)
-    return header.present_bytes(size) // header.audio.frame_bytes
+async def together(works: list[Coroutine[Any, Any, T]]) -> list[T]:
+    """Await all; if one fails, none of the others goes on."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def write_channel(
-    blobs: Blobs, received: RecordingReceived, header: Header, index: int, frames: int
-) -> None:
-    """Write channel `index` of the recording's first `frames` frames, unless it is there."""
-    key = received.run_key.audio(SIDES[index])
-    if await blobs.size(key) is not None:
-        return
-    pieces = first_bytes(
-        blobs.read(received.audio, header.data_start), frames * header.audio.frame_bytes
-    )
-    samples = resampled(pieces, header.audio, index, frames)
-    await blobs.put(key, wav(samples, resampled_frames(frames, header.audio.sample_rate)))
+async def write_channel(blobs: Blobs, received: RecordingReceived, track: Track) -> Measured:
+    """Write the channel, unless it is there; measure it either way."""
+    key = received.run_key.audio(track.channel)
+    resampler = ChannelResampler(track.sound.audio, track.index, track.sound.frames)
+    samples = resampled(track.sound.pieces(), resampler)
+    await blobs.put(key, wav(samples, resampler.frames))
+    meter = resampler.meter
+    if meter.frames < resampler.frames:  # put had nothing to do
+        meter = await metered(blobs, key)
+    return Measured(meter.level(track.channel), resampler.not_numbers)
 
 
-async def first_bytes(pieces: AsyncIterator[bytes], count: int) -> AsyncIterator[bytes]:
-    """The first `count` bytes of the pieces."""
-    async for piece in pieces:
-        yield piece[:count]
-        count -= min(count, len(piece))
-        if count == 0:
-            return
+async def metered(blobs: Blobs, key: str) -> Meter:
+    """Measure a channel that is there."""
+    meter, odd = Meter(), b""
+    async for piece in blobs.read(key, len(pcm16_header(0, RECOGNIZER_RATE))):
+        whole = odd + piece
+        odd = whole[len(whole) - len(whole) % 2 :]
+        meter.add(np.frombuffer(whole[: len(whole) - len(odd)], "<i2"))
+    return meter
 
 
 async def wav(samples: AsyncIterator[bytes], frames: int) -> AsyncIterator[bytes]:

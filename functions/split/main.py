@@ -7,20 +7,23 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from functions.split.containers import ContainerDecoder
 from functions.split.handler import split
 from functions.split.settings import Settings
 from shared.delivery import Delivery
-from shared.formats import Limits
 from shared.runtime import Parts, Runtime, bus_and_blobs, serve
+
+settings = Settings()
 
 
 @asynccontextmanager
 async def compose() -> AsyncIterator[Parts]:
     async with bus_and_blobs() as (bus, blobs, checks):
-        yield Parts(bus, {"blobs": blobs, "limits": Limits()}, checks)
+        ports = {"blobs": blobs, "limits": settings.limits, "decoder": ContainerDecoder()}
+        yield Parts(bus, ports, checks)
 
 
-runtime = Runtime(compose, {"/": Delivery(split, concurrency=Settings().concurrency)})
+runtime = Runtime(compose, {"/": Delivery(split, concurrency=settings.concurrency)})
 
 
 @functions_framework.aio.http

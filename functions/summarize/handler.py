@@ -13,17 +13,24 @@ from shared.ports import Blobs
 async def summarize(
     merged: TranscriptMerged, *, blobs: Blobs, summarizer: Summarizer, degraded: tuple[str, ...]
 ) -> TranscriptSummarized:
-    """Write the summary, unless the very same one is already there."""
+    """Write the summary, unless none is wanted or the very same one is already there."""
+    request = await blobs.get_json(merged.recording_key.request, Request) or Request()
+    if not request.enable_summarization:
+        return summarized(merged, None)
     transcript = await blobs.get_json(merged.transcript, Transcript)
     if transcript is None:
         raise Missing(merged.transcript)
-    request = await blobs.get_json(merged.recording_key.request, Request) or Request()
     key = merged.run_key.summary
     digest = work_digest(transcript.digest, request, summarizer.engine)
     done = await blobs.get_json(key, Summary)
     if done is None or done.digest != digest:
         gist = await summarizer.summarize(transcript, request)
         await blobs.put_json(key, summary_of(transcript, gist, digest, summarizer.engine, degraded))
+    return summarized(merged, key)
+
+
+def summarized(merged: TranscriptMerged, summary: str | None) -> TranscriptSummarized:
+    """The event that follows, with the summary's key if there is one."""
     return TranscriptSummarized(
         tenant=merged.tenant,
         recording=merged.recording,
@@ -31,7 +38,7 @@ async def summarize(
         duration=merged.duration,
         segments=merged.segments,
         transcript=merged.transcript,
-        summary=key,
+        summary=summary,
     )
 
 

@@ -1,37 +1,58 @@
 """Composition root of transcribe, deployed once per channel."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 
 import functions_framework.aio
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from functions.transcribe.engines import Chosen, choose
 from functions.transcribe.handler import transcribe
+from functions.transcribe.models import NoEngine
 from functions.transcribe.settings import Settings
-from functions.transcribe.sphinx import SphinxRecognizer
 from shared.delivery import Delivery
 from shared.runtime import Parts, Runtime, bus_and_blobs, serve
 
 settings = Settings()
+logger = structlog.get_logger()
 
 
 @asynccontextmanager
 async def compose() -> AsyncIterator[Parts]:
     """Warm the recogniser, so that ready means ready."""
-    recognizer = SphinxRecognizer()
-    await recognizer.warm()
+    chosen = await warmed()
     async with bus_and_blobs() as (bus, blobs, checks):
         try:
             ports = {
                 "blobs": blobs,
-                "recognizer": recognizer,
+                "recognizer": chosen.recognizer,
                 "serves": settings.serves,
-                "degraded": ("recognizer:sphinx",) if settings.recognizer == "auto" else (),
+                "degraded": chosen.degraded,
             }
             yield Parts(bus, ports, checks)
         finally:
-            await recognizer.close()
+            await chosen.recognizer.close()
+
+
+async def warmed() -> Chosen:
+    try:
+        chosen = choose(settings)
+        await chosen.recognizer.warm()
+    except NoEngine as error:
+        complain(str(error))
+        raise
+    logger.info("recognizer", engine=str(chosen.recognizer.engine), because=chosen.because)
+    return chosen
+
+
+@cache
+def complain(message: str) -> None:
+    """Say once, and not at every probe, why this function is not ready."""
+    logger.error("not ready", reason=message)
 
 
 runtime = Runtime(compose, {"/": Delivery(transcribe, concurrency=settings.concurrency)})
@@ -43,4 +64,8 @@ async def handle(request: Request) -> Response:
 
 
 if __name__ == "__main__":
+    try:
+        choose(settings)
+    except NoEngine as error:
+        sys.exit(f"transcribe cannot start: {error}")  # the platform shows it as the reason
     serve(__file__)

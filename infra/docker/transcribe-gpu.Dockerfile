@@ -18,7 +18,7 @@ COPY shared shared
 COPY infra/__init__.py infra/__init__.py
 COPY functions functions
 RUN python3 -m venv /opt/pocwhisp \
- && /opt/pocwhisp/bin/pip install ".[transcribe]" \
+ && /opt/pocwhisp/bin/pip install ".[transcribe,whisper]" \
  && /opt/pocwhisp/bin/pip uninstall --yes pip setuptools
 
 FROM python

@@ -2,41 +2,60 @@
 
 import asyncio
 import json
-import signal
+import math
 import sys
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
+from uuid import UUID
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from infra.local import printing
-from infra.local.client import Client, ServerError, Session
+from infra.local import models, printing, progress, results
+from infra.local.client import Client, Session, Wishes
 from infra.local.doctor import examine
+from infra.local.exits import EXIT_CODES, Exit, complain, complaints, quiet_pipe, run
+from infra.local.exits import run_until_stopped as until_stopped
+from infra.local.inputs import Recording, recordings
+from infra.local.listening import Wanted, listen
+from infra.local.options import (
+    DEFAULT_DATA,
+    AsJson,
+    AsSrt,
+    AsText,
+    AsVtt,
+    Channels,
+    Data,
+    Jobs,
+    Labels,
+    Language,
+    NoSummary,
+    Server,
+    check,
+    endings,
+    labels,
+)
 from infra.local.output import console, log_file
-from infra.local.stack import CannotStart, Stack, running_stack
+from infra.local.serving import broker_of, server_for
+from infra.local.stack import Stack, running_stack
+from infra.local.transcribing import Outcome, Transcriber, exit_code, summary
+from infra.local.watching import Folder, keep_watching
 
-T = TypeVar("T")
-DEFAULT_DATA = Path(".pocwhisp")
 SAMPLE_CALL = Path(__file__).parents[2] / "tests" / "calls" / "support.wav"
 
 app = typer.Typer(
     help="Two-party call recordings in, conversations out.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(models.app, name="models")
 screen = Console()
-complaints = Console(stderr=True)
-
-Data = Annotated[Path, typer.Option("--data", help="Folder for the stack's state.")]
-Audio = Annotated[
-    Path, typer.Argument(help="A stereo WAV.", exists=True, dir_okay=False, readable=True)
-]
 
 
 @app.command()
@@ -46,32 +65,129 @@ def up(
 ) -> None:
     """Start the whole stack and keep it running until Ctrl-C or SIGTERM."""
 
-    async def run() -> None:
+    async def work() -> None:
         async with Stack(data, port=port, sink=console()) as stack:
             screen.print(f"PocWhisp answers at [bold]{stack.url}[/] - Ctrl-C stops it.")
-            await _stop_signal()
+            await asyncio.Event().wait()
 
-    _run(run())
+    until_stopped(work())
 
 
-@app.command()
-def transcribe(
-    audio: Audio,
+@app.command(epilog=EXIT_CODES)
+def transcribe(  # noqa: PLR0913 - one parameter for each option
+    audio: Annotated[
+        list[Path], typer.Argument(help="Recordings, and folders of them.", exists=True)
+    ],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the API's body.")] = False,
-    as_text: Annotated[bool, typer.Option("--text", help="Print the conversation only.")] = False,
-    server: Annotated[str | None, typer.Option(help="URL of a server that runs already.")] = None,
+    as_json: AsJson = False,
+    as_text: AsText = False,
+    as_srt: AsSrt = False,
+    as_vtt: AsVtt = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for files, named as the input.")] = None,
+    jobs: Jobs = 4,
+    language: Language = None,
+    channels: Channels = None,
+    no_summary: NoSummary = False,
+    external_id: Annotated[str | None, typer.Option(help="Your name for the call.")] = None,
+    label: Labels = None,
+    server: Server = None,
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Transcribe one recording, on a running stack or on one started for it."""
+    """Transcribe recordings, on a running stack or on one started for it.
 
-    async def run() -> Session:
-        async with _server(server, data) as url, Client(url) as client:
-            return await client.transcribe(audio, lambda _: None)
+    A single result is printed. With --out results are files: JSON, or the formats chosen.
+    """
+    found, formats = recordings(audio), endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt)
+    check(found, formats, out, external_id)
+    wishes = Wishes(language, channels, not no_summary, external_id, labels(label))
 
-    session = _run(run())
-    _print_session(session, as_json=as_json, as_text=as_text)
-    raise typer.Exit(0 if session["status"] == "completed" else 1)
+    async def work() -> list[Outcome]:
+        async with server_for(server, data) as url, Client(url) as client:
+            await client.live()
+            with progress.board(complaints) as board:
+                transcriber = Transcriber(client, wishes, board, _keeper(out, formats))
+                return await transcriber.all(found, jobs)
+
+    outcomes = run(work())
+    if out is None:
+        _print_all(outcomes, formats)
+    for line in summary(outcomes):
+        complain(line)
+    raise typer.Exit(exit_code(outcomes))
+
+
+@app.command(epilog=EXIT_CODES)
+def watch(  # noqa: PLR0913 - one parameter for each option
+    folder: Annotated[
+        Path, typer.Argument(help="The folder; those in it too.", exists=True, file_okay=False)
+    ],
+    *,
+    as_json: AsJson = False,
+    as_text: AsText = False,
+    as_srt: AsSrt = False,
+    as_vtt: AsVtt = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; the watched one if not given.")
+    ] = None,
+    settle: Annotated[
+        float, typer.Option(help="Seconds for which a file must not have changed.", min=0)
+    ] = 2.0,
+    jobs: Jobs = 4,
+    language: Language = None,
+    channels: Channels = None,
+    no_summary: NoSummary = False,
+    label: Labels = None,
+    server: Server = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Transcribe each recording that is in a folder or appears in it, once, until Ctrl-C.
+
+    A recording whose results are there is done. Results are JSON, or the formats chosen.
+    """
+    place = out or folder
+    formats = endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt) or ["json"]
+    wishes = Wishes(language, channels, not no_summary, None, labels(label))
+    watched = Folder(folder, lambda it: results.is_saved(it, place, formats), complain, settle)
+
+    async def work() -> None:
+        async with server_for(server, data) as url, Client(url, patience=math.inf) as client:
+            with progress.board(complaints) as board:
+                transcriber = Transcriber(client, wishes, board, _keeper(place, formats))
+                await keep_watching(watched, transcriber.one, complain, jobs)
+
+    until_stopped(work())
+
+
+@app.command(epilog=EXIT_CODES)
+def events(  # noqa: PLR0913 - one parameter for each option
+    *,
+    session: Annotated[
+        UUID | None, typer.Option(help="Only this recording's, from its beginning.")
+    ] = None,
+    event_type: Annotated[
+        str | None, typer.Option("--type", help="Only these types, such as 'recording.*'.")
+    ] = None,
+    since_start: Annotated[
+        bool, typer.Option("--since-start", help="All that are kept, not only those to come.")
+    ] = False,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="With --session: stop when its run has ended.")
+    ] = False,
+    server: Annotated[str | None, typer.Option(help="URL of a broker, nats://HOST:PORT.")] = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Print events as they pass, each a CloudEvent as JSON on one line, until Ctrl-C."""
+    if until_end and session is None:
+        raise typer.BadParameter("--until-end needs --session.")
+    wanted = Wanted(session, event_type, since_start, until_end)
+
+    async def work() -> None:
+        async with aclosing(listen(server or broker_of(data), wanted)) as passing:
+            async for event in passing:
+                typer.echo(json.dumps(event))
+
+    with quiet_pipe():
+        until_stopped(work())
 
 
 @app.command()
@@ -80,13 +196,13 @@ def status(data: Data = DEFAULT_DATA) -> None:
     info = running_stack(data)
     if info is None:
         screen.print(f"No stack runs in {data}. Start one with: pocwhisp up")
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.AWAY)
 
     async def look() -> Session:
         async with Client(info.url) as client:
             return await client.health()
 
-    health = _run(look())
+    health = run(look())
     table = Table("part", "state", title=f"{info.url} is {health['status']} (pid {info.pid})")
     for name, answer in health["checks"].items():
         table.add_row(name, answer)
@@ -108,10 +224,15 @@ def doctor() -> None:
 
 
 @app.command()
-def demo(audio: Audio = SAMPLE_CALL, data: Data = DEFAULT_DATA / "demo") -> None:
+def demo(
+    audio: Annotated[
+        Path, typer.Argument(help="A stereo recording.", exists=True, dir_okay=False)
+    ] = SAMPLE_CALL,
+    data: Data = DEFAULT_DATA / "demo",
+) -> None:
     """Start everything, send the sample call through the API, show it all, stop everything."""
-    session = _run(_demo(audio, data))
-    raise typer.Exit(0 if session["status"] == "completed" else 1)
+    session = run(_demo(audio, data))
+    raise typer.Exit(Exit.COMPLETED if session["status"] == "completed" else Exit.FAILED)
 
 
 async def _demo(audio: Path, data: Path) -> Session:
@@ -139,48 +260,25 @@ class _StagePrinter:
         self._seen = len(session["progress"])
 
 
-@asynccontextmanager
-async def _server(url: str | None, data: Path) -> AsyncIterator[str]:
-    """The URL given, that of the running stack, or that of one started for the call."""
-    running = running_stack(data)
-    if url is not None or running is not None:
-        yield url or (running.url if running else "")
-        return
-    complaints.print(f"No stack runs in {data}: starting one for this call …")
-    with log_file(data / "stack.log") as sink:
-        async with Stack(data, port=0, sink=sink) as stack:
-            yield stack.url
+def _keeper(out: Path | None, formats: Sequence[str]) -> Callable[[Recording, Session], None]:
+    """Writes results below `out`, if there is one."""
+
+    def keep(recording: Recording, session: Session) -> None:
+        if out is not None:
+            results.save(session, recording, out, formats or ["json"])
+
+    return keep
 
 
-def _print_session(session: Session, *, as_json: bool, as_text: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(session, indent=2))
-    elif as_text:
-        typer.echo(printing.plain_text(session))
-    else:
-        screen.print(printing.report(session))
-
-
-async def _stop_signal() -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
-
-
-def _run(work: Awaitable[T]) -> T:
-    """Run the work; what a user can mend is told in one line, with exit code 1."""
-
-    async def task() -> T:
-        return await work
-
-    try:
-        return asyncio.run(task())
-    except (ServerError, CannotStart) as error:
-        complaints.print(f"[red]pocwhisp:[/] {escape(str(error))}")
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+def _print_all(outcomes: Sequence[Outcome], formats: Sequence[str]) -> None:
+    """Print the results: in the one format chosen, else for people."""
+    for outcome in outcomes:
+        if outcome.session is None:
+            continue
+        if formats:
+            typer.echo(results.written(outcome.session, formats[0]), nl=False)
+        else:
+            screen.print(printing.report(outcome.session))
 
 
 def main() -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -11,18 +13,63 @@ import httpx
 Session: TypeAlias = dict[str, Any]
 TERMINAL = {"completed", "failed", "cancelled"}
 LOOK_EVERY = 0.25
+PATIENCE = 60.0
 UPLOAD_TIMEOUT = httpx.Timeout(30.0, write=300.0, read=300.0)
+BUSY = {408, 425, 429, 502, 503, 504}
+"""Statuses that say: not now."""
 
 
 class ServerError(Exception):
-    """The server refused or could not be reached; the message is for the user."""
+    """It did not work; the message is for the user.
+
+    ServerError
+    ├── ServerAway   the server cannot be reached, is no PocWhisp, or says: not now
+    └── Refused      the server will not take this input, now or later
+    """
+
+
+class ServerAway(ServerError):
+    """The server cannot be reached, is no PocWhisp, or says that it cannot now."""
+
+
+class Refused(ServerError):
+    """The server will not take this; the message is the API's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is asked for besides the transcript: the API's upload fields of these names."""
+
+    language: str | None = None
+    channels: str | None = None
+    summary: bool = True
+    external_id: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def form(self) -> dict[str, str | list[str]]:
+        """The form's fields; what was not asked for is not sent."""
+        fields: dict[str, str | list[str] | None] = {
+            "language": self.language,
+            "channels": self.channels,
+            "enable_summarization": None if self.summary else "false",
+            "external_id": self.external_id,
+            "labels": [f"{name}={text}" for name, text in self.labels.items()] or None,
+        }
+        return {name: text for name, text in fields.items() if text is not None}
 
 
 class Client:
-    """Uploads recordings to one server and follows them to their end."""
+    """Uploads recordings to one server and follows them to their end.
 
-    def __init__(self, server: str) -> None:
-        self._http = httpx.AsyncClient(base_url=server.rstrip("/"), timeout=UPLOAD_TIMEOUT)
+    `server` is a URL, or tells it anew for each request: a stack may come back elsewhere.
+    `patience` is how long the server may be away once it has taken a recording, in seconds.
+    """
+
+    def __init__(self, server: str | Callable[[], str], patience: float = PATIENCE) -> None:
+        self._server: Callable[[], str] = (lambda: server) if isinstance(server, str) else server
+        self._patience = patience
+        self._http = httpx.AsyncClient(timeout=UPLOAD_TIMEOUT)
 
     async def __aenter__(self) -> Self:
         return self
@@ -30,26 +77,30 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def transcribe(self, audio: Path, watch: Callable[[Session], None]) -> Session:
+    async def transcribe(
+        self, audio: Path, watch: Callable[[Session], None], wishes: Wishes | None = None
+    ) -> Session:
         """Upload the file and return its final body; `watch` sees each look at it.
 
-        Raises `ServerError` if the upload is refused or the server is away.
+        Raise `Refused`, `ServerAway`, or another `ServerError`; `OSError` if the file cannot be
+        read.
         """
-        session = await self.upload(audio)
+        session = await self.upload(audio, wishes)
         while session["status"] not in TERMINAL:
             watch(session)
             await asyncio.sleep(LOOK_EVERY)
-            session = await self.find(session["session_id"])
+            session = await self._find_patiently(session["session_id"])
         watch(session)
-        return await self.find(session["session_id"])
+        return session
 
-    async def upload(self, audio: Path) -> Session:
+    async def upload(self, audio: Path, wishes: Wishes | None = None) -> Session:
         """Upload the file without waiting for the result."""
         with audio.open("rb") as content:
             return await self._json(
                 "POST",
                 "/api/v1/transcribe",
-                files={"audio": (audio.name, content, "audio/wav")},
+                data=(wishes or Wishes()).form,
+                files={"audio": (audio.name, content)},
                 headers={"Prefer": "respond-async"},
             )
 
@@ -61,18 +112,42 @@ class Client:
         """Which parts answer."""
         return await self._json("GET", "/api/v1/health")
 
+    async def live(self) -> None:
+        """Raise `ServerAway` unless the server answers."""
+        await self._json("GET", "/api/v1/live")
+
+    async def _find_patiently(self, session_id: str) -> Session:
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                return await self.find(session_id)
+            except ServerAway:
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(LOOK_EVERY)
+
     async def _json(self, method: str, path: str, **options: Any) -> Session:  # noqa: ANN401 - httpx
+        server = self._server().rstrip("/")
         try:
-            response = await self._http.request(method, path, **options)
-        except httpx.HTTPError as error:
+            response = await self._http.request(method, server + path, **options)
+            body = response.json()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
-            raise ServerError(f"{self._http.base_url} does not answer: {reason}") from error
-        try:
-            body: Session = response.json()
-        except json.JSONDecodeError as error:
-            raise ServerError(
-                f"{response.url} answered {response.status_code} without JSON"
+            raise ServerAway(f"{server} does not answer: {reason}") from error
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ServerAway(
+                f"{server} is no PocWhisp: {response.status_code} without JSON"
             ) from error
-        if response.is_error:
-            raise ServerError(f"{body.get('error')}: {body.get('message')}")
+        return _checked(response, body)
+
+
+def _checked(response: httpx.Response, body: object) -> Session:
+    """The body of a good answer; raise what a bad one means."""
+    if not isinstance(body, dict):
+        raise ServerAway(f"{response.url} is no PocWhisp: {response.status_code} without an object")
+    if not response.is_error:
         return body
+    message = f"{body.get('error')}: {body.get('message')}"
+    if response.status_code in BUSY:
+        raise ServerAway(message)
+    raise Refused(message) if response.is_client_error else ServerError(message)

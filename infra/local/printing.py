@@ -20,27 +20,33 @@ def clock(seconds: float) -> str:
     return f"{int(minutes):02d}:{rest:04.1f}"
 
 
-def plain_text(session: Session) -> str:
+def plain_lines(session: Session) -> Iterator[str]:
     """The conversation, one line per segment."""
-    return "\n".join(
-        f"[{clock(segment['start_time'])}] {segment['speaker']}: {segment['text']}"
-        for segment in segments_of(session)
-    )
+    names = names_of(session)
+    for segment in segments_of(session):
+        speaker = names.get(segment["speaker"], segment["speaker"])
+        yield f"[{clock(segment['start_time'])}] {speaker}: {segment['text']}"
+
+
+def names_of(session: Session) -> dict[str, str]:
+    """Who speaks on a channel, where the upload said so."""
+    names: dict[str, str] = (session.get("request") or {}).get("channels") or {}
+    return names
 
 
 def segments_of(session: Session) -> list[dict[str, Any]]:
     """The segments; none while there is no transcript."""
-    segments: list[dict[str, Any]] = (session["transcript"] or {}).get("segments", [])
+    segments: list[dict[str, Any]] = (session.get("transcript") or {}).get("segments", [])
     return segments
 
 
 def report(session: Session) -> RenderableType:
     """Everything about a finished recording."""
     parts: list[RenderableType] = [conversation(session)]
-    if session["summary"]:
+    if session.get("summary"):
         parts.append(summary(session["summary"]))
     parts.append(facts(session["metadata"]))
-    if session["error"]:
+    if session.get("error"):
         parts.append(Panel(escape(session["error"]["message"]), title="failed", border_style="red"))
     return Group(*parts)
 
@@ -48,11 +54,12 @@ def report(session: Session) -> RenderableType:
 def conversation(session: Session) -> Table:
     """The segments with their times and speakers."""
     table = Table("start", "end", "speaker", "text", "conf.", title="The conversation")
+    names = names_of(session)
     for segment in segments_of(session):
         table.add_row(
             clock(segment["start_time"]),
             clock(segment["end_time"]),
-            segment["speaker"],
+            escape(names.get(segment["speaker"], segment["speaker"])),
             escape(segment["text"]),
             f"{segment['confidence']:.2f}",
             style=SPEAKER_STYLE[segment["speaker"]],
@@ -79,10 +86,14 @@ def facts(metadata: dict[str, Any]) -> Table:
             table.add_row(name, version)
     if metadata["degraded"]:
         table.add_row("degraded", ", ".join(metadata["degraded"]))
+    for warning in metadata.get("warnings") or ():
+        table.add_row("warning", escape(warning["message"]))
     took, duration = metadata["processing_time"], metadata["duration"]
-    table.add_row("recording", f"{duration:.1f} s")
+    if duration is not None:
+        table.add_row("recording", f"{duration:.1f} s")
     if took is not None:
-        table.add_row("result after", f"{took:.1f} s ({took / duration:.2f} of its length)")
+        share = f" ({took / duration:.2f} of its length)" if duration else ""
+        table.add_row("result after", f"{took:.1f} s{share}")
     return table
 
 

@@ -31,6 +31,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "recording": st.uuids(),
     "run": st.integers(1, 10**6),
     "audio": KEYS,
+    "audio_right": st.none() | KEYS,
+    "levels": KEYS,
     "request": KEYS,
     "transcript": KEYS,
     "summary": KEYS,
@@ -252,12 +254,13 @@ def test_a_type_names_a_noun_what_happened_to_it_and_a_version(name: str) -> Non
 IDENTITY = {"tenant"}
 FUNCTION_AND_CODE = {"function", "error_code"}
 MAY_HOLD_TEXT = {
-    "io.pocwhisp.recording.received.v1": IDENTITY | {"audio", "request"},
-    "io.pocwhisp.recording.split.v1": IDENTITY,
+    "io.pocwhisp.recording.received.v1": IDENTITY | {"audio", "audio_right", "request"},
+    "io.pocwhisp.recording.split.v1": IDENTITY | {"levels"},
     "io.pocwhisp.channel.transcribed.v1": IDENTITY | {"transcript"},
     "io.pocwhisp.transcript.merged.v1": IDENTITY | {"transcript"},
     "io.pocwhisp.transcript.summarized.v1": IDENTITY | {"transcript", "summary"},
-    "io.pocwhisp.recording.completed.v1": IDENTITY | {"transcript", "summary", "degraded"},
+    "io.pocwhisp.recording.completed.v1": IDENTITY
+    | {"transcript", "summary", "request", "degraded"},
     "io.pocwhisp.recording.failed.v1": IDENTITY | FUNCTION_AND_CODE,
     "io.pocwhisp.delivery.parked.v1": IDENTITY
     | FUNCTION_AND_CODE

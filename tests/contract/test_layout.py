@@ -16,6 +16,8 @@ FUNCTIONS = sorted(path.name for path in (ROOT / "functions").iterdir() if path.
 FUNCTIONS = [name for name in FUNCTIONS if not name.startswith("_")]
 FIRST_PARTY = ("events", "functions", "shared", "infra")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+ENGINES = {"transcribe": ("whisper",)}
+"""Extras of engines that a function imports only where they are installed and asked for."""
 HEAVY = {"torch", "faster_whisper", "ctranslate2", "llama_cpp", "pocketsphinx"}
 
 
@@ -85,7 +87,8 @@ def declared_by(name: str) -> Iterator[str]:
 
 def requirements(name: str) -> Iterator[Requirement]:
     extras = PROJECT["optional-dependencies"]
-    for requirement in map(Requirement, [*PROJECT["dependencies"], *extras[name]]):
+    own = (*extras[name], *(each for extra in ENGINES.get(name, ()) for each in extras[extra]))
+    for requirement in map(Requirement, [*PROJECT["dependencies"], *own]):
         if requirement.name == PROJECT["name"]:
             yield from (each for extra in requirement.extras for each in requirements(extra))
         else:

@@ -18,7 +18,7 @@ from psycopg.errors import InsufficientPrivilege, UniqueViolation
 
 import shared.database
 from events import Event, RecordingCompleted, RecordingFailed
-from events.documents import Engine
+from events.documents import Engine, Request
 from functions.ingest.adapters import PostgresRecord as IngestRecord
 from functions.ingest.upload import Audio
 from functions.ingest.views import Session
@@ -27,7 +27,6 @@ from functions.persist.record import Unannounced
 from functions.persist.sweep_adapters import unfinished
 from shared.database import Database, Role, conninfo
 from shared.errors import Unavailable
-from shared.formats import ENCODINGS, AudioFormat
 from tests.examples import (
     RECORDING,
     merged,
@@ -47,7 +46,7 @@ pytest_plugins = ["tests.databases"]
 
 Work: TypeAlias = Callable[[Database], Coroutine[Any, Any, None]]
 ROOT = Path(__file__).parents[2]
-AUDIO = Audio("call.wav", 64_044, "ab" * 32, AudioFormat(ENCODINGS[1, 16], 2, 8_000), 2.0)
+AUDIO = Audio("call.wav", 1, 64_044, "ab" * 32, "wav", 2, 8_000, 2.0)
 TABLES = {"recordings", "runs", "stages", "segments", "summaries"}
 EARLY = datetime(2020, 1, 1, tzinfo=UTC)
 LATE = datetime(2100, 1, 1, tzinfo=UTC)
@@ -78,7 +77,7 @@ def rows(url: str, query: str, role: str | None = None) -> list[tuple[Any, ...]]
 
 async def accept(database: Database, *recordings: UUID) -> None:
     for recording in recordings or (RECORDING,):
-        await IngestRecord(database).accept(received(recording), AUDIO, age=0.0)
+        await IngestRecord(database).accept(received(recording), AUDIO, Request(), age=0.0)
 
 
 async def found(database: Database, recording: UUID = RECORDING) -> Session:
@@ -120,7 +119,7 @@ def test_migrations_at_the_same_time_do_not_disturb_each_other(databases: "Datab
     ]
     assert [process.wait(30) for process in running] == [0, 0, 0]
     for url in urls:
-        assert rows(url, "SELECT version_num FROM pocwhisp.alembic_version") == [("0001",)]
+        assert rows(url, "SELECT version_num FROM pocwhisp.alembic_version") == [("0002",)]
 
 
 def test_the_owner_owns_every_table(url: str) -> None:
@@ -192,7 +191,7 @@ def test_an_accepted_recording_waits_in_the_queue(url: str) -> None:
 
 def test_time_counts_from_the_end_of_the_upload(url: str) -> None:
     async def work(database: Database) -> None:
-        await IngestRecord(database).accept(received(), AUDIO, age=3.0)
+        await IngestRecord(database).accept(received(), AUDIO, Request(), age=3.0)
         await complete(database)
         session = await found(database)
         assert 3 <= session.progress[0].seconds < 8
@@ -546,6 +545,7 @@ EXPECTED: list[tuple[Callable[[Database], Awaitable[object]], Event]] = [
             run=1,
             transcript=summarized().transcript,
             summary=summarized().summary,
+            request=received().request,
             duration=2.0,
             segments=2,
             degraded=("recognizer:sphinx", "summarizer:test"),

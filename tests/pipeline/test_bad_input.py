@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import closing
+from http.client import HTTPConnection
 from uuid import uuid4
 
 import httpx
@@ -23,12 +25,23 @@ def upload(content: bytes, field: str = "audio", name: str = "call.wav") -> Send
     return lambda http: http.post("/api/v1/transcribe", files={field: (name, content)})
 
 
+def announce(http: httpx.Client, size: int) -> httpx.Response:
+    """Say that so many bytes will come, and wait for the answer before sending any."""
+    connection = HTTPConnection(http.base_url.host, http.base_url.port)
+    connection.putrequest("POST", "/api/v1/transcribe")
+    connection.putheader("content-type", "audio/wav")
+    connection.putheader("content-length", str(size))
+    connection.endheaders()
+    with closing(connection), connection.getresponse() as answer:
+        return httpx.Response(answer.status, headers=answer.getheaders(), content=answer.read())
+
+
 REFUSED: dict[str, tuple[Send, int, str, tuple[str, ...]]] = {
     "a text file named .wav": (
         upload(b"Dear customer, this is a letter."),
-        400, "invalid_file_type", ("Dear", "RIFF/WAVE"),
+        400, "invalid_file_type", ("Dear", "WAV", "FLAC"),
     ),
-    "an empty file": (upload(b""), 400, "invalid_file_type", ("is empty", "RIFF/WAVE")),
+    "an empty file": (upload(b""), 400, "invalid_file_type", ("is empty", "WAV", "FLAC")),
     "an empty body": (
         lambda http: http.post("/api/v1/transcribe"),
         400, "missing_file", ("none", "multipart/form-data", "audio"),
@@ -45,13 +58,69 @@ REFUSED: dict[str, tuple[Send, int, str, tuple[str, ...]]] = {
         upload(wav(seconds=0.2)),
         400, "audio_constraints", ("0.2 s", "1 to 1800 s"),
     ),
-    "a recording of 31 minutes": (
-        upload(wav(rate=8_000, seconds=1_860)),
-        400, "audio_constraints", ("1860 s", "1 to 1800 s"),
+    "a recording of 40 minutes": (
+        upload(wav(rate=8_000, seconds=2_400)),
+        400, "audio_constraints", ("2400 s", "1 to 1800 s"),
+    ),
+    "a header with a rate of 1 Hz": (
+        upload(wav_file(rate=1)),
+        400, "audio_constraints", ("1 Hz", "8000 to 48000 Hz"),
+    ),
+    "a header with 0 channels": (
+        upload(wav_file()[:22] + b"\0\0" + wav_file()[24:]),
+        400, "invalid_audio", ("0 channels",),
+    ),
+    "bytes that begin like an MP3": (
+        upload(b"\xff\xfb\x90\x64" + bytes(4_000), name="call.wav"),
+        400, "invalid_file_type", (),
+    ),
+    "an HLS playlist": (
+        upload(b"#EXTM3U\n#EXTINF:10,\nhttp://localhost/secret.ts\n"),
+        400, "invalid_file_type", ("#EXTM3U",),
+    ),
+    "an ffconcat script": (
+        upload(b"ffconcat version 1.0\nfile /etc/passwd\n"),
+        400, "invalid_file_type", ("ffconcat",),
+    ),
+    "a body of 2 GiB": (
+        lambda http: announce(http, 2 << 30),
+        413, "file_too_large", (str(2 << 30), str(1 << 30)),
+    ),
+    "one speaker's file alone": (
+        upload(wav_file(bytes(32_000), channels=1), field="left"),
+        400, "missing_file", ("`left` only", "`right`"),
+    ),
+    "two stereo files as two speakers": (
+        lambda http: http.post(
+            "/api/v1/transcribe", files={"left": wav_file(), "right": wav_file()}
+        ),
+        400, "audio_constraints", ("2 channels", "allowed: 1"),
+    ),
+    "an unknown language": (
+        lambda http: http.post(
+            "/api/v1/transcribe", files={"audio": wav_file()}, data={"language": "klingon"}
+        ),
+        400, "invalid_request", ("klingon", "en"),
+    ),
+    "a misspelt field": (
+        lambda http: http.post("/api/v1/transcribe?langauge=en", files={"audio": wav_file()}),
+        400, "invalid_request", ("langauge", "`language`"),
+    ),
+    "a list of -1 recordings": (
+        lambda http: http.get("/api/v1/transcribe?limit=-1"),
+        400, "invalid_request", ("limit", "-1"),
+    ),
+    "a list of 101 recordings": (
+        lambda http: http.get("/api/v1/transcribe?limit=101"),
+        400, "invalid_request", ("limit", "101", "100"),
+    ),
+    "a list of an unknown state": (
+        lambda http: http.get("/api/v1/transcribe?status=lost"),
+        400, "invalid_request", ("status", "lost", "completed"),
     ),
     "three channels": (
         upload(wav(channels=3)),
-        400, "audio_constraints", ("3 channels", "allowed: 2"),
+        400, "audio_constraints", ("3 channels", "allowed: 1 or 2"),
     ),
     "a sample rate of 4 kHz": (
         upload(wav(rate=4_000)),

@@ -378,7 +378,12 @@ async def test_two_deployments_of_one_type_both_get_the_event(
     server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     split = RecordingSplit(
-        tenant="default", recording=uuid4(), run=1, channels=("left", "right"), duration=3
+        tenant="default",
+        recording=uuid4(),
+        run=1,
+        channels=("left", "right"),
+        duration=3,
+        levels="levels.json",
     )
     async with ScriptedFunction() as left, ScriptedFunction() as right:
         routes = (

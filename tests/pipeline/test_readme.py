@@ -3,12 +3,17 @@
 import json
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from tests.stacks import ROOT, Body, RunningStack
+from events import RecordingCompleted
+from tests.examples import wav_file
+from tests.stacks import ROOT, Body, RunningStack, eventually
 
 README = (ROOT / "README.md").read_text()
 COMMANDS = [
@@ -44,8 +49,12 @@ def test_each_curl_command_is_answered(
 ) -> None:
     there = command.replace("http://localhost:8080", stack.info.url)
     there = there.replace("SESSION_ID", sample_call["session_id"])
-    body = json.loads(run(f"{there} --silent --show-error --fail"))
-    assert "status" in body
+    output = run(f"{there} --silent --show-error --fail")
+    if command.endswith("/metrics"):
+        assert "pocwhisp_uploads_total" in output
+        return
+    body = json.loads(output)
+    assert body.keys() & {"status", "sessions"}
     if "session_id" in body:
         stack.ended(body["session_id"])
 
@@ -55,20 +64,90 @@ def says_what_was_said(output: str) -> bool:
 
 
 EXPECTED: dict[str, Callable[[str], bool]] = {
-    "transcribe": says_what_was_said,
     "status": lambda output: "healthy" in output,
     "doctor": lambda output: "PostgreSQL" in output,
 }
+FOLDERS = ("recordings", "transcripts")
 
 
-@pytest.mark.parametrize(
-    "command",
-    [line for line in COMMANDS if line.startswith(".venv/bin/") and line not in OWN_PROCESS],
-)
-def test_each_pocwhisp_command_does_what_it_says(stack: RunningStack, command: str) -> None:
-    _, verb, *_ = command.split()
-    data = "" if verb == "doctor" else f" --data {stack.data}"
-    assert EXPECTED[verb](run(command + data))
+@pytest.fixture
+def there(stack: RunningStack, sample_call: Body, tmp_path: Path) -> Callable[[str], str]:
+    """Makes a command of the README one of the stack, and of folders that are there."""
+    calls, results = (tmp_path / name for name in FOLDERS)
+    calls.mkdir()
+    (calls / "call.wav").write_bytes(wav_file())
+
+    def made(command: str) -> str:
+        command = command.replace("recordings/", f"{calls}/").replace("transcripts/", f"{results}/")
+        command = command.replace("SESSION_ID", sample_call["session_id"])
+        return command if command.endswith("doctor") else f"{command} --data {stack.data}"
+
+    return made
+
+
+def commands(*verbs: str) -> list[str]:
+    starts = tuple(f".venv/bin/pocwhisp {verb}" for verb in verbs)
+    return [line for line in COMMANDS if line.startswith(starts)]
+
+
+@pytest.mark.parametrize("command", commands(*EXPECTED))
+def test_a_command_about_the_machine_says_how_it_is(
+    there: Callable[[str], str], command: str
+) -> None:
+    assert EXPECTED[command.split()[1]](run(there(command)))
+
+
+@pytest.mark.parametrize("command", commands("transcribe"))
+def test_each_transcribe_command_prints_the_conversation_or_writes_its_files(
+    there: Callable[[str], str], tmp_path: Path, command: str
+) -> None:
+    output = run(there(command))
+    endings = {f".{name}" for name in re.findall(r"--(json|txt|srt|vtt)", command)}
+    assert {path.suffix for path in (tmp_path / "transcripts").glob("call.*")} == endings
+    assert says_what_was_said(output) or endings
+
+
+@contextmanager
+def going_on(command: str, output: Path) -> Iterator[None]:
+    """A command that goes on until Ctrl-C; it must end well then."""
+    with output.open("wb") as stream:
+        process = subprocess.Popen(["/bin/sh", "-c", f"exec {command}"], cwd=ROOT, stdout=stream)
+        try:
+            yield
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize("command", commands("watch"))
+def test_each_watch_command_transcribes_what_is_in_the_folder(
+    there: Callable[[str], str], tmp_path: Path, command: str
+) -> None:
+    with going_on(there(command), tmp_path / "output"):
+        eventually((tmp_path / "transcripts" / "call.json").exists, "the result")
+
+
+@pytest.mark.parametrize("command", [line for line in commands("events") if "end" not in line])
+def test_each_events_command_prints_what_passes(
+    stack: RunningStack, there: Callable[[str], str], tmp_path: Path, command: str
+) -> None:
+    def heard() -> list[str]:
+        stack.http.post("/api/v1/transcribe", files={"audio": wav_file()})
+        return (tmp_path / "output").read_text().splitlines()
+
+    with going_on(there(command), tmp_path / "output"):
+        first, *_ = eventually(heard, "an event")
+    assert json.loads(first)["specversion"] == "1.0"
+
+
+@pytest.mark.parametrize("command", [line for line in commands("events") if "end" in line])
+def test_a_recordings_story_is_printed_to_its_end(
+    there: Callable[[str], str], command: str
+) -> None:
+    *_, last = run(there(command)).splitlines()
+    assert json.loads(last)["type"] == RecordingCompleted.type
 
 
 def test_make_demo_shows_the_conversation_and_stops_everything() -> None:
@@ -82,5 +161,6 @@ def test_make_test_is_what_runs_these_tests() -> None:
 
 
 def test_every_command_of_the_readme_is_run_by_a_test() -> None:
-    tested = ("curl ", ".venv/bin/pocwhisp ")
-    assert [line for line in COMMANDS if not line.startswith(tested)] == ["make demo", "make test"]
+    verbs = ("transcribe", "watch", "events", *EXPECTED)
+    tested = {*commands(*verbs), *(line for line in COMMANDS if line.startswith("curl "))}
+    assert set(COMMANDS) - tested == OWN_PROCESS

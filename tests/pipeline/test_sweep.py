@@ -9,6 +9,7 @@ from uuid_utils.compat import uuid7
 
 from events.keys import RecordingKey
 from functions.ingest.adapters import PostgresRecord
+from functions.ingest.body import reader_of
 from functions.ingest.handler import Ports, take_in
 from functions.ingest.upload import Upload
 from shared.blobs import ObjectBlobs
@@ -31,7 +32,8 @@ async def take_in_and_die(stack: RunningStack) -> UUID:
     ):
         blobs = ObjectBlobs.open((stack.data / "blobs").as_uri())
         ports = Ports(PostgresRecord(database), blobs, bus, bus, lambda: datetime.now(UTC), {})
-        await take_in(ports, key, Upload(MULTIPART, Limits(), 1 << 30), stream([body]))
+        upload = Upload(reader_of(MULTIPART), Limits(), 1 << 30)
+        await take_in(ports, key, upload, stream([body]), {})
     return key.recording
 
 

@@ -84,11 +84,11 @@ def test_a_file_name_in_no_known_encoding_is_mended() -> None:
     "content_type",
     ["", "audio/wav", "application/json", "multipart/form-data", "multipart/mixed; boundary=b"],
 )
-def test_another_content_type_means_a_missing_file(content_type: str) -> None:
+def test_a_content_type_without_a_forms_boundary_is_refused(content_type: str) -> None:
     code, message = refusal(b"", content_type)
-    assert code == "missing_file"
-    assert repr(content_type or "none") in message
-    assert "allowed: multipart/form-data" in message
+    assert code == "invalid_request"
+    assert repr(content_type) in message
+    assert "no boundary" in message
 
 
 def test_the_content_type_may_be_written_in_any_case() -> None:

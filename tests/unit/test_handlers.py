@@ -16,11 +16,21 @@ from events import (
     Event,
     RecordingCompleted,
     RecordingFailed,
+    RecordingSplit,
     TranscriptMerged,
     TranscriptSummarized,
 )
 from events.base import Channel
-from events.documents import ChannelTranscript, Engine, Request, Segment, Summary, Transcript
+from events.documents import (
+    ChannelTranscript,
+    Engine,
+    Levels,
+    Request,
+    Segment,
+    Summary,
+    Transcript,
+)
+from events.keys import RecordingKey
 from functions.merge.handler import merge
 from functions.persist.handler import persist
 from functions.summarize.handler import summarize
@@ -35,6 +45,7 @@ from tests.examples import (
     RECORDING,
     cut,
     heard,
+    levels,
     merged,
     parked,
     segment,
@@ -367,6 +378,20 @@ def test_another_transcript_or_engine_is_summarized_again(blobs: ObjectBlobs) ->
     run(work())
 
 
+def test_a_summary_that_nobody_wants_is_not_made(blobs: ObjectBlobs) -> None:
+    async def work() -> None:
+        unwanted = REQUEST.model_copy(update={"enable_summarization": False})
+        await blobs.put_json(KEY.transcript, transcript())
+        await blobs.put_json(merged().recording_key.request, unwanted)
+        summarizer = CountingSummarizer()
+        [event] = await summarize_in(blobs, summarizer)
+        assert event == summarized().model_copy(update={"summary": None})
+        assert summarizer.requests == []
+        assert await blobs.size(KEY.summary) is None
+
+    run(work())
+
+
 def test_without_a_transcript_there_is_nothing_to_summarize(blobs: ObjectBlobs) -> None:
     with pytest.raises(Missing):
         run(_ignore(summarize_in(blobs, CountingSummarizer())))
@@ -381,14 +406,19 @@ class FakeRecord:
 
     alive: bool = True
     stages: list[tuple[str, str]] = field(default_factory=list)
-    completed: list[tuple[Transcript, Summary]] = field(default_factory=list)
+    described: list[Levels] = field(default_factory=list)
+    completed: list[tuple[Transcript, Summary | None]] = field(default_factory=list)
     failed: list[tuple[DeliveryParked, Transcript | None]] = field(default_factory=list)
 
     async def reach(self, event: Event, stage: str) -> None:
         self.stages.append((stage, event.part))
 
+    async def describe(self, event: RecordingSplit, levels: Levels) -> None:
+        await self.reach(event, "split")
+        self.described.append(levels)
+
     async def complete(
-        self, _: TranscriptSummarized, transcript: Transcript, summary: Summary
+        self, _: TranscriptSummarized, transcript: Transcript, summary: Summary | None
     ) -> bool:
         self.completed.append((transcript, summary))
         return self.alive
@@ -409,6 +439,7 @@ COMPLETED = RecordingCompleted(
     run=1,
     transcript=KEY.transcript,
     summary=KEY.summary,
+    request=RecordingKey("default", RECORDING).request,
     duration=2.0,
     segments=2,
     degraded=("recognizer:sphinx", "summarizer:extractive"),
@@ -432,6 +463,7 @@ def test_stages_are_noted_under_the_name_of_their_function(
     blobs: ObjectBlobs, record: FakeRecord
 ) -> None:
     async def work() -> None:
+        await blobs.put_json(KEY.levels, levels())
         for event in (was_split(), transcribed("left"), transcribed("right"), merged()):
             assert await persist(event, record=record, blobs=blobs) == ()
 
@@ -442,6 +474,21 @@ def test_stages_are_noted_under_the_name_of_their_function(
         ("transcribe", "right"),
         ("merge", ""),
     ]
+    assert record.described == [levels()]
+
+
+def test_a_run_whose_summary_nobody_wants_is_completed_without_one(
+    blobs: ObjectBlobs, record: FakeRecord
+) -> None:
+    async def work() -> None:
+        await blobs.put_json(KEY.transcript, transcript())
+        event = summarized().model_copy(update={"summary": None})
+        [completed] = await persist(event, record=record, blobs=blobs)
+        assert isinstance(completed, RecordingCompleted)
+        assert (completed.summary, completed.degraded) == (None, ())
+
+    run(work())
+    assert record.completed == [(transcript(), None)]
 
 
 def test_the_summary_completes_the_run(blobs: ObjectBlobs, record: FakeRecord) -> None:

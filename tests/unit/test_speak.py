@@ -18,7 +18,7 @@ needs_flite = pytest.mark.skipif(
 
 
 @needs_flite
-@pytest.mark.parametrize("name", ["support", "unseen"])
+@pytest.mark.parametrize("name", ["support", "unseen", "nano"])
 def test_speaking_a_script_again_gives_the_same_recording_and_truth(name: str) -> None:
     call = speak.speak(load_script(CALLS / f"{name}.toml"))
     same = call.wav == (CALLS / f"{name}.wav").read_bytes()
@@ -26,7 +26,7 @@ def test_speaking_a_script_again_gives_the_same_recording_and_truth(name: str) -
     assert call.truth == load_truth(CALLS / f"{name}.json")
 
 
-@pytest.mark.parametrize("name", ["support", "unseen"])
+@pytest.mark.parametrize("name", ["support", "unseen", "nano"])
 def test_a_recording_is_stereo_and_as_long_as_its_truth_says(name: str) -> None:
     with wave.open(str(CALLS / f"{name}.wav")) as recording:
         assert (recording.getnchannels(), recording.getsampwidth()) == (2, 2)
@@ -34,7 +34,7 @@ def test_a_recording_is_stereo_and_as_long_as_its_truth_says(name: str) -> None:
         assert recording.getnframes() / RATE == load_truth(CALLS / f"{name}.json").duration
 
 
-@pytest.mark.parametrize("name", ["support", "unseen"])
+@pytest.mark.parametrize("name", ["support", "unseen", "nano"])
 def test_a_truth_tells_its_script(name: str) -> None:
     written = load_script(CALLS / f"{name}.toml").turns
     told = load_truth(CALLS / f"{name}.json").turns

@@ -1,6 +1,6 @@
 import asyncio
 import io
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -11,48 +11,62 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from obstore.store import MemoryStore
 
-from events import Event, RecordingSplit
+from events import Event, RecordingReceived, RecordingSplit
+from events.documents import Level, Levels
 from functions.split.channels import ChannelResampler, resampled_frames
 from functions.split.handler import split
 from shared.blobs import ObjectBlobs
-from shared.errors import Missing, Permanent
+from shared.errors import Missing, Permanent, Unavailable
 from shared.formats import ENCODINGS, AudioFormat, Limits
 from tests.examples import chunk, cut, fmt, received, riff, stream, wav_file
+from tests.sounds import AMPLITUDE, PLAIN, FakeDecoder, both, pitch, rf64, tone, tones, wav_of
 
 T = TypeVar("T")
 Samples: TypeAlias = NDArray[np.int16]
 RATES = [8_000, 11_025, 16_000, 44_100, 48_000]
 CALL = received()
 KEY = CALL.run_key
-
-
-def tone(hertz: float, rate: int, frames: int) -> NDArray[np.float64]:
-    return 8_000 * np.sin(2 * np.pi * hertz * np.arange(frames) / rate)
-
-
-def tones(left: float, right: float, rate: int, frames: int) -> bytes:
-    both = np.stack([tone(left, rate, frames), tone(right, rate, frames)], axis=1)
-    return both.astype("<i2").tobytes()
-
-
-def pitch(samples: Samples) -> float:
-    """The strongest frequency in Hz, by the middle of the samples."""
-    strength = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
-    return float(np.argmax(strength)) * 16_000 / len(samples)
+TWO_FILES = CALL.model_copy(update={"audio_right": CALL.recording_key.audio_right})
+SINE = round(20 * np.log10(AMPLITUDE / 2**15), 2)
+"""Peak of the sines in dBFS."""
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-async def stored(file: bytes) -> ObjectBlobs:
+async def stored(*files: bytes) -> ObjectBlobs:
     blobs = ObjectBlobs(MemoryStore())
-    await blobs.put(CALL.audio, stream([file]))
+    for key, file in zip((CALL.audio, CALL.recording_key.audio_right), files, strict=False):
+        await blobs.put(key, stream([file]))
     return blobs
 
 
-async def split_in(blobs: ObjectBlobs, limits: Limits | None = None) -> tuple[Event, ...]:
-    return await split(CALL, blobs=blobs, limits=limits or Limits())
+async def split_in(
+    blobs: ObjectBlobs, limits: Limits | None = None, call: RecordingReceived = CALL
+) -> tuple[Event, ...]:
+    return await split(call, blobs=blobs, limits=limits or Limits(), decoder=FakeDecoder())
+
+
+async def levels_in(blobs: ObjectBlobs) -> Levels:
+    levels = await blobs.get_json(KEY.levels, Levels)
+    assert levels is not None
+    return levels
+
+
+def levels_of(*files: bytes) -> Levels:
+    """What is found out about the call in one file or two."""
+
+    async def work() -> Levels:
+        blobs = await stored(*files)
+        await split_in(blobs, call=CALL if len(files) == 1 else TWO_FILES)
+        return await levels_in(blobs)
+
+    return run(work())
+
+
+def codes(levels: Levels) -> list[str]:
+    return [warning.code for warning in levels.warnings]
 
 
 async def channel(blobs: ObjectBlobs, name: str) -> Samples:
@@ -93,7 +107,7 @@ def test_a_channel_is_neither_late_nor_quieter(rate: int) -> None:
 
 
 def test_a_recording_at_the_recognisers_rate_is_unchanged() -> None:
-    samples = np.random.default_rng(1).integers(-(2**15), 2**15, (5_000, 2)).astype("<i2")
+    samples = np.random.default_rng(1).integers(-(2**15), 2**15, (17_000, 2)).astype("<i2")
     left, right = sides(wav_file(samples.tobytes(), rate=16_000))
     assert (left == samples[:, 0]).all()
     assert (right == samples[:, 1]).all()
@@ -137,14 +151,14 @@ def test_pieces_of_any_size_give_the_same_samples(
 
 
 def test_a_frame_that_is_cut_off_is_left_out() -> None:
-    left, right = sides(wav_file(tones(440, 1_000, 16_000, 1_600), rate=16_000)[:-3])
-    assert len(left) == len(right) == 1_599
+    left, right = sides(wav_file(tones(440, 1_000, 16_000, 16_001), rate=16_000)[:-3])
+    assert len(left) == len(right) == 16_000
 
 
 def test_a_file_that_was_cut_off_is_as_long_as_what_is_there() -> None:
-    whole = wav_file(tones(440, 1_000, 8_000, 8_000))
-    left, right = sides(whole[: 44 + 4 * 3_000])
-    assert len(left) == len(right) == 6_000
+    whole = wav_file(tones(440, 1_000, 8_000, 16_000))
+    left, right = sides(whole[: 44 + 4 * 9_000])
+    assert len(left) == len(right) == 18_000
 
 
 def test_the_event_tells_the_channels_and_the_duration() -> None:
@@ -157,15 +171,16 @@ def test_the_event_tells_the_channels_and_the_duration() -> None:
             recording=CALL.recording,
             run=1,
             channels=("left", "right"),
-            duration=CALL.duration,
+            duration=2.0,
+            levels=KEY.levels,
         ),
     )
 
 
-def test_a_mono_recording_is_one_channel_where_it_is_allowed() -> None:
+def test_a_mono_recording_is_one_channel_and_never_two_speakers() -> None:
     async def work() -> tuple[tuple[Event, ...], int | None]:
         blobs = await stored(wav_file(bytes(32_000), channels=1))
-        return await split_in(blobs, Limits(channels=(1, 2))), await blobs.size(KEY.audio("right"))
+        return await split_in(blobs), await blobs.size(KEY.audio("right"))
 
     (event,), right = run(work())
     assert isinstance(event, RecordingSplit)
@@ -175,11 +190,16 @@ def test_a_mono_recording_is_one_channel_where_it_is_allowed() -> None:
 def test_a_repeated_delivery_gives_the_equal_event_and_writes_nothing() -> None:
     async def work() -> None:
         blobs = await stored(wav_file())
-        await blobs.put(KEY.audio("left"), stream([b"written before"]))
+        before = wav_file(b"\xff\x7f" * 40, channels=1, rate=16_000)
+        await blobs.put(KEY.audio("left"), stream([before]))
         first = await split_in(blobs)
         right = [piece async for piece in blobs.read(KEY.audio("right"))]
+        levels = await levels_in(blobs)
+        assert levels.levels[0] == Level(channel="left", peak=0, rms=0)
+        await blobs.delete(CALL.audio)
         assert await split_in(blobs) == first
-        assert [piece async for piece in blobs.read(KEY.audio("left"))] == [b"written before"]
+        assert await levels_in(blobs) == levels
+        assert [piece async for piece in blobs.read(KEY.audio("left"))] == [before]
         assert [piece async for piece in blobs.read(KEY.audio("right"))] == right
 
     run(work())
@@ -189,9 +209,14 @@ def test_a_repeated_delivery_gives_the_equal_event_and_writes_nothing() -> None:
     ("file", "code"),
     [
         (b"hello, world", "invalid_file_type"),
+        (b"#EXTM3U\nhttp://host/call.wav\n", "invalid_file_type"),
         (riff(fmt()), "invalid_audio"),
-        (wav_file(channels=1), "audio_constraints"),
+        (wav_file(channels=3), "audio_constraints"),
         (wav_file(rate=7_000), "audio_constraints"),
+        (wav_file(bytes(31_996)), "audio_constraints"),
+        (wav_file(bytes(32_000 * 1_800 + 4)), "audio_constraints"),
+        (wav_file()[:1_000], "audio_constraints"),
+        (b"fLaC\0\0\0\x22" + bytes(10) + b"\x01\xf4\x02\xf0" + bytes(30), "invalid_audio"),
     ],
 )
 def test_a_blob_that_is_no_recording_is_given_up_and_leaves_nothing(file: bytes, code: str) -> None:
@@ -203,6 +228,219 @@ def test_a_blob_that_is_no_recording_is_given_up_and_leaves_nothing(file: bytes,
         assert await blobs.size(KEY.audio("left")) is None
 
     run(work())
+
+
+@pytest.mark.parametrize("extensible", [False, True])
+@pytest.mark.parametrize("key", PLAIN)
+def test_every_encoding_is_split_into_the_same_channels(
+    key: tuple[int, int], *, extensible: bool
+) -> None:
+    encoding = ENCODINGS[key]
+    file = wav_of(both(440, 1_000, 16_000, 20_000), encoding, 16_000, extensible=extensible)
+    left, right = sides(file)
+    assert [pitch(left), pitch(right)] == pytest.approx([440, 1_000], abs=1)
+    assert np.abs(left - tone(440, 16_000, 20_000)).max() <= (
+        257 if encoding.block_bytes == 1 else 1
+    )
+    levels = levels_of(file)
+    assert (levels.container, levels.encoding) == ("wav", encoding.name)
+    assert (levels.channels, levels.sample_rate, levels.duration) == (2, 16_000, 1.25)
+    assert codes(levels) == []
+
+
+@given(
+    st.sampled_from(list(PLAIN)),
+    st.sampled_from([8_000, 22_050, 48_000]),
+    st.integers(1, 2),
+    st.lists(st.integers(0, 1 << 20), max_size=5),
+)
+def test_every_encoding_rate_and_layout_gives_the_promised_samples(
+    key: tuple[int, int], rate: int, channels: int, at: list[int]
+) -> None:
+    sound = both(440, 1_000, rate, rate // 4)[:, :channels]
+    audio = AudioFormat(ENCODINGS[key], channels, rate)
+    content = wav_of(sound, audio.encoding, rate)[44:]
+    for index in range(channels):
+        resampler = ChannelResampler(audio, index, rate // 4)
+        ready = b"".join([*map(resampler.push, cut(content, at)), resampler.finish()])
+        samples = np.frombuffer(ready, "<i2")
+        expected = tone((440, 1_000)[index], 16_000, 4_000)
+        allowed = 300 if audio.encoding.block_bytes == 1 else 40
+        assert len(samples) == 4_000
+        assert np.abs(samples - expected)[800:-800].max() < allowed
+
+
+@pytest.mark.parametrize(
+    ("file", "code"),
+    [
+        (wav_file()[:-8_000], ["truncated"]),
+        (riff(fmt(), chunk(b"data", bytes(56_000), 3_000_000)), ["truncated"]),
+        (riff(fmt(), chunk(b"data", bytes(56_000), 1_000)), ["size_lies"]),
+        (riff(fmt(), chunk(b"data", bytes(56_000), 0)), []),
+        (riff(fmt(), chunk(b"data", bytes(56_000), 0x7FFFF000)), []),
+        (riff(fmt(), chunk(b"data", bytes(56_000), 0xFFFFFFFF)), []),
+        (riff(fmt(), chunk(b"data", bytes(56_000)), chunk(b"LIST", bytes(5_000))), []),
+        (rf64(bytes(56_000)), []),
+        (rf64(bytes(56_000), size=64_000), ["truncated"]),
+    ],
+)
+def test_a_size_that_lies_is_a_warning_and_what_is_there_is_heard(
+    file: bytes, code: list[str]
+) -> None:
+    levels = levels_of(file)
+    assert (levels.duration, codes(levels)) == (1.75, code)
+    assert [len(side) for side in sides(file)] == [28_000, 28_000]
+
+
+def test_the_levels_tell_how_loud_each_channel_is() -> None:
+    sound = both(440, 1_000, 16_000, 16_000) * [1, 0.5]
+    levels = levels_of(wav_of(sound, ENCODINGS[1, 16], 16_000))
+    assert levels.levels == (
+        Level(channel="left", peak=SINE, rms=round(SINE - 3.01, 2)),
+        Level(channel="right", peak=round(SINE - 6.02, 2), rms=round(SINE - 9.03, 2)),
+    )
+
+
+def test_a_silent_channel_has_no_level() -> None:
+    (left, right) = levels_of(wav_file()).levels
+    assert (left, right) == (
+        Level(channel="left", peak=None, rms=None),
+        Level(channel="right", peak=None, rms=None),
+    )
+
+
+def test_a_full_channel_is_at_full_scale() -> None:
+    (left,) = levels_of(wav_file(b"\0\x80" * 16_000, channels=1, rate=16_000)).levels
+    assert (left.peak, left.rms) == (0, 0)
+
+
+def test_samples_that_are_no_numbers_are_silent_with_a_warning() -> None:
+    sound = both(440, 1_000, 16_000, 16_000)
+    sound[5_000:5_010, 0] = np.nan
+    sound[6_000, 1] = np.inf
+    file = wav_of(sound, ENCODINGS[3, 32], 16_000)
+    left, right = sides(file)
+    assert not left[5_000:5_010].any()
+    assert right[6_000] == 0
+    (warning,) = levels_of(file).warnings
+    assert warning.code == "not_numbers"
+    assert warning.message.startswith("11 samples")
+
+
+def mono(hertz: float, rate: int, frames: int) -> bytes:
+    return wav_of(tone(hertz, rate, frames)[:, None], ENCODINGS[1, 16], rate)
+
+
+def test_two_mono_files_are_one_call() -> None:
+    async def work() -> tuple[tuple[Event, ...], Samples, Samples]:
+        blobs = await stored(mono(440, 8_000, 16_000), mono(1_000, 48_000, 72_000))
+        events = await split_in(blobs, call=TWO_FILES)
+        return events, await channel(blobs, "left"), await channel(blobs, "right")
+
+    (event,), left, right = run(work())
+    assert isinstance(event, RecordingSplit)
+    assert (event.channels, event.duration) == (("left", "right"), 2.0)
+    assert (len(left), len(right)) == (32_000, 24_000)
+    assert [pitch(left), pitch(right)] == pytest.approx([440, 1_000], abs=1)
+
+
+def test_two_files_are_told_as_one_recording() -> None:
+    a_law = wav_of(tone(1_000, 48_000, 48_000)[:, None], ENCODINGS[6, 8], 48_000)
+    levels = levels_of(mono(440, 8_000, 16_000)[:-4_000], a_law)
+    assert (levels.container, levels.encoding) == ("wav", "pcm_s16le+pcm_alaw")
+    assert (levels.channels, levels.sample_rate, levels.duration) == (2, 48_000, 1.75)
+    assert [level.channel for level in levels.levels] == ["left", "right"]
+    (warning,) = levels.warnings
+    assert warning.message.startswith("The left file: The header says")
+
+
+@pytest.mark.parametrize(
+    "files", [(wav_file(), mono(440, 8_000, 8_000)), (mono(1, 8_000, 8_000), wav_file())]
+)
+def test_neither_of_two_files_may_be_stereo(files: tuple[bytes, bytes]) -> None:
+    async def work() -> None:
+        blobs = await stored(*files)
+        with pytest.raises(Permanent, match="2 channels; allowed: 1"):
+            await split_in(blobs, call=TWO_FILES)
+        assert await blobs.size(KEY.audio("left")) is None
+
+    run(work())
+
+
+def test_the_right_file_that_is_not_there_is_missing() -> None:
+    async def work() -> None:
+        await split_in(await stored(mono(440, 8_000, 8_000)), call=TWO_FILES)
+
+    with pytest.raises(Missing):
+        run(work())
+
+
+FLAC = (
+    b"fLaC\0\0\0\x22"
+    + bytes(10)
+    + (8_000 << 44 | 1 << 41 | 15 << 36).to_bytes(8, "big")
+    + bytes(16)
+)
+
+
+def test_what_is_no_plain_wav_is_split_by_the_decoder() -> None:
+    file = FLAC + b"FAKE" + tones(440, 1_000, 8_000, 10_000)
+    left, right = sides(file)
+    assert len(left) == len(right) == 20_000
+    assert [pitch(left), pitch(right)] == pytest.approx([440, 1_000], abs=1)
+    levels = levels_of(file)
+    assert (levels.container, levels.encoding) == ("flac", "fake")
+    assert (levels.sample_rate, levels.duration) == (8_000, 1.25)
+
+
+def test_what_only_decoding_can_tell_is_held_to_the_limits_too() -> None:
+    async def work(limits: Limits, seconds: int) -> None:
+        blobs = await stored(FLAC + b"FAKE" + bytes(32_000 * seconds))
+        await split_in(blobs, limits)
+
+    with pytest.raises(Permanent, match="more than 3 s"):
+        run(work(Limits(max_seconds=3), 4))
+    with pytest.raises(Permanent, match="lasts 2 s; allowed: 3"):
+        run(work(Limits(min_seconds=3), 2))
+    with pytest.raises(Permanent, match="2 channels; allowed: 1"):
+        run(work(Limits(channels=(1,)), 2))
+
+
+def test_levels_of_other_work_are_made_again() -> None:
+    class Newer(FakeDecoder):
+        engine = "fake 2"
+
+    async def work() -> tuple[str, str]:
+        blobs = await stored(wav_file())
+        await split_in(blobs)
+        first = await levels_in(blobs)
+        await split(CALL, blobs=blobs, limits=Limits(), decoder=Newer())
+        return first.digest, (await levels_in(blobs)).digest
+
+    first, second = run(work())
+    assert first != second
+
+
+class Full(ObjectBlobs):
+    """A store that fails while the right channel is written."""
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+        if key == KEY.audio("right"):
+            await anext(chunks)
+            raise Unavailable("full")
+        await super().put(key, chunks)
+
+
+def test_a_channel_that_fails_ends_the_other_and_the_levels_are_not_written() -> None:
+    async def work() -> Levels | None:
+        blobs = Full(MemoryStore())
+        await blobs.put(CALL.audio, stream([wav_file()]))
+        with pytest.raises(Unavailable):
+            await split_in(blobs)
+        assert len(asyncio.all_tasks()) == 1
+        return await blobs.get_json(KEY.levels, Levels)
+
+    assert run(work()) is None
 
 
 def test_a_recording_that_is_not_there_is_missing() -> None:

@@ -22,6 +22,7 @@ COMPLETED = RecordingCompleted(
     run=1,
     transcript="t",
     summary="s",
+    request="r",
     duration=2.0,
     segments=2,
 )

@@ -6,23 +6,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.ingest.body import reader_of
+from functions.ingest.errors import Refused
 from functions.ingest.upload import LONGEST_FIELD, MOST_FIELDS, Upload
 from shared.errors import Permanent
 from shared.formats import Limits
 from tests.examples import MULTIPART, chunk, cut, fmt, form, part, riff, stream, wav_file
 
 CALL = wav_file()
+MONO = wav_file(bytes(32_000), channels=1)
 LIMITS = Limits(max_seconds=10.0)
 
 
-async def collect(upload: Upload, body: Iterable[bytes]) -> bytes:
-    return b"".join([piece async for piece in upload.chunks(stream(body))])
+async def collect(upload: Upload, body: Iterable[bytes]) -> dict[str, bytes]:
+    return {
+        file.field: b"".join([chunk async for chunk in file.chunks()])
+        async for file in upload.files(stream(body))
+    }
 
 
-def taken(*body: bytes, max_bytes: int = 1 << 20, limits: Limits = LIMITS) -> tuple[Upload, bytes]:
-    """The upload after the body has come, and the audio's bytes."""
-    upload = Upload(MULTIPART, limits, max_bytes)
+def files_of(
+    *body: bytes, content_type: str = MULTIPART, max_bytes: int = 1 << 20, limits: Limits = LIMITS
+) -> tuple[Upload, dict[str, bytes]]:
+    """The upload after the body has come, and its files' bytes by field."""
+    upload = Upload(reader_of(content_type), limits, max_bytes)
     return upload, asyncio.run(collect(upload, body))
+
+
+def taken(*body: bytes, max_bytes: int = 1 << 20) -> tuple[Upload, bytes]:
+    """The upload after the body has come, and the bytes of its one file."""
+    upload, files = files_of(*body, max_bytes=max_bytes)
+    [audio] = files.values()
+    return upload, audio
 
 
 def refusal(body: bytes, max_bytes: int = 1 << 20) -> tuple[str, str]:
@@ -43,7 +58,8 @@ def test_a_recording_in_either_field_is_taken_and_described(field: str) -> None:
     assert upload.audio.file_name == "call.wav"
     assert upload.audio.size == len(CALL)
     assert upload.audio.sha256 == hashlib.sha256(CALL).hexdigest()
-    assert (upload.audio.audio.channels, upload.audio.audio.sample_rate) == (2, 8_000)
+    assert (upload.audio.channels, upload.audio.sample_rate) == (2, 8_000)
+    assert (upload.audio.container, upload.audio.files) == ("wav", 1)
     assert upload.audio.duration == 2.0
 
 
@@ -57,9 +73,62 @@ def test_the_audio_comes_through_unchanged_wherever_the_body_is_cut(
     assert upload.audio.sha256 == hashlib.sha256(CALL).hexdigest()
 
 
-def test_other_fields_are_allowed() -> None:
-    _, audio = taken(form(part("language", b"en"), part("audio", CALL), part("labels", b"{}")))
+def test_other_fields_are_put_aside_in_their_order() -> None:
+    upload, audio = taken(
+        form(
+            part("labels", b"a=1"),
+            part("audio", CALL),
+            part("labels", b"b=2"),
+            part("external_id", "Käse".encode()),
+        )
+    )
     assert audio == CALL
+    assert upload.fields == {"labels": ["a=1", "b=2"], "external_id": ["Käse"]}
+
+
+def test_two_mono_files_are_one_recording() -> None:
+    longer = wav_file(bytes(48_000), channels=1)
+    upload, files = files_of(form(part("left", MONO, "agent.wav"), part("right", longer)))
+    assert files == {"left": MONO, "right": longer}
+    assert (upload.audio.files, upload.audio.channels) == (2, 2)
+    assert upload.audio.duration == 3.0
+    assert upload.audio.file_name == "agent.wav"
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_one_side_alone_is_told_what_is_missing(side: str) -> None:
+    code, message = refusal(form(part(side, MONO)))
+    assert (code, f"`{side}` only" in message) == ("missing_file", True)
+
+
+def test_a_side_must_be_mono() -> None:
+    code, message = refusal(form(part("left", CALL), part("right", MONO)))
+    assert (code, "2 channels; allowed: 1" in message) == ("audio_constraints", True)
+
+
+@pytest.mark.parametrize("fields", [("left", "audio"), ("audio", "right"), ("left", "left")])
+def test_sides_do_not_mix_with_a_whole_recording(fields: tuple[str, str]) -> None:
+    files = (part(field, CALL if field == "audio" else MONO) for field in fields)
+    assert refusal(form(*files))[0] == "invalid_request"
+
+
+@given(st.lists(st.integers(0, 1 << 20), max_size=20))
+def test_a_bare_body_is_a_recording_too(at: list[int]) -> None:
+    upload, files = files_of(*cut(CALL, at), content_type="audio/wav")
+    assert files == {"audio": CALL}
+    assert upload.audio.duration == 2.0
+
+
+def test_an_empty_bare_body_is_told_so() -> None:
+    with pytest.raises(Refused, match="empty"):
+        files_of(content_type="audio/wav")
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/json"])
+def test_another_content_type_is_told_what_is_allowed(content_type: str) -> None:
+    with pytest.raises(Refused, match="multipart/form-data") as refused:
+        reader_of(content_type)
+    assert refused.value.code == "missing_file"
 
 
 def test_the_duration_is_of_the_samples_that_came() -> None:
@@ -105,8 +174,7 @@ def test_a_broken_wav_is_invalid_audio() -> None:
 @pytest.mark.parametrize(
     ("file", "found", "allowed"),
     [
-        (wav_file(channels=1), "1 channels", "allowed: 2"),
-        (wav_file(channels=3), "3 channels", "allowed: 2"),
+        (wav_file(channels=3), "3 channels", "allowed: 1 or 2"),
         (wav_file(rate=7_999), "7999 Hz", "8000 to 48000 Hz"),
         (wav_file(rate=48_001), "48001 Hz", "8000 to 48000 Hz"),
         (wav_file(bytes(31_980)), "0.999 s", "1 to 10 s"),
@@ -139,12 +207,11 @@ def test_both_ends_of_every_limit_are_allowed(file: bytes) -> None:
 
 def test_a_recording_is_refused_by_its_header_before_the_rest_has_come() -> None:
     async def body() -> bytes:
-        upload = Upload(MULTIPART, LIMITS, 1 << 20)
-        head, rest = only(wav_file(channels=1))[:400], iter([b"never asked for"])
-        pieces = stream([head, *rest])
+        upload = Upload(reader_of(MULTIPART), LIMITS, 1 << 20)
+        pieces = stream([only(wav_file(channels=3))[:400], b"never asked for"])
+        file = await anext(upload.files(pieces))
         with pytest.raises(Permanent):
-            async for _ in upload.chunks(pieces):
-                pass
+            [chunk async for chunk in file.chunks()]
         return await anext(pieces)
 
     assert asyncio.run(body()) == b"never asked for"

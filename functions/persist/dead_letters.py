@@ -1,0 +1,75 @@
+"""Events that the cluster's pusher gave up come here, as they were, to `/parked`.
+
+Knative adds to a dead event where it could not be delivered and what the last answer was
+(`knativeerrordest`, `knativeerrorcode`).
+"""
+
+from urllib.parse import urlsplit
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from events import Envelope, Event
+from shared.delivery import Received, park, receive
+from shared.errors import Permanent, Unavailable
+from shared.ports import Clock, utc_now
+from shared.runtime import Parts, unavailable
+from shared.telemetry import next_traceparent
+
+OUTAGE = "503"
+OWN = "persist"
+logger = structlog.get_logger()
+
+
+class DeadLetters:
+    """The route for dead events: each is parked, or sent once more if the call is not to blame.
+
+    An outage is not a failed call, and neither is persist's own trouble: those events begin a
+    new series of attempts under a new message id.
+    """
+
+    def __init__(self, clock: Clock = utc_now) -> None:
+        self._clock = clock
+
+    async def __call__(self, request: Request, parts: Parts) -> Response:
+        received = await receive(request)
+        if isinstance(received, Response):
+            return received
+        try:
+            await parts.publisher.publish(self.verdict(received))
+        except Unavailable as error:
+            return unavailable(error)
+        except (Permanent, ValueError):
+            logger.exception("lost", id=received.id, type=received.event_type)
+        return Response(status_code=204)
+
+    def verdict(self, received: Received) -> Envelope[Event]:
+        """What to publish about a dead event.
+
+        Raise `Permanent` or `ValueError` if it does not say which recording it is about.
+        """
+        function = failed_function(received)
+        code = str(received.attributes.get("knativeerrorcode", ""))
+        logger.warning("dead", function=function, code=code, id=received.id)
+        if code == OUTAGE or function == OWN:
+            return self._envelope(received, received.event((Event,)), received.redrive + 1)
+        error = f"http_{code}" if code.isdigit() else "undeliverable"
+        parked = park(received, function, error_class="exhausted", error_code=error)
+        return self._envelope(received, parked, received.redrive)
+
+    def _envelope(self, received: Received, data: Event, redrive: int) -> Envelope[Event]:
+        return Envelope(
+            data=data,
+            source=f"/pocwhisp/{OWN}",
+            time=self._clock(),
+            causationid=received.id,
+            traceparent=next_traceparent(received.attributes.get("traceparent")),
+            redrive=redrive,
+        )
+
+
+def failed_function(received: Received) -> str:
+    """The deployment that the event could not be delivered to, by its host's first label."""
+    host = urlsplit(str(received.attributes.get("knativeerrordest", ""))).hostname or "unknown"
+    return host.partition(".")[0]

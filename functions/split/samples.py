@@ -1,0 +1,52 @@
+"""Bring stored samples of every encoding to floats."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.formats import AudioFormat, Encoding
+
+Samples: TypeAlias = NDArray[np.float32]
+"""On the scale of 16-bit integers, which 32-bit floats hold exactly."""
+FULL_SCALE = 2.0**15
+LOUDEST_FLOAT = 16.0
+"""Floats beyond this times full scale are broken; larger ones could overflow in the filter."""
+
+
+def channel_samples(whole_frames: bytes, audio: AudioFormat, index: int) -> tuple[Samples, int]:
+    """Channel `index` of interleaved frames, and how many numbers of all channels were none.
+
+    NaN and the infinities, which only floats can be, become silence.
+    """
+    encoding = audio.encoding
+    stored = _stored(whole_frames, encoding, audio.channels)
+    if encoding.dtype.startswith("<f"):
+        return _from_floats(stored, index)
+    if encoding.expansion:
+        return np.array(encoding.expansion, np.float32)[stored[:, index]], 0
+    samples = stored[:, index].astype(np.float32)
+    samples -= encoding.zero
+    samples *= FULL_SCALE / encoding.full_scale
+    return samples, 0
+
+
+def _stored(whole_frames: bytes, encoding: Encoding, channels: int) -> NDArray[Any]:
+    """The numbers as they are stored, a row per frame."""
+    width = np.dtype(encoding.dtype).itemsize
+    if encoding.block_bytes == width:
+        return np.frombuffer(whole_frames, encoding.dtype).reshape(-1, channels)
+    packed = np.frombuffer(whole_frames, np.uint8).reshape(-1, encoding.block_bytes)
+    widened = np.zeros((len(packed), width), np.uint8)
+    widened[:, width - encoding.block_bytes :] = packed
+    return widened.view(encoding.dtype).reshape(-1, channels)
+
+
+def _from_floats(stored: NDArray[Any], index: int) -> tuple[Samples, int]:
+    real = np.isfinite(stored)
+    one = stored[:, index]
+    if not real.all():
+        one = np.where(real[:, index], one, 0)
+    samples = one.clip(-LOUDEST_FLOAT, LOUDEST_FLOAT).astype(np.float32)
+    samples *= FULL_SCALE
+    return samples, int(real.size - np.count_nonzero(real))

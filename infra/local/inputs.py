@@ -1,0 +1,57 @@
+"""Which files are meant when files and folders are named."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ENDINGS = frozenset(
+    {
+        *(".wav", ".wave", ".wav49", ".rf64", ".bw64"),
+        *(".flac", ".mp3", ".m4a", ".ogg", ".oga", ".opus"),
+    }
+)
+"""Files that are taken from a folder, in lower case; a file that is named itself may have any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A file to be transcribed, and its place among the results: `sub/call` for `sub/call.wav`."""
+
+    path: Path
+    place: Path
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages: the path as it was named."""
+        return str(self.path)
+
+
+def recordings(paths: Iterable[Path]) -> list[Recording]:
+    """The files among the paths, and those in the folders among them, each once."""
+    found = (each for path in paths for each in _at(path))
+    return list({each.path.resolve(): each for each in found}.values())
+
+
+def recordings_in(folder: Path) -> Iterator[Recording]:
+    """The recordings of a folder and its folders, by name; hidden files are left out."""
+    for path in sorted(folder.rglob("*")):
+        within = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in within.parts)
+        if path.suffix.lower() in ENDINGS and not hidden and path.is_file():
+            yield Recording(path, within.with_suffix(""))
+
+
+def colliding(found: Iterable[Recording]) -> tuple[Recording, Recording] | None:
+    """Two recordings whose results would have the same names, if there are any."""
+    seen: dict[Path, Recording] = {}
+    for recording in found:
+        if (other := seen.setdefault(recording.place, recording)) is not recording:
+            return other, recording
+    return None
+
+
+def _at(path: Path) -> Iterator[Recording]:
+    if path.is_dir():
+        yield from recordings_in(path)
+    else:
+        yield Recording(path, Path(path.stem))

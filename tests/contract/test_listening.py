@@ -1,0 +1,175 @@
+"""Listening to a real broker: one stream for all types as in the local stack, or one for each."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import nats
+import pytest
+from nats.js.api import StreamConfig
+
+from infra.local import listening
+from infra.local.client import ServerAway
+from infra.local.listening import Wanted, listen
+from tests.servers import NatsServer, free_port, nats_server
+
+RECEIVED, SPLIT, COMPLETED = (
+    f"io.pocwhisp.recording.{word}.v1" for word in ("received", "split", "completed")
+)
+STORY = (RECEIVED, SPLIT, COMPLETED)
+CALL, OTHER = uuid4(), uuid4()
+ONE_STREAM = {"POCWHISP": ["io.pocwhisp.>"]}
+STREAM_EACH = {
+    f"KN_{number}": [f"default.channel{number}._knative", f"{event_type}.>"]
+    for number, event_type in enumerate(STORY)
+}
+DEADLINE = 20.0
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "PAUSE", 0.05)
+    monkeypatch.setattr(listening, "SILENCE", 2.5)
+    monkeypatch.setattr(listening, "CONNECT_TIMEOUT", 1.0)
+
+
+async def publish(server: NatsServer, *events: tuple[str, UUID], run: int = 1) -> None:
+    async with await nats.connect(server.url) as client:
+        for event_type, recording in events:
+            event = {"type": event_type, "subject": str(recording), "data": {"run": run}}
+            subject = f"{event_type}.default.{recording}"
+            await client.jetstream().publish(subject, json.dumps(event).encode())
+
+
+async def keep(server: NatsServer, streams: dict[str, list[str]]) -> None:
+    async with await nats.connect(server.url) as client:
+        for name, subjects in streams.items():
+            await client.jetstream().add_stream(StreamConfig(name=name, subjects=subjects))
+
+
+async def heard(
+    events: AsyncGenerator[dict[str, Any]], count: int | None = None
+) -> list[tuple[str, str]]:
+    """The types and recordings of the next events, or of all to the end."""
+    found: list[tuple[str, str]] = []
+    async with asyncio.timeout(DEADLINE):
+        while count is None or len(found) < count:
+            try:
+                event = await anext(events)
+            except StopAsyncIteration:
+                break
+            found.append((event["type"], event["subject"]))
+    return found
+
+
+def told(events: Sequence[tuple[str, UUID]]) -> list[tuple[str, str]]:
+    return [(event_type, str(recording)) for event_type, recording in events]
+
+
+@pytest.mark.parametrize("streams", [ONE_STREAM, STREAM_EACH])
+def test_a_recordings_story_is_told_in_order_up_to_its_end(
+    tmp_path: Path, streams: dict[str, list[str]]
+) -> None:
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, streams)
+        await publish(server, (RECEIVED, CALL), (RECEIVED, OTHER), (SPLIT, CALL))
+        async with aclosing(listen(server.url, Wanted(CALL, until_end=True))) as events:
+            first = await heard(events, 2)
+            await publish(server, (COMPLETED, OTHER), (COMPLETED, CALL))
+            rest = await heard(events)
+        assert first + rest == told([(event_type, CALL) for event_type in STORY])
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+@pytest.mark.parametrize("streams", [ONE_STREAM, STREAM_EACH])
+def test_everything_kept_comes_in_the_order_in_which_it_happened(
+    tmp_path: Path, streams: dict[str, list[str]]
+) -> None:
+    calls = [uuid4() for _ in range(20)]
+    sent = [(event_type, call) for call in calls for event_type in STORY]
+
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, streams)
+        await publish(server, *sent)
+        async with aclosing(listen(server.url, Wanted(from_start=True))) as events:
+            assert await heard(events, len(sent)) == told(sent)
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+def test_a_run_that_ended_before_does_not_end_the_story(tmp_path: Path) -> None:
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, ONE_STREAM)
+        await publish(server, (COMPLETED, CALL))
+        await publish(server, (SPLIT, CALL), run=2)
+        async with aclosing(listen(server.url, Wanted(CALL, until_end=True))) as events:
+            await heard(events, 2)
+            await publish(server, (COMPLETED, CALL), run=2)
+            assert await heard(events) == told([(COMPLETED, CALL)])
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+def test_only_what_comes_is_heard_and_a_pattern_chooses_types(tmp_path: Path) -> None:
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, ONE_STREAM)
+        await publish(server, (COMPLETED, OTHER))
+        async with aclosing(listen(server.url, Wanted(pattern="*.completed"))) as events:
+            waiting = asyncio.create_task(heard(events, 1))
+            await until_listening(server)
+            await publish(server, (SPLIT, CALL), (COMPLETED, CALL))
+            assert await waiting == told([(COMPLETED, CALL)])
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+async def until_listening(server: NatsServer) -> None:
+    """Until somebody has a consumer; only then is an event one that comes."""
+
+    async def consumers() -> int:
+        info = await client.jetstream().stream_info("POCWHISP")
+        return info.state.consumer_count or 0
+
+    async with asyncio.timeout(DEADLINE), await nats.connect(server.url) as client:
+        while not await consumers():
+            pass
+
+
+@pytest.mark.parametrize("wiped", [False, True])
+def test_nothing_is_missed_or_told_twice_when_the_broker_comes_back(
+    tmp_path: Path, *, wiped: bool
+) -> None:
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, ONE_STREAM)
+        await publish(server, (RECEIVED, CALL), (SPLIT, CALL))
+        async with aclosing(listen(server.url, Wanted(from_start=True))) as events:
+            assert await heard(events, 2) == told([(RECEIVED, CALL), (SPLIT, CALL)])
+            server.stop()
+            if wiped:
+                server.wipe()
+            server.start()
+            if wiped:
+                await keep(server, ONE_STREAM)
+            await publish(server, (COMPLETED, CALL), (RECEIVED, OTHER))
+            assert await heard(events, 2) == told([(COMPLETED, CALL), (RECEIVED, OTHER)])
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+def test_no_broker_is_told_at_once() -> None:
+    async def scenario() -> None:
+        async with aclosing(listen(f"nats://127.0.0.1:{free_port()}", Wanted())) as events:
+            await anext(events)
+
+    with pytest.raises(ServerAway, match="There is no broker at nats://"):
+        asyncio.run(scenario())

@@ -1,0 +1,84 @@
+"""A call goes in and faster-whisper hears it, through every real part.
+
+The model is the one that is made for tests: it knows the sentences of this call only.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.calls import direct
+from tests.calls.scoring import turn_order_errors, word_error_rate
+from tests.calls.truth import load_truth
+from tests.recognizers import NANO, NANO_CALL
+from tests.stacks import POCWHISP, ROOT, Body, RunningStack, running
+
+TRUTH = load_truth(NANO_CALL.with_suffix(".json"))
+THREADS = 1
+ENGINE = {
+    "RECOGNIZER": "whisper",
+    "WHISPER_MODEL": str(NANO),
+    "WHISPER_COMPUTE_TYPE": "int8",
+    "WHISPER_THREADS": str(THREADS),
+}
+
+
+@pytest.fixture(scope="module")
+def whisper_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    with running(tmp_path_factory.mktemp("whisper"), **ENGINE) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def call(whisper_stack: RunningStack) -> Body:
+    response = whisper_stack.post(NANO_CALL, wait="90")
+    assert response.status_code == 200, response.text
+    body: Body = response.json()
+    return body
+
+
+def test_the_body_says_that_whisper_heard_it_and_nothing_stood_in_for_it(call: Body) -> None:
+    assert call["status"] == "completed"
+    versions = call["metadata"]["model_versions"]
+    assert versions["whisper"] == versions["recognizer"]
+    assert versions["whisper"].startswith(f"whisper-nano {version('faster-whisper')} ")
+    assert not [mark for mark in call["metadata"]["degraded"] if mark.startswith("recognizer")]
+
+
+def test_no_more_words_are_wrong_than_by_calling_faster_whisper_directly(call: Body) -> None:
+    peers = direct.recognised(NANO_CALL, NANO, THREADS)
+    ours = word_error_rate(TRUTH, call["transcript"]["segments"])
+    assert ours <= peers.best(TRUTH)
+    assert ours <= 0.2
+
+
+def test_every_turn_is_in_true_order_with_the_right_speaker(call: Body) -> None:
+    assert turn_order_errors(TRUTH, call["transcript"]["segments"]) == []
+
+
+def test_segments_are_their_words(call: Body) -> None:
+    for segment in call["transcript"]["segments"]:
+        words = segment["words"]
+        assert segment["text"] == " ".join(word["word"] for word in words)
+        assert segment["start_time"] == words[0]["start_time"]
+        assert segment["end_time"] == words[-1]["end_time"]
+        assert 0 < segment["confidence"] <= 1
+
+
+def test_without_its_model_the_stack_says_at_once_what_is_missing(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    ran = subprocess.run(
+        [*POCWHISP, "up", "--port", "0", "--data", str(tmp_path / "data")],
+        env=os.environ | ENGINE | {"WHISPER_MODEL": str(gone)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode
+    assert f"No Whisper model at {gone}" in ran.stderr.replace("\n", "")
