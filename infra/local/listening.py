@@ -265,7 +265,7 @@ class Wanted:
 async def listen(url: str, wanted: Wanted) -> AsyncGenerator[CloudEvent]:
     """The events that pass the broker at `url`. Raise `ServerAway` if it does not answer."""
     from_start = wanted.from_start or wanted.session is not None
-    last_run = 0
+    last_run = ended_run = 0
     async with connected(url) as client:
         feeds = await feeds_of(client, subject_of(wanted.session))
         async with aclosing(passing(feeds, from_start=from_start)) as events:
@@ -273,6 +273,7 @@ async def listen(url: str, wanted: Wanted) -> AsyncGenerator[CloudEvent]:
                 if matches(event["type"], wanted.pattern):
                     yield event
                 last_run = max(last_run, event["data"]["run"])
-                ended = event["type"] in ENDS and event["data"]["run"] == last_run
-                if wanted.until_end and ended and is_newest:
+                if event["type"] in ENDS:
+                    ended_run = max(ended_run, event["data"]["run"])
+                if wanted.until_end and is_newest and ended_run == last_run:
                     return

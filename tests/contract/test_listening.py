@@ -118,6 +118,18 @@ def test_a_run_that_ended_before_does_not_end_the_story(tmp_path: Path) -> None:
         asyncio.run(scenario(server))
 
 
+def test_what_follows_the_end_does_not_keep_the_story_open(tmp_path: Path) -> None:
+    async def work() -> None:
+        with nats_server(tmp_path) as server:
+            await keep(server, ONE_STREAM)
+            await publish(server, (RECEIVED, CALL), (COMPLETED, CALL), (SPLIT, CALL))
+            async with aclosing(listen(server.url, Wanted(CALL, until_end=True))) as events:
+                told = await heard(events)
+        assert [event_type for event_type, _ in told] == [RECEIVED, COMPLETED, SPLIT]
+
+    asyncio.run(work())
+
+
 def test_only_what_comes_is_heard_and_a_pattern_chooses_types(tmp_path: Path) -> None:
     async def scenario(server: NatsServer) -> None:
         await keep(server, ONE_STREAM)

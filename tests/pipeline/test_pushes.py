@@ -9,6 +9,7 @@ from cloudevents.conversion import to_binary
 from cloudevents.http import from_dict
 
 from shared.bus import Bus
+from tests.examples import wav_file
 from tests.stacks import Body, RunningStack
 
 TAKES = {
@@ -19,6 +20,14 @@ TAKES = {
     "summarize": "io.pocwhisp.transcript.merged.v1",
     "persist": "io.pocwhisp.transcript.summarized.v1",
 }
+
+
+@pytest.fixture(scope="module")
+def silent_call(stack: RunningStack) -> Body:
+    """A finished recording of silence, for these tests alone."""
+    body: Body = stack.http.post("/api/v1/transcribe", files={"audio": wav_file()}).json()
+    assert body["status"] == "completed"
+    return body
 
 
 def port_of(stack: RunningStack, name: str) -> str:
@@ -52,34 +61,34 @@ def kept(stack: RunningStack, kind: str, session_id: str) -> Body:
 
 @pytest.mark.parametrize("name", TAKES)
 def test_a_function_answers_a_redelivery_with_an_empty_2xx_and_changes_nothing(
-    stack: RunningStack, sample_call: Body, name: str
+    stack: RunningStack, silent_call: Body, name: str
 ) -> None:
-    event = kept(stack, TAKES[name], sample_call["session_id"])
+    event = kept(stack, TAKES[name], silent_call["session_id"])
     blobs = {path: path.read_bytes() for path in stack.blobs}
     answers = [push(stack, name, event) for _ in range(2)]
     assert [(answer.status_code, answer.content) for answer in answers] == [(204, b"")] * 2
     assert {path: path.read_bytes() for path in stack.blobs} == blobs
-    assert stack.http.get(sample_call["check_url"]).json() == sample_call
+    assert stack.http.get(silent_call["check_url"]).json() == silent_call
 
 
 @pytest.mark.parametrize("name", TAKES)
 def test_a_function_never_answers_an_event_that_is_not_for_it_with_a_4xx(
-    stack: RunningStack, sample_call: Body, name: str
+    stack: RunningStack, silent_call: Body, name: str
 ) -> None:
-    event = kept(stack, "io.pocwhisp.recording.completed.v1", sample_call["session_id"])
+    event = kept(stack, "io.pocwhisp.recording.completed.v1", silent_call["session_id"])
     assert push(stack, name, event).status_code == 204
-    assert stack.http.get(sample_call["check_url"]).json() == sample_call
+    assert stack.http.get(silent_call["check_url"]).json() == silent_call
 
 
 def test_a_dead_letter_is_taken_at_parked_and_fails_no_completed_call(
-    stack: RunningStack, sample_call: Body
+    stack: RunningStack, silent_call: Body
 ) -> None:
-    event = kept(stack, TAKES["merge"], sample_call["session_id"])
+    event = kept(stack, TAKES["merge"], silent_call["session_id"])
     marks = {"knativeerrordest": "http://merge.pocwhisp.svc/", "knativeerrorcode": "500"}
     assert push(stack, "persist", {**event, **marks}, "/parked").status_code == 204
-    parked = kept(stack, "io.pocwhisp.delivery.parked.v1", sample_call["session_id"])
+    parked = kept(stack, "io.pocwhisp.delivery.parked.v1", silent_call["session_id"])
     assert parked["data"]["original_id"]
-    assert stack.http.get(sample_call["check_url"]).json() == sample_call
+    assert stack.http.get(silent_call["check_url"]).json() == silent_call
 
 
 @pytest.mark.parametrize("name", [*TAKES, "sweep"])
