@@ -1,6 +1,6 @@
 """What every event of PocWhisp has in common: its address, its identity, its frozen shape."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -53,6 +53,11 @@ class Event(Frozen):
     def part(self) -> str:
         """What tells two events of one type in one run apart: the channel, else nothing."""
         return ""
+
+    @property
+    def same_run(self) -> dict[str, Any]:
+        """The fields that name the run, for an event that follows: `Next(**event.same_run, …)`."""
+        return {"tenant": self.tenant, "recording": self.recording, "run": self.run}
 
     @property
     def recording_key(self) -> RecordingKey:

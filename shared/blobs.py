@@ -27,7 +27,8 @@ UPLOAD_CONCURRENCY = 2
 class ObjectBlobs:
     """`ports.Blobs` on any store obstore opens; a memory store makes it a fake.
 
-    On `file://` a blob's file and folders are fsynced before anyone is told of it.
+    On `file://` a blob's bytes are on the disk before it has its name, and its folders before
+    anyone is told of it: no crash leaves a name without its bytes.
     """
 
     def __init__(self, store: ObjectStore) -> None:
@@ -46,18 +47,21 @@ class ObjectBlobs:
         with _store_errors():
             if await self.size(key) is None:
                 await self._upload(key, gathered(chunks, WRITE_CHUNK))
-            await self._make_durable(key)
+            else:
+                await self._sync(key)
+            await self._sync_folders(key)
 
     async def put_json(self, key: str, document: Document) -> str:
         content = document.model_dump_json().encode()
         with _store_errors():
             try:
-                await obstore.put_async(self._store, key, content, mode="create")
+                await self._write(key, content)
             except AlreadyExistsError:
                 kept = await self.get_json(key, type(document))
                 if kept is None or not _same_work(kept, document):
-                    await obstore.put_async(self._store, key, content)
-            await self._make_durable(key)
+                    await self._write(key, content, replace=True)
+            await self._sync(key)
+            await self._sync_folders(key)
         return key
 
     async def get_json(self, key: str, model: type[D]) -> D | None:
@@ -109,17 +113,39 @@ class ObjectBlobs:
         try:
             await obstore.put_async(self._store, name, chunks, max_concurrency=UPLOAD_CONCURRENCY)
             if name != key:
+                await self._sync(name)
                 await obstore.rename_async(self._store, name, key, overwrite=False)
         except AlreadyExistsError:
             await self.delete(name)
         except BaseException:
             if self._folder is not None:
+                await self.delete(name)
                 await asyncio.to_thread(_remove_empty_parents, self._folder, name)
             raise
 
-    async def _make_durable(self, key: str) -> None:
+    async def _write(self, key: str, content: bytes, *, replace: bool = False) -> None:
+        """Write a small blob whole. Raise `AlreadyExistsError` unless it may `replace` another."""
+        if self._folder is None:
+            await obstore.put_async(
+                self._store, key, content, mode="overwrite" if replace else "create"
+            )
+            return
+        name = f"{key}.{uuid4().hex}"
+        await obstore.put_async(self._store, name, content)
+        try:
+            await self._sync(name)
+            await obstore.rename_async(self._store, name, key, overwrite=replace)
+        except BaseException:
+            await self.delete(name)
+            raise
+
+    async def _sync(self, name: str) -> None:
         if self._folder is not None:
-            await asyncio.to_thread(_fsync_with_parents, self._folder, key)
+            await asyncio.to_thread(_fsync, self._folder / name)
+
+    async def _sync_folders(self, key: str) -> None:
+        if self._folder is not None:
+            await asyncio.to_thread(_fsync_parents, self._folder, key)
 
 
 async def gathered(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
@@ -127,14 +153,14 @@ async def gathered(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[byt
 
     Each chunk crosses into the store's own threads, which costs more than its bytes do.
     """
-    waiting: list[bytes] = []
+    waiting = bytearray()
     async for chunk in chunks:
-        waiting.append(chunk)
-        if sum(map(len, waiting)) >= size:
-            yield b"".join(waiting)
+        waiting += chunk
+        if len(waiting) >= size:
+            yield bytes(waiting)
             waiting.clear()
     if waiting:
-        yield b"".join(waiting)
+        yield bytes(waiting)
 
 
 def _local_store(url: str) -> LocalStore:
@@ -147,15 +173,19 @@ def _same_work(kept: Document, new: Document) -> bool:
     return getattr(kept, "digest", None) == getattr(new, "digest", None)
 
 
-def _fsync_with_parents(root: Path, key: str) -> None:
-    path = root / key
-    while path != root.parent:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        path = path.parent
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fsync_parents(root: Path, key: str) -> None:
+    folder = (root / key).parent
+    while folder != root.parent:
+        _fsync(folder)
+        folder = folder.parent
 
 
 def _remove_empty_parents(root: Path, key: str) -> None:

@@ -30,14 +30,6 @@ from functions.ingest.views import (
 )
 from shared.database import Connection, Database, reach_stage
 
-STAGE_FUNCTION = {
-    "split": "split",
-    "transcribe": "transcribe",
-    "merge": "merge",
-    "summarize": "summarize",
-    "completed": "persist",
-}
-
 
 class PostgresRecord:
     """`handler.Record` in the tables that persist's migrations make."""
@@ -201,12 +193,7 @@ def _figures(
 ) -> Figures:
     return Figures(
         runs={row["state"]: row["count"] for row in states},
-        deliveries={
-            (str(STAGE_FUNCTION.get(row["function"], row["function"])), row["outcome"]): row[
-                "count"
-            ]
-            for row in deliveries
-        },
+        deliveries={(row["function"], row["outcome"]): row["count"] for row in deliveries},
         audio_seconds=work["audio"],
         processing_seconds=work["processing"],
         real_time_factor=work["factor"],

@@ -1,6 +1,7 @@
 """The public HTTP API."""
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from uuid_utils.compat import uuid7
 
 from events import RecordingReceived
@@ -31,6 +33,8 @@ from shared.runtime import Opening
 from shared.telemetry import next_traceparent
 
 logger = structlog.get_logger()
+MOST_OFFSET = 2**63 - 1
+"""PostgreSQL's largest."""
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
@@ -78,6 +82,9 @@ def _recordings(opening: Opening[Ports], settings: Settings, uploads: Uploads) -
         except PocWhispError as error:
             uploads.note(error.code)
             raise
+        except ClientDisconnect:
+            uploads.note("broken_off")
+            return problem(request, "invalid_request", "The upload broke off.")
         uploads.note("accepted")
         trace = next_traceparent(request.headers.get("traceparent"))
         if not await announce(ports, received, trace):
@@ -90,7 +97,7 @@ def _recordings(opening: Opening[Ports], settings: Settings, uploads: Uploads) -
         request: Request,
         response: Response,
         limit: Annotated[int, Query(ge=1, le=100, description="Recordings on a page.")] = 10,
-        offset: Annotated[int, Query(ge=0, description="Recordings to skip.")] = 0,
+        offset: Annotated[int, Query(ge=0, le=MOST_OFFSET, description="Recordings to skip.")] = 0,
         status: Annotated[State | None, Query(description="Only those in this state.")] = None,
     ) -> Page:
         """List the recordings, newest first."""
@@ -189,9 +196,17 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    code = "not_found" if status == 404 else "invalid_request"  # noqa: PLR2004
-    return problem(request, code, f"{request.method} {request.url.path}: HTTP {status}.")
+    if not isinstance(error, HTTPException):
+        return await _crashed(request, error)
+    code = "not_found" if error.status_code == HTTPStatus.NOT_FOUND else "invalid_request"
+    answer = problem(
+        request,
+        code,
+        f"{request.method} {request.url.path}: {error.detail}.",
+        HTTPStatus(error.status_code),
+    )
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _crashed(request: Request, error: Exception) -> Response:

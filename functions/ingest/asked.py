@@ -99,7 +99,8 @@ def _labels_in(name: str, value: str) -> dict[str, str]:
         return {key.strip(): text.strip()}
     try:
         labels = json.loads(value)
-    except json.JSONDecodeError as error:
+        json.dumps(labels, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:  # a lone surrogate can be escaped, not stored
         raise _refused(name, f"is no JSON ({error})", "an object of strings") from None
     if not all(isinstance(text, str) for text in labels.values()):
         raise _refused(name, "has a value that is no string", "an object of strings")

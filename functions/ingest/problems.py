@@ -24,12 +24,21 @@ STATUS = {
 RETRY_AFTER = {"unavailable": "5"}
 
 
-def problem(request: Request, code: str, message: str, **more: Any) -> JSONResponse:  # noqa: ANN401 - JSON
-    """The response for an error: what was found and what is allowed is in `message`."""
-    status = STATUS.get(code, 500)
+def problem(
+    request: Request,
+    code: str,
+    message: str,
+    status: HTTPStatus | None = None,
+    **more: Any,  # noqa: ANN401 - JSON
+) -> JSONResponse:
+    """The response for an error: what was found and what is allowed is in `message`.
+
+    Its status is that of the code, unless another is given.
+    """
+    status = HTTPStatus(STATUS.get(code, 500)) if status is None else status
     body = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": status.phrase,
         "status": status,
         "detail": message,
         "error": code,

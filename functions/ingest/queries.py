@@ -51,8 +51,10 @@ LAST_ENGINES = """
 """
 STATES = "SELECT state, count(*) FROM runs GROUP BY state"
 STAGE_COUNTS = """
-    SELECT stage AS function, 'delivered' AS outcome, count(*) FROM stages
-    WHERE stage IN ('split', 'transcribe', 'merge', 'summarize', 'completed') GROUP BY stage
+    SELECT CASE stage WHEN 'completed' THEN 'persist' ELSE stage END AS function,
+           'delivered' AS outcome, count(*)
+    FROM stages WHERE stage IN ('split', 'transcribe', 'merge', 'summarize', 'completed')
+    GROUP BY stage
 """
 PARKED = """
     SELECT failure->>'function' AS function, 'parked' AS outcome, count(*) FROM runs

@@ -142,9 +142,7 @@ class Upload:
             file_name=first.file_name,
             files=len(digests),
             size=first.size + sum(other.size for other in others),
-            sha256=digests[0]
-            if not others
-            else hashlib.sha256("".join(digests).encode()).hexdigest(),
+            sha256=_digest_of(digests),
             container=both.container,
             channels=both.channels,
             sample_rate=both.sample_rate,

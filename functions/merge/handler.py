@@ -21,9 +21,7 @@ async def merge(heard: ChannelTranscribed, *, blobs: Blobs) -> TranscriptMerged 
         return None  # the other channel's event will bring us back
     transcript = join(heard, sides)
     return TranscriptMerged(
-        tenant=heard.tenant,
-        recording=heard.recording,
-        run=heard.run,
+        **heard.same_run,
         duration=heard.duration,
         segments=len(transcript.segments),
         transcript=await blobs.put_json(heard.run_key.transcript, transcript),

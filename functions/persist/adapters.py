@@ -33,6 +33,10 @@ class PostgresRecord:
             await reach_stage(connection, event.recording, event.run, "summarize")
             if not await _end(connection, event, "completed", all_degraded(transcript, summary)):
                 return await _state(connection, event) == {"state": "completed", "failure": None}
+            await connection.execute(  # the news of the split may still be on its way
+                "UPDATE recordings SET duration = coalesce(duration, %s) WHERE id = %s",
+                [event.duration, event.recording],
+            )
             await _write_transcript(connection, event, transcript)
             if summary is not None:
                 await _write_summary(connection, event, summary)

@@ -55,9 +55,7 @@ async def complete(
     if not await record.complete(event, transcript, summary):
         return None
     return RecordingCompleted(
-        tenant=event.tenant,
-        recording=event.recording,
-        run=event.run,
+        **event.same_run,
         transcript=event.transcript,
         summary=event.summary,
         request=event.recording_key.request,
@@ -73,9 +71,7 @@ async def fail(event: DeliveryParked, record: Record, blobs: Blobs) -> Recording
     if not await record.fail(event, transcript):
         return None
     return RecordingFailed(
-        tenant=event.tenant,
-        recording=event.recording,
-        run=event.run,
+        **event.same_run,
         function=event.function,
         error_class=event.error_class,
         error_code=event.error_code,

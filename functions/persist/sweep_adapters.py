@@ -5,11 +5,15 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
+import structlog
+from pydantic import ValidationError
+
 from events import RecordingCompleted, RecordingFailed, RecordingReceived
 from events.keys import RecordingKey
 from functions.persist.record import Unannounced
 from shared.database import Connection, Database
 
+logger = structlog.get_logger()
 LOCK = 0x73776570
 """Advisory lock ("swep"): one sweep at a time in the whole system."""
 
@@ -21,26 +25,34 @@ class PostgresUnfinished:
         self._connection = connection
 
     async def unannounced(self, before: datetime, limit: int) -> Sequence[Unannounced]:
-        found = await self._connection.execute(
+        await self._connection.execute(
             """
             UPDATE runs SET swept_at = now()
-            FROM recordings
-            WHERE recordings.id = runs.recording AND (runs.recording, run) IN (
+            WHERE (recording, run) IN (
                 SELECT recording, run FROM runs
                 WHERE announced_at IS NULL AND state <> 'cancelled'
                   AND coalesce(swept_at, created_at) < %s
                 ORDER BY coalesce(swept_at, created_at) LIMIT %s
             )
-            RETURNING runs.*, recordings.duration, recordings.files,
+            """,
+            [before, limit],
+        )
+        # Asked for only now: a run that ended while its row was waited for has its result, too.
+        found = await self._connection.execute(
+            """
+            SELECT runs.*, recordings.duration, recordings.files,
                 EXISTS (SELECT FROM summaries
                  WHERE summaries.recording = runs.recording AND summaries.run = runs.run)
                  AS summarized,
                 (SELECT count(*) FROM segments
                  WHERE segments.recording = runs.recording AND segments.run = runs.run) AS segments
-            """,
-            [before, limit],
+            FROM runs JOIN recordings ON recordings.id = runs.recording
+            WHERE announced_at IS NULL AND swept_at = now()
+            ORDER BY runs.created_at
+            """
         )
-        return [Unannounced(_event(row), row["redrives"]) for row in await found.fetchall()]
+        runs = [_unannounced(row) for row in await found.fetchall()]
+        return [run for run in runs if run is not None]
 
     async def announced(self, run: Unannounced) -> None:
         await self._update(run, "announced_at = now()")
@@ -62,6 +74,14 @@ async def unfinished(database: Database) -> AsyncIterator[PostgresUnfinished | N
         found = await connection.execute("SELECT pg_try_advisory_xact_lock(%s) AS mine", [LOCK])
         row = await found.fetchone()
         yield PostgresUnfinished(connection) if row and row["mine"] else None
+
+
+def _unannounced(row: dict[str, Any]) -> Unannounced | None:
+    try:
+        return Unannounced(_event(row), row["redrives"])
+    except ValidationError:  # one bad row must not stop the sweep of all others
+        logger.exception("unsweepable", recording=str(row["recording"]), run=row["run"])
+        return None
 
 
 def _event(row: dict[str, Any]) -> RecordingReceived | RecordingCompleted | RecordingFailed:

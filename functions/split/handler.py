@@ -42,9 +42,7 @@ async def split(
         levels = await made(received, digest, blobs, limits, decoder)
         await blobs.put_json(key, levels)
     return RecordingSplit(
-        tenant=received.tenant,
-        recording=received.recording,
-        run=received.run,
+        **received.same_run,
         channels=tuple(level.channel for level in levels.levels),
         duration=levels.duration,
         levels=key,

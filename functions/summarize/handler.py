@@ -32,9 +32,7 @@ async def summarize(
 def summarized(merged: TranscriptMerged, summary: str | None) -> TranscriptSummarized:
     """The event that follows, with the summary's key if there is one."""
     return TranscriptSummarized(
-        tenant=merged.tenant,
-        recording=merged.recording,
-        run=merged.run,
+        **merged.same_run,
         duration=merged.duration,
         segments=merged.segments,
         transcript=merged.transcript,

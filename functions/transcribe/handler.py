@@ -62,9 +62,7 @@ async def transcribe_channel(
         )
         await blobs.put_json(key, transcript)
     return ChannelTranscribed(
-        tenant=split.tenant,
-        recording=split.recording,
-        run=split.run,
+        **split.same_run,
         channel=channel,
         channels=split.channels,
         duration=split.duration,

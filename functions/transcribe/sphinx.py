@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from events.documents import Engine, Request, Segment, Word
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
 from functions.transcribe.utterances import Cutter, Cutting, Utterance
-from shared.errors import Transient
+from shared.errors import Permanent, Transient
+from shared.languages import language_code
 
 if TYPE_CHECKING:
     from pocketsphinx import Decoder
@@ -37,6 +38,13 @@ AHEAD = 1
 """Utterances cut while another is decoded."""
 
 
+def _check_language(language: str | None) -> None:
+    if language is not None and language_code(language) != "en":
+        raise Permanent(
+            "unsupported_language", f"The embedded recogniser knows English only, not {language}."
+        )
+
+
 class Heard(NamedTuple):
     """A word of one utterance: frames from the utterance's start, `end` exclusive."""
 
@@ -47,7 +55,7 @@ class Heard(NamedTuple):
 
 
 class SphinxRecognizer:
-    """Recognises US English. Hints of the request are of no use to this engine.
+    """Recognises US English. Of a request's hints only the language matters: another is refused.
 
     The child starts with the first utterance, or with `warm`. If it dies, `errors.Transient` is
     raised and the next utterance gets a new one; it ends with its parent, however that ends.
@@ -75,8 +83,9 @@ class SphinxRecognizer:
     async def recognize(
         self,
         blocks: AsyncIterator[Samples],
-        request: Request,  # noqa: ARG002 - this engine takes no hints
+        request: Request,
     ) -> AsyncGenerator[Segment, None]:
+        _check_language(request.language)
         decoding: deque[asyncio.Task[Segment | None]] = deque()
         try:
             async for utterance in _utterances(blocks, self._cutting):

@@ -30,6 +30,7 @@ from shared.settings import BusSettings
 from shared.telemetry import configure_logging, next_traceparent
 
 SOURCE = "/pocwhisp/dispatcher"
+RECORDER = "persist"
 PAUSE = 1.0
 
 logger = structlog.get_logger()
@@ -123,7 +124,10 @@ class Line:
 
     async def _settle(self, parcel: Parcel, held: Held, outcome: Outcome) -> None:
         tally = self._tallies.get(held.key, Tally())
-        may_park = parcel.received.event_type != DeliveryParked.type
+        # What the recorder cannot write is its own trouble, not the call's (D19).
+        may_park = self._route.function != RECORDER and (
+            parcel.received.event_type != DeliveryParked.type
+        )
         match judge(outcome, tally, self._settings.policy, may_park=may_park):
             case Ack():
                 await self._done(parcel, held)

@@ -122,9 +122,14 @@ class Feed:
 
     async def open(self, *, from_start: bool) -> int:
         """Begin with the oldest message or the next to come; how many are there already."""
-        state = (await self._jetstream.stream_info(self._stream)).state
-        self._next = 1 if from_start else state.last_seq + 1
-        return await self._consume()
+        while True:
+            try:
+                state = (await self._jetstream.stream_info(self._stream)).state
+                self._next = 1 if from_start else state.last_seq + 1
+                return await self._consume()
+            except (NatsError, OSError, TimeoutError):
+                await self._drop()
+                await asyncio.sleep(PAUSE)
 
     async def next(self) -> Msg:
         """The next message, however long it takes."""

@@ -145,6 +145,18 @@ def test_what_only_decoding_can_tell_is_filled_in_when_it_is_known(url: str) -> 
     assert after.metadata.levels[0].peak == -3.0
 
 
+def test_a_run_that_is_completed_before_its_split_is_noted_can_be_swept(url: str) -> None:
+    async def work(database: Database) -> float | None:
+        [recording] = await accept(database, 1)
+        await PersistRecord(database).complete(
+            summarized(recording), transcript(recording=recording), summary(recording)
+        )
+        session = await PostgresRecord(database).find("default", recording)
+        return session.metadata.duration if session else None
+
+    assert on(url, work) == summarized().duration
+
+
 def test_the_engines_are_those_of_the_run_that_ended_last(url: str) -> None:
     async def work(database: Database) -> None:
         record = PostgresRecord(database)

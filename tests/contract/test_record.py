@@ -25,7 +25,7 @@ from functions.ingest.views import Session
 from functions.persist.adapters import PostgresRecord
 from functions.persist.record import Unannounced
 from functions.persist.sweep_adapters import unfinished
-from shared.database import Database, Role, conninfo
+from shared.database import NEEDED_MIGRATION, Database, Role, conninfo
 from shared.errors import Unavailable
 from tests.examples import (
     RECORDING,
@@ -46,6 +46,7 @@ pytest_plugins = ["tests.databases"]
 
 Work: TypeAlias = Callable[[Database], Coroutine[Any, Any, None]]
 ROOT = Path(__file__).parents[2]
+VERSIONS = ROOT / "functions" / "persist" / "migrations" / "versions"
 AUDIO = Audio("call.wav", 1, 64_044, "ab" * 32, "wav", 2, 8_000, 2.0)
 TABLES = {"recordings", "runs", "stages", "segments", "summaries"}
 EARLY = datetime(2020, 1, 1, tzinfo=UTC)
@@ -122,6 +123,14 @@ def test_migrations_at_the_same_time_do_not_disturb_each_other(databases: "Datab
         assert rows(url, "SELECT version_num FROM pocwhisp.alembic_version") == [("0002",)]
 
 
+def test_readiness_waits_for_the_newest_migration(url: str) -> None:
+    assert max(path.name for path in VERSIONS.glob("0*.py")).startswith(NEEDED_MIGRATION)
+    on(url, lambda database: database.check())
+    rows(url, "UPDATE pocwhisp.alembic_version SET version_num = '0001' RETURNING 1")
+    with pytest.raises(Unavailable, match="0001"):
+        on(url, lambda database: database.check())
+
+
 def test_the_owner_owns_every_table(url: str) -> None:
     owned = rows(url, "SELECT tablename, tableowner FROM pg_tables WHERE schemaname = 'pocwhisp'")
     assert set(owned) == {(name, "pocwhisp_owner") for name in {*TABLES, "alembic_version"}}
@@ -146,7 +155,7 @@ def test_every_table_has_its_tenant(url: str) -> None:
         "ALTER TABLE runs ADD COLUMN more text",
         "TRUNCATE recordings CASCADE",
         "CREATE TABLE mine (id int)",
-        "SELECT * FROM alembic_version",
+        "UPDATE alembic_version SET version_num = '9'",
         "DROP SCHEMA pocwhisp CASCADE",
     ],
 )

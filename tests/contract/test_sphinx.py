@@ -12,10 +12,10 @@ import numpy as np
 import psutil
 import pytest
 
-from events.documents import Segment
+from events.documents import Request, Segment
 from functions.transcribe.recognizer import Samples
 from functions.transcribe.sphinx import SphinxRecognizer
-from shared.errors import Transient
+from shared.errors import Permanent, Transient
 from tests.recognizers import hear, recognized, two_voices
 
 
@@ -35,6 +35,15 @@ def recognizer() -> Iterator[SphinxRecognizer]:
 @pytest.fixture(scope="module")
 def segments(recognizer: SphinxRecognizer, speech: Samples) -> list[Segment]:
     return hear(recognizer, speech)
+
+
+@pytest.mark.parametrize("language", ["de", "fr"])
+def test_another_language_than_its_own_is_refused(
+    recognizer: SphinxRecognizer, speech: Samples, language: str
+) -> None:
+    with pytest.raises(Permanent, match=language) as refused:
+        hear(recognizer, speech, Request(language=language))
+    assert refused.value.code == "unsupported_language"
 
 
 def test_a_killed_child_is_transient_and_the_next_call_works(

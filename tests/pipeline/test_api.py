@@ -125,6 +125,12 @@ def test_metrics_count_what_was_done(stack: RunningStack, sample_call: Body) -> 
     assert float(audio[1]) >= sample_call["metadata"]["duration"]
 
 
+def test_another_method_is_told_which_are_allowed(stack: RunningStack) -> None:
+    response = stack.http.delete(PATH)
+    assert (response.status_code, response.json()["code"]) == (405, 405)
+    assert response.headers["allow"]
+
+
 @pytest.mark.parametrize("path", ["/api/v1/live", "/api/v1/ready", "/openapi.json"])
 def test_the_probes_and_the_description_answer(stack: RunningStack, path: str) -> None:
     assert stack.http.get(path).status_code == 200

@@ -114,6 +114,10 @@ REFUSED: dict[str, tuple[Send, int, str, tuple[str, ...]]] = {
         lambda http: http.get("/api/v1/transcribe?limit=101"),
         400, "invalid_request", ("limit", "101", "100"),
     ),
+    "a list from beyond all numbers": (
+        lambda http: http.get(f"/api/v1/transcribe?offset={10**30}"),
+        400, "invalid_request", ("offset",),
+    ),
     "a list of an unknown state": (
         lambda http: http.get("/api/v1/transcribe?status=lost"),
         400, "invalid_request", ("status", "lost", "completed"),

@@ -535,6 +535,19 @@ async def test_a_parked_delivery_is_never_parked_but_tried_on(
     assert stream.state.messages == 1
 
 
+async def test_what_persist_cannot_write_is_no_failed_call(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        ScriptedFunction(500, 500, 500, 500, 204) as persist,
+        dispatching(server, monkeypatch, routed(persist.url, function="persist")) as stack,
+    ):
+        await stack.publish(heard())
+        await until(lambda: len(persist.received) == 5)
+        await stack.settled("persist--channel-transcribed-v1")
+        assert not stack.said("parked")
+
+
 async def test_the_sweep_is_ticked_and_its_trouble_logged_once(
     server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

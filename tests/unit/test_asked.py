@@ -59,6 +59,8 @@ def test_a_time_without_a_zone_is_taken_as_utc() -> None:
         ({"labels": ['{"a": 1}']}, ("no string", "object of strings")),
         ({"labels": ['{"a": ']}, ("no JSON", "object of strings")),
         ({"labels": [f"k{n}=v" for n in range(51)]}, ("51 labels", "50")),
+        ({"labels": ['{"a": "\\ud800"}']}, ("labels",)),
+        ({"labels": ["{" * 9_000]}, ("labels",)),
         ({"hotwords": ["word," * 201]}, ("201 words", "up to 200")),
         ({"prompt": ["x" * 2001]}, ("2001", "up to 2000")),
         ({"external_id": ["a\0b"]}, ("NUL",)),

@@ -21,6 +21,7 @@ CREATE INDEX runs_by_state ON runs (tenant, state);
 CREATE INDEX stages_latest ON stages (reached_at);
 
 GRANT SELECT (recording, run) ON summaries TO pocwhisp_system;
+GRANT SELECT ON alembic_version TO pocwhisp_app, pocwhisp_system;
 """
 
 
@@ -33,6 +34,7 @@ def downgrade() -> None:
     """Remove them. Recordings whose length is not known would not fit and are refused."""
     op.execute("""
         REVOKE SELECT (recording, run) ON summaries FROM pocwhisp_system;
+        REVOKE SELECT ON alembic_version FROM pocwhisp_app, pocwhisp_system;
         DROP INDEX runs_by_state, stages_latest;
         ALTER TABLE runs DROP COLUMN warnings, DROP COLUMN levels;
         ALTER TABLE recordings
