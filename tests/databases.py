@@ -67,3 +67,9 @@ class Databases:
 def databases() -> Iterator[Databases]:
     with Databases.running() as databases:
         yield databases
+
+
+@pytest.fixture
+def url(databases: Databases) -> str:
+    """A fresh database with the record's tables."""
+    return databases.migrated()

@@ -57,6 +57,7 @@ def create_api(opening: Opening[Ports], settings: Settings) -> FastAPI:
     api.add_exception_handler(PocWhispError, _failed)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(HTTPException, _http_error)
+    api.add_exception_handler(ClientDisconnect, _broken_off)
     api.add_exception_handler(Exception, _crashed)
     return api
 
@@ -79,16 +80,11 @@ def _recordings(opening: Opening[Ports], settings: Settings, uploads: Uploads) -
         ports = await opening.get()
         try:
             received = await _receive(request, ports, settings)
-        except PocWhispError as error:
-            uploads.note(error.code)
+        except (PocWhispError, ClientDisconnect) as error:
+            uploads.note(getattr(error, "code", "broken_off"))
             raise
-        except ClientDisconnect:
-            uploads.note("broken_off")
-            return problem(request, "invalid_request", "The upload broke off.")
         uploads.note("accepted")
-        trace = next_traceparent(request.headers.get("traceparent"))
-        if not await announce(ports, received, trace):
-            logger.warning("unannounced", recording=str(received.recording))
+        await _announce(request, ports, received)
         session = await wait_for_end(ports, received.tenant, received.recording, seconds)
         return _answer(request, session)
 
@@ -125,6 +121,12 @@ async def _receive(request: Request, ports: Ports, settings: Settings) -> Record
     upload = Upload(reader, settings.limits, settings.max_upload_bytes)
     key = RecordingKey(settings.tenant, uuid7())
     return await take_in(ports, key, upload, request.stream(), _query_fields(request))
+
+
+async def _announce(request: Request, ports: Ports, received: RecordingReceived) -> None:
+    trace = next_traceparent(request.headers.get("traceparent"))
+    if not await announce(ports, received, trace):
+        logger.warning("unannounced", recording=str(received.recording))
 
 
 def _query_fields(request: Request) -> Mapping[str, Sequence[str]]:
@@ -207,6 +209,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     )
     answer.headers.update(error.headers or {})
     return answer
+
+
+async def _broken_off(request: Request, _: Exception) -> Response:
+    return problem(request, "invalid_request", "The upload broke off.")
 
 
 async def _crashed(request: Request, error: Exception) -> Response:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import pytest
@@ -26,19 +26,11 @@ from tests.examples import (
     was_split,
 )
 
-if TYPE_CHECKING:
-    from tests.databases import Databases
-
 pytest_plugins = ["tests.databases"]
 
 T = TypeVar("T")
 UNKNOWN = Audio("call.mp3", 1, 9_000, "ab" * 32, "mp3", None, None, None)
 REQUEST = Request(external_id="call-1", roles={"left": "agent"}, labels={"team": "north"})
-
-
-@pytest.fixture
-def url(databases: "Databases") -> str:
-    return databases.migrated()
 
 
 def on(url: str, work: Callable[[Database], Awaitable[T]]) -> T:

@@ -1,32 +1,16 @@
-"""What PostgreSQL keeps: who may do what, and what ingest, persist and the sweep may rely on."""
+"""What ingest and persist may rely on in the record."""
 
 import asyncio
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Awaitable, Callable, Coroutine
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
-import psycopg
 import pytest
-from psycopg import sql
-from psycopg.errors import InsufficientPrivilege, UniqueViolation
+from psycopg.errors import UniqueViolation
 
-import shared.database
-from events import Event, RecordingCompleted, RecordingFailed
 from events.documents import Engine, Request
 from functions.ingest.adapters import PostgresRecord as IngestRecord
-from functions.ingest.upload import Audio
-from functions.ingest.views import Session
 from functions.persist.adapters import PostgresRecord
-from functions.persist.record import Unannounced
-from functions.persist.sweep_adapters import unfinished
-from shared.database import NEEDED_MIGRATION, Database, Role, conninfo
-from shared.errors import Unavailable
+from shared.database import Database
 from tests.examples import (
     RECORDING,
     merged,
@@ -38,149 +22,17 @@ from tests.examples import (
     transcript,
     was_split,
 )
-
-if TYPE_CHECKING:
-    from tests.databases import Databases
+from tests.records import (
+    AUDIO,
+    accept,
+    complete,
+    found,
+    lock_waits,
+    on,
+    rows,
+)
 
 pytest_plugins = ["tests.databases"]
-
-Work: TypeAlias = Callable[[Database], Coroutine[Any, Any, None]]
-ROOT = Path(__file__).parents[2]
-VERSIONS = ROOT / "functions" / "persist" / "migrations" / "versions"
-AUDIO = Audio("call.wav", 1, 64_044, "ab" * 32, "wav", 2, 8_000, 2.0)
-TABLES = {"recordings", "runs", "stages", "segments", "summaries"}
-EARLY = datetime(2020, 1, 1, tzinfo=UTC)
-LATE = datetime(2100, 1, 1, tzinfo=UTC)
-LOCKED = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-
-
-@pytest.fixture
-def url(databases: "Databases") -> str:
-    return databases.migrated()
-
-
-def on(url: str, work: Work, *, role: Role = "pocwhisp_app", size: int = 8) -> None:
-    """Do the work with the database opened in the role."""
-
-    async def opened() -> None:
-        async with Database.open(url, role, size=size) as database:
-            await work(database)
-
-    asyncio.run(opened())
-
-
-def rows(url: str, query: str, role: str | None = None) -> list[tuple[Any, ...]]:
-    """What the query gives to the superuser, or to a session in the role."""
-    info = url if role is None else conninfo(url, role)
-    with psycopg.connect(info, autocommit=True) as connection:
-        return list(connection.execute(sql.SQL(query)))
-
-
-async def accept(database: Database, *recordings: UUID) -> None:
-    for recording in recordings or (RECORDING,):
-        await IngestRecord(database).accept(received(recording), AUDIO, Request(), age=0.0)
-
-
-async def found(database: Database, recording: UUID = RECORDING) -> Session:
-    session = await IngestRecord(database).find("default", recording)
-    assert session is not None
-    return session
-
-
-async def complete(database: Database) -> bool:
-    done = transcript(degraded=("recognizer:sphinx",)), summary(degraded=("summarizer:test",))
-    return await PostgresRecord(database).complete(summarized(), *done)
-
-
-async def lock_waits(url: str, number: int) -> None:
-    """Wait until so many sessions wait for a lock."""
-    async with asyncio.timeout(5):
-        while await asyncio.to_thread(rows, url, LOCKED) < [(number,)]:  # noqa: ASYNC110 - no event
-            await asyncio.sleep(0.01)
-
-
-async def eventually(look: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """Look again until the part is there."""
-    async with asyncio.timeout(seconds):
-        while True:
-            try:
-                return await look()
-            except Unavailable:
-                await asyncio.sleep(0.05)
-
-
-# --- migrations and roles
-
-
-def test_migrations_at_the_same_time_do_not_disturb_each_other(databases: "Databases") -> None:
-    urls = [databases.empty()] * 2 + [databases.empty()]
-    command = [sys.executable, "-m", "functions.persist.migrate"]
-    running = [
-        subprocess.Popen(command, cwd=ROOT, env={**os.environ, "DATABASE_URL": url}) for url in urls
-    ]
-    assert [process.wait(30) for process in running] == [0, 0, 0]
-    for url in urls:
-        assert rows(url, "SELECT version_num FROM pocwhisp.alembic_version") == [("0002",)]
-
-
-def test_readiness_waits_for_the_newest_migration(url: str) -> None:
-    assert max(path.name for path in VERSIONS.glob("0*.py")).startswith(NEEDED_MIGRATION)
-    on(url, lambda database: database.check())
-    rows(url, "UPDATE pocwhisp.alembic_version SET version_num = '0001' RETURNING 1")
-    with pytest.raises(Unavailable, match="0001"):
-        on(url, lambda database: database.check())
-
-
-def test_the_owner_owns_every_table(url: str) -> None:
-    owned = rows(url, "SELECT tablename, tableowner FROM pg_tables WHERE schemaname = 'pocwhisp'")
-    assert set(owned) == {(name, "pocwhisp_owner") for name in {*TABLES, "alembic_version"}}
-    assert rows(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
-
-
-def test_every_table_has_its_tenant(url: str) -> None:
-    with_tenant = rows(
-        url,
-        """
-        SELECT table_name FROM information_schema.columns
-        WHERE table_schema = 'pocwhisp' AND column_name = 'tenant' AND is_nullable = 'NO'
-        """,
-    )
-    assert {name for (name,) in with_tenant} == TABLES
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "DROP TABLE stages",
-        "ALTER TABLE runs ADD COLUMN more text",
-        "TRUNCATE recordings CASCADE",
-        "CREATE TABLE mine (id int)",
-        "UPDATE alembic_version SET version_num = '9'",
-        "DROP SCHEMA pocwhisp CASCADE",
-    ],
-)
-def test_the_app_cannot_change_the_schema(url: str, query: str) -> None:
-    with pytest.raises((InsufficientPrivilege, psycopg.errors.InvalidSchemaName)):
-        rows(url, query, "pocwhisp_app")
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "SELECT * FROM summaries",
-        "SELECT * FROM stages",
-        "INSERT INTO runs (recording, run, tenant) VALUES (gen_random_uuid(), 1, 'default')",
-        "DELETE FROM runs",
-        "UPDATE recordings SET file_name = ''",
-        "DELETE FROM segments",
-    ],
-)
-def test_the_sweep_can_only_do_what_it_needs(url: str, query: str) -> None:
-    with pytest.raises(InsufficientPrivilege):
-        rows(url, query, "pocwhisp_system")
-
-
-# --- accepting
 
 
 def test_an_accepted_recording_waits_in_the_queue(url: str) -> None:
@@ -230,9 +82,6 @@ def test_a_recording_is_accepted_whole_or_not_at_all(url: str) -> None:
 
     on(url, work)
     assert rows(url, "SELECT count(*) FROM pocwhisp.recordings") == [(1,)]
-
-
-# --- stages
 
 
 def test_a_first_stage_takes_the_run_out_of_the_queue(url: str) -> None:
@@ -322,9 +171,6 @@ def test_a_stage_of_an_unknown_run_is_forgotten(url: str) -> None:
         assert [stage.stage for stage in (await found(database)).progress] == ["received"]
 
     on(url, work)
-
-
-# --- how a run ends
 
 
 WORD = {"word", "start_time", "end_time", "confidence"}
@@ -515,212 +361,3 @@ def test_a_stage_and_the_end_at_the_same_time_do_not_block_each_other(url: str) 
         assert (await found(database)).status == "failed"
 
     on(url, work)
-
-
-# --- what the sweep looks after
-
-
-async def swept(database: Database, before: datetime = LATE, limit: int = 100) -> list[Unannounced]:
-    async with unfinished(database) as runs:
-        assert runs is not None
-        return list(await runs.unannounced(before, limit))
-
-
-def prepared(url: str, *recordings: UUID, end: Callable[[Database], Awaitable[object]]) -> None:
-    """Accept the recordings and bring them to an end, as the app does."""
-
-    async def work(database: Database) -> None:
-        await accept(database, *recordings)
-        await end(database)
-
-    on(url, work)
-
-
-async def nothing(_: Database) -> None:
-    """Leave the run under way."""
-
-
-def outcome(database: Database) -> Awaitable[object]:
-    return PostgresRecord(database).fail(parked(), None)
-
-
-EXPECTED: list[tuple[Callable[[Database], Awaitable[object]], Event]] = [
-    (nothing, received()),
-    (
-        complete,
-        RecordingCompleted(
-            tenant="default",
-            recording=RECORDING,
-            run=1,
-            transcript=summarized().transcript,
-            summary=summarized().summary,
-            request=received().request,
-            duration=2.0,
-            segments=2,
-            degraded=("recognizer:sphinx", "summarizer:test"),
-        ),
-    ),
-    (
-        outcome,
-        RecordingFailed(
-            tenant="default",
-            recording=RECORDING,
-            run=1,
-            function="transcribe",
-            error_class="permanent",
-            error_code="invalid_audio",
-        ),
-    ),
-]
-
-
-@pytest.mark.parametrize(("end", "event"), EXPECTED)
-def test_the_sweep_gets_the_event_that_the_run_should_have_had(
-    url: str, end: Callable[[Database], Awaitable[object]], event: Event
-) -> None:
-    async def work(database: Database) -> None:
-        assert await swept(database) == [Unannounced(event, redrives=0)]  # type: ignore[arg-type]
-
-    prepared(url, end=end)
-    on(url, work, role="pocwhisp_system")
-
-
-def test_a_run_is_left_alone_until_it_has_waited(url: str) -> None:
-    async def work(database: Database) -> None:
-        assert await swept(database, EARLY) == []
-        assert len(await swept(database)) == 1
-        just_now = datetime.now(UTC) - timedelta(minutes=1)
-        assert await swept(database, just_now) == []
-
-    prepared(url, end=nothing)
-    on(url, work, role="pocwhisp_system")
-
-
-def test_those_that_waited_longest_come_first(url: str) -> None:
-    recordings = [UUID(int=number) for number in range(1, 6)]
-
-    async def work(database: Database) -> None:
-        looks = [{run.event.recording for run in await swept(database, limit=2)} for _ in range(3)]
-        assert looks[:2] == [set(recordings[:2]), set(recordings[2:4])]
-        assert recordings[4] in looks[2]
-
-    prepared(url, *recordings, end=nothing)
-    on(url, work, role="pocwhisp_system")
-
-
-def test_a_second_sweep_at_the_same_time_has_nothing_to_do(url: str) -> None:
-    async def work(database: Database) -> None:
-        async with unfinished(database) as first, unfinished(database) as second:
-            assert first is not None
-            assert second is None
-        async with unfinished(database) as third:
-            assert third is not None
-
-    on(url, work, role="pocwhisp_system")
-
-
-def test_what_was_announced_is_not_looked_at_again(url: str) -> None:
-    async def work(database: Database) -> None:
-        async with unfinished(database) as runs:
-            assert runs is not None
-            (run,) = await runs.unannounced(LATE, 100)
-            await runs.announced(run)
-        assert await swept(database) == []
-
-    prepared(url, end=complete)
-    on(url, work, role="pocwhisp_system")
-
-
-def test_redrives_are_counted_unless_the_sweep_fails(url: str) -> None:
-    async def sweep(database: Database, error: Exception | None) -> None:
-        async with unfinished(database) as runs:
-            assert runs is not None
-            (run,) = await runs.unannounced(LATE, 100)
-            await runs.redriven(run)
-            if error is not None:
-                raise error
-
-    async def work(database: Database) -> None:
-        await sweep(database, None)
-        with pytest.raises(Unavailable):
-            await sweep(database, Unavailable("The broker is away."))
-        assert [run.redrives for run in await swept(database)] == [1]
-
-    prepared(url, end=nothing)
-    on(url, work, role="pocwhisp_system")
-
-
-def test_a_cancelled_run_is_left_alone(url: str) -> None:
-    async def cancel(database: Database) -> None:
-        async with database.transaction() as connection:
-            await connection.execute("UPDATE runs SET state = 'cancelled'")
-
-    async def work(database: Database) -> None:
-        assert await swept(database) == []
-
-    prepared(url, end=cancel)
-    on(url, work, role="pocwhisp_system")
-
-
-# --- without the database
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> float:
-    """Seconds until a database counts as away, fewer than usual."""
-    assert shared.database.ACQUIRE_TIMEOUT <= 5
-    monkeypatch.setattr(shared.database, "ACQUIRE_TIMEOUT", 1.0)
-    return 1.0
-
-
-def test_a_database_that_is_away_is_unavailable_soon_and_recovers(
-    databases: "Databases", url: str, impatient: float
-) -> None:
-    async def work(database: Database) -> None:
-        await accept(database)
-        await asyncio.to_thread(databases.stop)
-        try:
-            for _ in range(4):
-                started = time.monotonic()
-                with pytest.raises(Unavailable):
-                    await found(database)
-                assert time.monotonic() - started < 3 * impatient
-        finally:
-            await asyncio.to_thread(databases.start)
-        await eventually(database.check, 4 * impatient)
-        assert (await found(database)).status == "queued"
-
-    on(url, work, size=2)
-
-
-def test_a_database_that_goes_away_in_a_transaction_is_unavailable(
-    databases: "Databases", url: str
-) -> None:
-    async def look_while_it_stops(database: Database) -> None:
-        async with database.transaction() as connection:
-            await asyncio.to_thread(databases.stop)
-            await connection.execute("SELECT 1")
-
-    async def work(database: Database) -> None:
-        try:
-            with pytest.raises(Unavailable):
-                await look_while_it_stops(database)
-        finally:
-            await asyncio.to_thread(databases.start)
-        await eventually(database.check, 20)
-
-    on(url, work, size=2)
-
-
-@pytest.mark.usefixtures("impatient")
-def test_a_function_starts_although_the_database_is_away(databases: "Databases", url: str) -> None:
-    async def work(database: Database) -> None:
-        try:
-            with pytest.raises(Unavailable):
-                await database.check()
-        finally:
-            await asyncio.to_thread(databases.start)
-        await eventually(database.check, 20)
-
-    databases.stop()
-    on(url, work, size=2)

@@ -1,0 +1,202 @@
+"""The handler of persist on small fakes."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from obstore.store import MemoryStore
+
+from events import (
+    DeliveryParked,
+    Event,
+    RecordingCompleted,
+    RecordingFailed,
+    RecordingSplit,
+    TranscriptSummarized,
+)
+from events.documents import (
+    Levels,
+    Request,
+    Summary,
+    Transcript,
+)
+from events.keys import RecordingKey
+from functions.persist.handler import persist
+from shared.blobs import ObjectBlobs
+from shared.errors import Missing
+from tests.examples import (
+    RECORDING,
+    levels,
+    merged,
+    parked,
+    summarized,
+    summary,
+    transcribed,
+    transcript,
+    was_split,
+)
+
+KEY = merged().run_key
+REQUEST = Request(prompt="about a refund")
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(work)
+
+
+@pytest.fixture
+def blobs() -> ObjectBlobs:
+    return ObjectBlobs(MemoryStore())
+
+
+@dataclass
+class FakeRecord:
+    """A record that remembers what was written and says it is `alive` or not."""
+
+    alive: bool = True
+    stages: list[tuple[str, str]] = field(default_factory=list)
+    described: list[Levels] = field(default_factory=list)
+    completed: list[tuple[Transcript, Summary | None]] = field(default_factory=list)
+    failed: list[tuple[DeliveryParked, Transcript | None]] = field(default_factory=list)
+
+    async def reach(self, event: Event, stage: str) -> None:
+        self.stages.append((stage, event.part))
+
+    async def describe(self, event: RecordingSplit, levels: Levels) -> None:
+        await self.reach(event, "split")
+        self.described.append(levels)
+
+    async def complete(
+        self, _: TranscriptSummarized, transcript: Transcript, summary: Summary | None
+    ) -> bool:
+        self.completed.append((transcript, summary))
+        return self.alive
+
+    async def fail(self, event: DeliveryParked, transcript: Transcript | None) -> bool:
+        self.failed.append((event, transcript))
+        return self.alive
+
+
+@pytest.fixture
+def record() -> FakeRecord:
+    return FakeRecord()
+
+
+COMPLETED = RecordingCompleted(
+    tenant="default",
+    recording=RECORDING,
+    run=1,
+    transcript=KEY.transcript,
+    summary=KEY.summary,
+    request=RecordingKey("default", RECORDING).request,
+    duration=2.0,
+    segments=2,
+    degraded=("recognizer:sphinx", "summarizer:extractive"),
+)
+FAILED = RecordingFailed(
+    tenant="default",
+    recording=RECORDING,
+    run=1,
+    function="transcribe",
+    error_class="permanent",
+    error_code="invalid_audio",
+)
+
+
+async def store_result(blobs: ObjectBlobs) -> None:
+    await blobs.put_json(KEY.transcript, transcript(degraded=("recognizer:sphinx",)))
+    await blobs.put_json(KEY.summary, summary(degraded=("summarizer:extractive",)))
+
+
+def test_stages_are_noted_under_the_name_of_their_function(
+    blobs: ObjectBlobs, record: FakeRecord
+) -> None:
+    async def work() -> None:
+        await blobs.put_json(KEY.levels, levels())
+        for event in (was_split(), transcribed("left"), transcribed("right"), merged()):
+            assert await persist(event, record=record, blobs=blobs) == ()
+
+    run(work())
+    assert record.stages == [
+        ("split", ""),
+        ("transcribe", "left"),
+        ("transcribe", "right"),
+        ("merge", ""),
+    ]
+    assert record.described == [levels()]
+
+
+def test_a_run_whose_summary_nobody_wants_is_completed_without_one(
+    blobs: ObjectBlobs, record: FakeRecord
+) -> None:
+    async def work() -> None:
+        await blobs.put_json(KEY.transcript, transcript())
+        event = summarized().model_copy(update={"summary": None})
+        [completed] = await persist(event, record=record, blobs=blobs)
+        assert isinstance(completed, RecordingCompleted)
+        assert (completed.summary, completed.degraded) == (None, ())
+
+    run(work())
+    assert record.completed == [(transcript(), None)]
+
+
+def test_the_summary_completes_the_run(blobs: ObjectBlobs, record: FakeRecord) -> None:
+    async def work() -> None:
+        await store_result(blobs)
+        for _ in range(2):
+            assert await persist(summarized(), record=record, blobs=blobs) == (COMPLETED,)
+
+    run(work())
+    kept = transcript(degraded=("recognizer:sphinx",)), summary(degraded=("summarizer:extractive",))
+    assert record.completed == [kept, kept]
+
+
+def test_a_run_that_ended_otherwise_is_not_announced_as_completed(blobs: ObjectBlobs) -> None:
+    async def work() -> None:
+        await store_result(blobs)
+        assert await persist(summarized(), record=FakeRecord(alive=False), blobs=blobs) == ()
+
+    run(work())
+
+
+@pytest.mark.parametrize("there", ["transcript", "summary"])
+def test_a_run_without_its_result_is_not_completed(
+    blobs: ObjectBlobs, record: FakeRecord, there: str
+) -> None:
+    async def work() -> None:
+        document = transcript() if there == "transcript" else summary()
+        await blobs.put_json(f"{KEY}/{there}.json", document)
+        await persist(summarized(), record=record, blobs=blobs)
+
+    with pytest.raises(Missing):
+        run(work())
+    assert record.completed == []
+
+
+def test_a_parked_delivery_fails_the_run(blobs: ObjectBlobs, record: FakeRecord) -> None:
+    async def work() -> None:
+        for _ in range(2):
+            assert await persist(parked(), record=record, blobs=blobs) == (FAILED,)
+
+    run(work())
+    assert record.failed == [(parked(), None)] * 2
+
+
+def test_a_failed_run_keeps_the_transcript_that_it_has(
+    blobs: ObjectBlobs, record: FakeRecord
+) -> None:
+    async def work() -> None:
+        await store_result(blobs)
+        await persist(parked(), record=record, blobs=blobs)
+
+    run(work())
+    assert record.failed == [(parked(), transcript(degraded=("recognizer:sphinx",)))]
+
+
+def test_a_run_that_ended_otherwise_is_not_announced_as_failed(blobs: ObjectBlobs) -> None:
+    async def work() -> None:
+        assert await persist(parked(), record=FakeRecord(alive=False), blobs=blobs) == ()
+
+    run(work())
