@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -53,6 +54,19 @@ class Received:
     def redrive(self) -> int:
         return int(self.attributes.get("redrive") or 0)
 
+    def causes(
+        self, data: Event, source: str, time: datetime, *, redrive: int | None = None
+    ) -> Envelope[Event]:
+        """The envelope of an event that follows from this one, in the same trace and re-drive."""
+        return Envelope(
+            data=data,
+            source=f"/pocwhisp/{source}",
+            time=time,
+            causationid=self.id,
+            traceparent=next_traceparent(self.attributes.get("traceparent")),
+            redrive=self.redrive if redrive is None else redrive,
+        )
+
     def event(self, accepts: tuple[type[Event], ...]) -> Event:
         """The typed data. Raise `Permanent` if the type is not for us or the data do not fit."""
         model = EVENTS.get(self.event_type)
@@ -88,53 +102,43 @@ class Delivery:
     async def _deliver(self, received: Received, parts: Parts) -> Response:
         started = time.perf_counter()
         try:
-            outcome = await self._run(received, parts)
+            outcome, reason = await self._run(received, parts)
             response = Response(status_code=204)
         except Unavailable as error:
-            outcome, response = f"retried: {error}", unavailable(error)
+            outcome, reason, response = "retried", str(error), unavailable(error)
         except Exception as error:
             logger.exception("failed", function=self._function.name, id=received.id)
-            outcome = f"retried: {type(error).__name__}"
+            outcome, reason = "retried", type(error).__name__
             response = JSONResponse({"error": getattr(error, "code", "server_error")}, 500)
-        self._log(received, outcome, (time.perf_counter() - started) * 1000)
+        self._log(received, outcome, reason, time.perf_counter() - started)
         return response
 
-    async def _run(self, received: Received, parts: Parts) -> str:
+    async def _run(self, received: Received, parts: Parts) -> tuple[str, str]:
         try:
             event = received.event(self._function.accepts)
             outputs = await self._function(event, **parts.ports)
-            outcome = "delivered"
+            outcome, reason = "delivered", ""
         except Permanent as error:
             outputs = (self._parked(received, error),)
-            outcome = f"parked: {error}"
+            outcome, reason = "parked", str(error)
         for output in outputs:
-            await parts.publisher.publish(self._envelope(output, received))
-        return outcome
+            envelope = received.causes(output, self._function.name, self._clock())
+            await parts.publisher.publish(envelope)
+        return outcome, reason
 
     def _parked(self, received: Received, error: Permanent) -> DeliveryParked:
         return park(received, self._function.name, error_class="permanent", error_code=error.code)
 
-    def _envelope(self, output: Event, cause: Received) -> Envelope[Event]:
-        return Envelope(
-            data=output,
-            source=f"/pocwhisp/{self._function.name}",
-            time=self._clock(),
-            causationid=cause.id,
-            traceparent=next_traceparent(cause.attributes.get("traceparent")),
-            redrive=cause.redrive,
-        )
-
-    def _log(self, received: Received, outcome: str, milliseconds: float) -> None:
-        word, _, reason = outcome.partition(": ")
-        DELIVERIES.labels(self._function.name, word).inc()
-        SECONDS.labels(self._function.name).observe(milliseconds / 1000)
+    def _log(self, received: Received, outcome: str, reason: str, seconds: float) -> None:
+        DELIVERIES.labels(self._function.name, outcome).inc()
+        SECONDS.labels(self._function.name).observe(seconds)
         logger.info(
-            word,
+            outcome,
             function=self._function.name,
             type=received.event_type,
             id=received.id,
             recording=received.attributes.get("subject"),
-            ms=round(milliseconds, 1),
+            ms=round(seconds * 1000, 1),
             **({"reason": reason} if reason else {}),
         )
 

@@ -1,6 +1,6 @@
 """The ports every function may ask for. Their adapters: `blobs.py`, `bus.py`."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -9,6 +9,8 @@ from events.documents import Document
 
 D = TypeVar("D", bound=Document)
 Clock: TypeAlias = Callable[[], datetime]
+Check: TypeAlias = Callable[[], Awaitable[None]]
+"""Raises `errors.Unavailable` unless its part answers."""
 
 
 def utc_now() -> datetime:

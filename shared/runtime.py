@@ -18,12 +18,11 @@ from starlette.types import ASGIApp
 from shared.blobs import ObjectBlobs
 from shared.bus import Bus
 from shared.errors import PocWhispError
-from shared.ports import Publisher
+from shared.ports import Check, Publisher
 from shared.settings import BlobSettings, BusSettings, ServeSettings
 from shared.telemetry import configure_logging
 
 T = TypeVar("T")
-Check: TypeAlias = Callable[[], Awaitable[None]]
 _opened: list["Opening[Any]"] = []
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.formats import Limits
+
 
 class ServeSettings(BaseSettings):
     """How a function is served."""
@@ -17,6 +19,20 @@ class ServeSettings(BaseSettings):
     grace: Annotated[
         int, Field(ge=0, description="Seconds that requests in flight may take after SIGTERM.")
     ] = 570
+
+
+class AudioSettings(BaseSettings):
+    """What audio is taken; ingest and split must agree."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    max_audio_length: Annotated[float, Field(gt=0, description="Longest recording in seconds.")] = (
+        1_800.0
+    )
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(max_seconds=self.max_audio_length)
 
 
 class BlobSettings(BaseSettings):

@@ -5,7 +5,7 @@ Libraries disagree on broken headers and guess in silence, so the header is read
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -234,6 +234,21 @@ def _printable(name: bytes) -> bool:
 
 def _size(head: bytes) -> int:
     return int.from_bytes(head[4:], "little")
+
+
+PCM16_BYTES = 2
+"""Of one frame of mono 16-bit PCM."""
+
+
+async def whole_frames(pieces: AsyncIterator[bytes], frame_bytes: int) -> AsyncIterator[bytes]:
+    """The same bytes in pieces that end where a frame ends; a last broken frame is dropped."""
+    rest = b""
+    async for piece in pieces:
+        joined = rest + piece
+        end = len(joined) - len(joined) % frame_bytes
+        rest = joined[end:]
+        if end:
+            yield joined[:end]
 
 
 def pcm16_header(frames: int, sample_rate: int) -> bytes:

@@ -52,7 +52,8 @@ def create_api(opening: Opening[Ports], settings: Settings) -> FastAPI:
     """The API over ports that are opened with the first request."""
     api = FastAPI(title="PocWhisp", version="1", docs_url=None, redoc_url=None)
     uploads = Uploads()
-    api.include_router(_recordings(opening, settings, uploads), prefix="/api/v1/transcribe")
+    for router in (_uploads(opening, settings, uploads), _recordings(opening, settings)):
+        api.include_router(router, prefix="/api/v1/transcribe")
     api.include_router(_probes(opening, settings, uploads), prefix="/api/v1")
     api.add_exception_handler(PocWhispError, _failed)
     api.add_exception_handler(RequestValidationError, _invalid)
@@ -62,7 +63,7 @@ def create_api(opening: Opening[Ports], settings: Settings) -> FastAPI:
     return api
 
 
-def _recordings(opening: Opening[Ports], settings: Settings, uploads: Uploads) -> APIRouter:
+def _uploads(opening: Opening[Ports], settings: Settings, uploads: Uploads) -> APIRouter:
     router = APIRouter(tags=["recordings"])
 
     @router.post(
@@ -87,6 +88,12 @@ def _recordings(opening: Opening[Ports], settings: Settings, uploads: Uploads) -
         await _announce(request, ports, received)
         session = await wait_for_end(ports, received.tenant, received.recording, seconds)
         return _answer(request, session)
+
+    return router
+
+
+def _recordings(opening: Opening[Ports], settings: Settings) -> APIRouter:
+    router = APIRouter(tags=["recordings"])
 
     @router.get("", responses=ERRORS)
     async def recordings(

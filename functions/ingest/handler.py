@@ -1,10 +1,10 @@
 """Take a recording in, and look at what became of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 from uuid import UUID
 
 from events import Envelope, RecordingCompleted, RecordingFailed, RecordingReceived
@@ -15,14 +15,10 @@ from functions.ingest.figures import Figures
 from functions.ingest.upload import Audio, Upload
 from functions.ingest.views import Engines, Page, Session, State
 from shared.errors import Unavailable
-from shared.ports import Blobs, Clock, Publisher
+from shared.ports import Blobs, Check, Clock, Publisher
 
 LOOK_AGAIN = 1.0
 """Seconds between looks at the record while waiting; a passing event makes it sooner."""
-
-
-Check: TypeAlias = Callable[[], Awaitable[None]]
-"""Raises `errors.Unavailable` unless its part answers."""
 
 
 class Record(Protocol):

@@ -3,16 +3,13 @@
 from typing import Annotated
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from events.base import Tenant
-from shared.formats import Limits
+from shared.settings import AudioSettings
 
 
-class Settings(BaseSettings):
+class Settings(AudioSettings):
     """Read from the environment, names in upper case."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     wait: Annotated[
         float, Field(ge=0, description="Seconds a client waits for the result unless it says.")
@@ -20,12 +17,5 @@ class Settings(BaseSettings):
     max_wait: Annotated[
         float, Field(ge=0, description="Longest wait in seconds that a client may ask for.")
     ] = 120.0
-    max_audio_length: Annotated[float, Field(gt=0, description="Longest recording in seconds.")] = (
-        1_800.0
-    )
     max_upload_bytes: Annotated[int, Field(gt=0, description="Largest file in bytes.")] = 1 << 30
     tenant: Annotated[Tenant, Field(description="Owner of what is uploaded.")] = "default"
-
-    @property
-    def limits(self) -> Limits:
-        return Limits(max_seconds=self.max_audio_length)

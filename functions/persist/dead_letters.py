@@ -15,7 +15,6 @@ from shared.delivery import Received, park, receive
 from shared.errors import Permanent, Unavailable
 from shared.ports import Clock, utc_now
 from shared.runtime import Parts, unavailable
-from shared.telemetry import next_traceparent
 
 OUTAGE = "503"
 OWN = "persist"
@@ -53,20 +52,11 @@ class DeadLetters:
         code = str(received.attributes.get("knativeerrorcode", ""))
         logger.warning("dead", function=function, code=code, id=received.id)
         if code == OUTAGE or function == OWN:
-            return self._envelope(received, received.event((Event,)), received.redrive + 1)
+            again = received.event((Event,))
+            return received.causes(again, OWN, self._clock(), redrive=received.redrive + 1)
         error = f"http_{code}" if code.isdigit() else "undeliverable"
         parked = park(received, function, error_class="exhausted", error_code=error)
-        return self._envelope(received, parked, received.redrive)
-
-    def _envelope(self, received: Received, data: Event, redrive: int) -> Envelope[Event]:
-        return Envelope(
-            data=data,
-            source=f"/pocwhisp/{OWN}",
-            time=self._clock(),
-            causationid=received.id,
-            traceparent=next_traceparent(received.attributes.get("traceparent")),
-            redrive=redrive,
-        )
+        return received.causes(parked, OWN, self._clock())
 
 
 def failed_function(received: Received) -> str:

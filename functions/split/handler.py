@@ -19,7 +19,7 @@ from shared.digest import work_digest
 from shared.formats import Limits
 from shared.function import function
 from shared.ports import Blobs
-from shared.wav import pcm16_header
+from shared.wav import PCM16_BYTES, pcm16_header, whole_frames
 
 T = TypeVar("T")
 ENGINE = f"soxr {version('soxr')}"
@@ -89,11 +89,10 @@ async def write_channel(blobs: Blobs, received: RecordingReceived, track: Track)
 
 async def metered(blobs: Blobs, key: str) -> Meter:
     """Measure a channel that is there."""
-    meter, odd = Meter(), b""
-    async for piece in blobs.read(key, len(pcm16_header(0, RECOGNIZER_RATE))):
-        whole = odd + piece
-        odd = whole[len(whole) - len(whole) % 2 :]
-        meter.add(np.frombuffer(whole[: len(whole) - len(odd)], "<i2"))
+    meter = Meter()
+    behind_header = blobs.read(key, len(pcm16_header(0, RECOGNIZER_RATE)))
+    async for samples in whole_frames(behind_header, PCM16_BYTES):
+        meter.add(np.frombuffer(samples, "<i2"))
     return meter
 
 

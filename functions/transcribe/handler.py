@@ -11,7 +11,7 @@ from functions.transcribe.recognizer import Recognizer, Samples
 from shared.digest import work_digest
 from shared.function import function
 from shared.ports import Blobs
-from shared.wav import HeaderReader
+from shared.wav import PCM16_BYTES, HeaderReader, whole_frames
 
 
 @function("transcribe")
@@ -72,15 +72,19 @@ async def transcribe_channel(
 
 async def samples(pieces: AsyncIterator[bytes]) -> AsyncIterator[Samples]:
     """The samples of a mono 16-bit WAV, block by block. Raise `Permanent` if it is none."""
+    async for whole in whole_frames(behind_header(pieces), PCM16_BYTES):
+        yield np.frombuffer(whole, np.dtype("<i2"))
+
+
+async def behind_header(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """What follows a WAV's header. Raise `Permanent` if there is none."""
     reader = HeaderReader()
-    position, data_start, odd = 0, -1, b""
+    position, data_start = 0, -1
     async for piece in pieces:
         if data_start < 0 and (header := reader.feed(piece)) is not None:
             data_start = header.data_start
         if data_start >= 0:
-            body = odd + piece[max(0, data_start - position) :]
-            odd = body[len(body) - len(body) % 2 :]
-            yield np.frombuffer(body[: len(body) - len(odd)], np.dtype("<i2"))
+            yield piece[max(0, data_start - position) :]
         position += len(piece)
     if data_start < 0:
         raise reader.end()

@@ -27,9 +27,9 @@ from shared.delivery import park
 from shared.errors import Unavailable
 from shared.ports import Publisher, utc_now
 from shared.settings import BusSettings
-from shared.telemetry import configure_logging, next_traceparent
+from shared.telemetry import configure_logging
 
-SOURCE = "/pocwhisp/dispatcher"
+SOURCE = "dispatcher"
 RECORDER = "persist"
 PAUSE = 1.0
 
@@ -174,20 +174,14 @@ class Line:
 
     def _parked(self, parcel: Parcel, verdict: Park) -> Envelope[Event]:
         received = parcel.received
-        return Envelope(
-            data=park(
-                received,
-                self._route.function,
-                error_class=verdict.error_class,
-                error_code=verdict.error_code,
-                attempts=verdict.attempts,
-            ),
-            source=SOURCE,
-            time=utc_now(),
-            causationid=received.id,
-            traceparent=next_traceparent(received.attributes.get("traceparent")),
-            redrive=received.redrive,
+        parked = park(
+            received,
+            self._route.function,
+            error_class=verdict.error_class,
+            error_code=verdict.error_code,
+            attempts=verdict.attempts,
         )
+        return received.causes(parked, SOURCE, utc_now())
 
     def _log(self, parcel: Parcel, held: Held, word: str, **facts: object) -> None:
         received = parcel.received

@@ -1,18 +1,12 @@
 """The handler of merge on small fakes."""
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any
-
 import pytest
-from obstore.store import MemoryStore
 
 from events import (
     TranscriptMerged,
 )
 from events.base import Channel
 from events.documents import (
-    Request,
     Transcript,
 )
 from functions.merge.handler import merge
@@ -23,18 +17,7 @@ from tests.examples import (
     segment,
     transcribed,
 )
-
-KEY = merged().run_key
-REQUEST = Request(prompt="about a refund")
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(work)
-
-
-@pytest.fixture
-def blobs() -> ObjectBlobs:
-    return ObjectBlobs(MemoryStore())
+from tests.handlers import KEY, run
 
 
 @pytest.mark.parametrize("order", [("left", "right"), ("right", "left")])

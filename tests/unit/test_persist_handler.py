@@ -1,12 +1,8 @@
 """The handler of persist on small fakes."""
 
-import asyncio
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-from obstore.store import MemoryStore
 
 from events import (
     DeliveryParked,
@@ -18,7 +14,6 @@ from events import (
 )
 from events.documents import (
     Levels,
-    Request,
     Summary,
     Transcript,
 )
@@ -37,18 +32,7 @@ from tests.examples import (
     transcript,
     was_split,
 )
-
-KEY = merged().run_key
-REQUEST = Request(prompt="about a refund")
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(work)
-
-
-@pytest.fixture
-def blobs() -> ObjectBlobs:
-    return ObjectBlobs(MemoryStore())
+from tests.handlers import KEY, run
 
 
 @dataclass

@@ -1,12 +1,9 @@
 """The handler of summarize on small fakes."""
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-from obstore.store import MemoryStore
 
 from events import (
     Event,
@@ -27,18 +24,7 @@ from tests.examples import (
     summarized,
     transcript,
 )
-
-KEY = merged().run_key
-REQUEST = Request(prompt="about a refund")
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(work)
-
-
-@pytest.fixture
-def blobs() -> ObjectBlobs:
-    return ObjectBlobs(MemoryStore())
+from tests.handlers import KEY, REQUEST, run
 
 
 @dataclass

@@ -1,9 +1,8 @@
 """The handler of transcribe on small fakes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pytest
@@ -30,24 +29,12 @@ from tests.examples import (
     ENGINE,
     RECORDING,
     cut,
-    merged,
     segment,
     stream,
     transcribed,
     was_split,
 )
-
-KEY = merged().run_key
-REQUEST = Request(prompt="about a refund")
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(work)
-
-
-@pytest.fixture
-def blobs() -> ObjectBlobs:
-    return ObjectBlobs(MemoryStore())
+from tests.handlers import KEY, REQUEST, run
 
 
 @dataclass
