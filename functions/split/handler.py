@@ -1,11 +1,10 @@
 """Split a recording into its speakers, 16 kHz mono each, and measure them."""
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from shared.digest import work_digest
 from shared.formats import Limits
 from shared.function import function
 from shared.ports import Blobs
+from shared.tasks import together
 from shared.wav import PCM16_BYTES, pcm16_header, whole_frames
 
 T = TypeVar("T")
@@ -61,18 +61,7 @@ async def made(
             if key is not None
         ]
         works = [write_channel(blobs, received, track) for track in tracks(sounds)]
-        return levels_of(received, digest, sounds, await together(works))
-
-
-async def together(works: list[Coroutine[Any, Any, T]]) -> list[T]:
-    """Await all; if one fails, none of the others goes on."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        return levels_of(received, digest, sounds, await together(*works))
 
 
 async def write_channel(blobs: Blobs, received: RecordingReceived, track: Track) -> Measured:

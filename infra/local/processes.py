@@ -1,16 +1,16 @@
 """A small supervisor: keeps programs running, and leaves none behind when it goes."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
-from typing import Any, Self
+from typing import Self
 
 from infra.local.child import CannotStart, Child, StartFailed, until
 from infra.local.guard import Guard
 from infra.local.output import Sink, console, silent
 from infra.local.spawning import Probe, Process
 
-__all__ = ["CannotStart", "Probe", "Process", "StartFailed", "Supervisor", "together"]
+__all__ = ["CannotStart", "Probe", "Process", "StartFailed", "Supervisor"]
 
 DEADLINE = 60.0
 
@@ -98,14 +98,3 @@ class Supervisor:
 
     async def _stop_layer(self, layer: int) -> None:
         await self.stop(*[n for n, child in self._children.items() if child.process.layer == layer])
-
-
-async def together(*work: Coroutine[Any, Any, object]) -> None:
-    """Run all at once. The first failure cancels the others and is raised as it is."""
-    tasks = [asyncio.create_task(part) for part in work]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -14,11 +14,12 @@ from typing import Self
 
 from infra.local.output import Sink
 from infra.local.ports import claim, free_ports
-from infra.local.processes import CannotStart, Process, StartFailed, Supervisor, together
+from infra.local.processes import CannotStart, Process, StartFailed, Supervisor
 from infra.local.servers import Given, blobs_url, nats, postgres
 from infra.local.spawning import answers
 from infra.local.state import StackInfo, lock, remove_state, running_stack, write_state
 from infra.local.topology import DEPLOYMENTS, ROOT, Deployment, routes, url
+from shared.tasks import together
 
 __all__ = ["CannotStart", "Stack", "StackInfo", "StartFailed", "running_stack"]
 

@@ -15,9 +15,10 @@ import pytest
 from infra.local import output
 from infra.local.child import back_off, until
 from infra.local.ports import claim, free_ports
-from infra.local.processes import CannotStart, Process, StartFailed, Supervisor, together
+from infra.local.processes import CannotStart, Process, StartFailed, Supervisor
 from infra.local.state import StackInfo, is_alive, lock, running_stack, write_state
 from infra.local.topology import ROOT
+from shared.tasks import together
 
 SUPERVISOR_WITH_A_GRANDCHILD = """
 import asyncio, sys
