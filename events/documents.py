@@ -59,6 +59,14 @@ class Segment(Frozen):
     text: Annotated[str, Field(description="What was said, as the engine writes it.")]
     confidence: Confidence
     words: Annotated[tuple[Word, ...], Field(description="In order of time.")] = ()
+    mean_log_probability: Annotated[
+        float | None,
+        Field(description="Natural logarithm, mean over the engine's tokens; null: it has none."),
+    ] = None
+    no_speech_probability: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="The engine's doubt that anybody spoke; null: it has none."),
+    ] = None
 
 
 class SpokenSegment(Segment):
@@ -66,6 +74,37 @@ class SpokenSegment(Segment):
 
     id: Annotated[str, Field(description="Unique within the run: s1, s2, …")]
     speaker: Annotated[Channel, Field(description="The channel the segment was heard on.")]
+    overlaps: Annotated[
+        tuple[str, ...], Field(description="Segments of the other speaker at the same time, by id.")
+    ] = ()
+    backchannel: Annotated[
+        bool, Field(description="A short sign of listening, such as mm-hm, in the other's turn.")
+    ] = False
+
+
+class Language(Frozen):
+    """The language of a channel."""
+
+    code: Annotated[str, Field(description="ISO 639 code, such as en.")]
+    probability: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="The engine's own estimate; null: it was not in question."),
+    ] = None
+
+
+class ChannelLanguage(Language):
+    """The language of one channel of the recording."""
+
+    channel: Channel
+
+
+class Echo(Frozen):
+    """Words that were heard on a channel and belong to the other party; they were taken out."""
+
+    channel: Annotated[Channel, Field(description="The channel they were taken from.")]
+    start_time: Seconds
+    end_time: Seconds
+    text: Annotated[str, Field(description="What was heard.")]
 
 
 class Request(Document):
@@ -90,6 +129,10 @@ class Request(Document):
     labels: Annotated[dict[str, str], Field(description="The client's own marks.")] = Field(
         default_factory=dict
     )
+    task: Annotated[
+        Literal["transcribe", "translate"],
+        Field(description="Write down what was said as it was said, or in English."),
+    ] = "transcribe"
 
 
 class AudioWarning(Frozen):
@@ -105,6 +148,32 @@ class Level(Frozen):
     channel: Channel
     peak: Annotated[float | None, Field(le=0, description="Loudest sample, dBFS.")]
     rms: Annotated[float | None, Field(le=0, description="Root mean square, dBFS.")]
+
+
+class ChannelQuality(Frozen):
+    """How far a channel's sound can be trusted."""
+
+    channel: Channel
+    silent: Annotated[bool, Field(description="Nothing on it is as loud as quiet speech.")]
+    clipped: Annotated[float, Field(ge=0, le=1, description="Share of samples cut off at a limit.")]
+
+
+class Bleed(Frozen):
+    """One party can be heard in the other's channel."""
+
+    source: Annotated[Channel, Field(description="The channel of the party that is heard.")]
+    into: Annotated[Channel, Field(description="The channel it leaked into.")]
+    delay: Annotated[float, Field(description="Seconds by which the leak comes later.")]
+    gain: Annotated[float, Field(description="Level of the leak against its source, dB.")]
+    correlation: Annotated[float, Field(ge=0, le=1, description="How alike the two are.")]
+
+
+class Quality(Frozen):
+    """Whether the channels are what they should be: one speaker each, heard well."""
+
+    dual_mono: Annotated[bool, Field(description="Both channels carry the same sound.")]
+    channels: Annotated[tuple[ChannelQuality, ...], Field(description="One per channel uploaded.")]
+    bleed: Annotated[tuple[Bleed, ...], Field(description="Empty if the speakers are apart.")] = ()
 
 
 class Levels(Document):
@@ -123,6 +192,9 @@ class Levels(Document):
     duration: Annotated[float, Field(gt=0, description="Seconds of audio that are there.")]
     levels: Annotated[tuple[Level, ...], Field(description="One per channel of the run.")]
     warnings: Annotated[tuple[AudioWarning, ...], Field(description="Empty if all is well.")] = ()
+    quality: Annotated[
+        Quality | None, Field(description="Null in documents from before it was measured.")
+    ] = None
 
 
 class ChannelTranscript(Document):
@@ -140,6 +212,29 @@ class ChannelTranscript(Document):
     engine: Engine
     degraded: Degraded = ()
     segments: Annotated[tuple[Segment, ...], Field(description="In order of time.")]
+    language: Annotated[
+        Language | None, Field(description="What was spoken; null: nothing, or it is not known.")
+    ] = None
+
+
+class Passage(Document):
+    """A part of a channel's transcript while the rest is still being recognised.
+
+    Parts are numbered from 1; together they tell what need not be recognised again.
+    """
+
+    name: ClassVar[str] = "passage"
+
+    document: Literal["io.pocwhisp.document.passage.v1"] = "io.pocwhisp.document.passage.v1"
+    recording: Recording
+    run: Run
+    channel: Annotated[Channel, Field(description="The channel that is being transcribed.")]
+    digest: Digest
+    until: Annotated[
+        int, Field(ge=1, description="Pieces of the channel that are done, from its beginning.")
+    ]
+    segments: Annotated[tuple[Segment, ...], Field(description="Since the part before.")]
+    language: Annotated[Language | None, Field(description="If it is known by now.")] = None
 
 
 class Transcript(Document):
@@ -154,6 +249,12 @@ class Transcript(Document):
     engine: Engine
     degraded: Degraded = ()
     segments: Annotated[tuple[SpokenSegment, ...], Field(description="In spoken order.")]
+    languages: Annotated[
+        tuple[ChannelLanguage, ...], Field(description="Of the channels on which it is known.")
+    ] = ()
+    echoes: Annotated[
+        tuple[Echo, ...], Field(description="What was taken out as the other party's voice.")
+    ] = ()
 
 
 class Summary(Document):
@@ -175,4 +276,11 @@ class Summary(Document):
     ]
 
 
-DOCUMENTS: tuple[type[Document], ...] = (Request, Levels, ChannelTranscript, Transcript, Summary)
+DOCUMENTS: tuple[type[Document], ...] = (
+    Request,
+    Levels,
+    ChannelTranscript,
+    Passage,
+    Transcript,
+    Summary,
+)
