@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js.api import (
     AckPolicy,
@@ -26,6 +25,7 @@ from nats.js.api import (
 )
 from nats.js.errors import NotFoundError
 
+from infra.local.inbox import Inbox, heeding
 from infra.local.routes import Route
 
 STREAM = StreamConfig(
@@ -89,16 +89,18 @@ class Broker:
         """Connect, however long it takes, and close at the end."""
         broker = cls()
         try:
-            await broker.client.connect(
-                url,
-                connect_timeout=CONNECT_TIMEOUT,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=PAUSE,  # type: ignore[arg-type]  # a float will do
-                ping_interval=PING_INTERVAL,
-                error_cb=broker._complain,
-                disconnected_cb=broker._disconnected,
-                reconnected_cb=broker._connected,
-                closed_cb=broker._closed,
+            await heeding(
+                broker.client.connect(
+                    url,
+                    connect_timeout=CONNECT_TIMEOUT,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=PAUSE,  # type: ignore[arg-type]  # a float will do
+                    ping_interval=PING_INTERVAL,
+                    error_cb=broker._complain,
+                    disconnected_cb=broker._disconnected,
+                    reconnected_cb=broker._connected,
+                    closed_cb=broker._closed,
+                )
             )
             await broker._connected()
             yield broker
@@ -142,7 +144,7 @@ class Inlet:
         self._ack_wait = ack_wait
         self._binding = asyncio.Lock()
         self._bound = False
-        self._inbox: Subscription | None = None
+        self._inbox: Inbox | None = None
         self._pulls = ""
         self._epoch: datetime | None = None
         self._pull: asyncio.Timeout | None = None
@@ -167,11 +169,11 @@ class Inlet:
             self._pull = None
         return None if message is None else Held(message, epoch)
 
-    async def _pulled(self, inbox: Subscription) -> Msg | None:
+    async def _pulled(self, inbox: Inbox) -> Msg | None:
         """One pull. Not nats-py's `fetch`: that is deaf to the news that the consumer is gone."""
         await self._broker.client.publish(self._pulls, PULL, reply=inbox.subject)
         while True:
-            message = await inbox.next_msg(timeout=SILENCE)
+            message = await inbox.next(SILENCE)
             if message.reply:
                 return message
             status = (message.headers or {}).get("Status", "")
@@ -208,14 +210,14 @@ class Inlet:
             with suppress(NatsError, OSError):
                 await held.message.in_progress()
 
-    async def bound(self) -> tuple[Subscription, datetime]:
+    async def bound(self) -> tuple[Inbox, datetime]:
         """The consumer and when it was made; waits until the broker has it."""
         async with self._binding:
             pause, complaint = PAUSE, ""
             while not self._bound or self._inbox is None or self._epoch is None:
                 await self._broker.up()
                 try:
-                    await self._bind()
+                    await heeding(self._bind())
                 except (NatsError, OSError) as error:
                     if str(error) != complaint:
                         logger.warning("consumer_away", consumer=self._name, reason=str(error))
@@ -225,16 +227,15 @@ class Inlet:
             return self._inbox, self._epoch
 
     async def _bind(self) -> None:
-        client = self._broker.client
         self._bound = True
         try:
             stream = await self._stream()
             found = await self._jetstream.add_consumer(stream, self._config)
             stale, self._inbox = self._inbox, None
             if stale is not None:
-                await stale.unsubscribe()
+                await stale.close()
             # A fresh one: answers to pulls that were lost with the connection must not fill it.
-            self._inbox = await client.subscribe(client.new_inbox())
+            self._inbox = await Inbox.open(self._broker.client)
             self._pulls = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{self._name}"
         except BaseException:
             self._bound = False

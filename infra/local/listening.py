@@ -16,12 +16,12 @@ from uuid import UUID
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from events import RecordingCompleted, RecordingFailed
 from infra.local.client import ServerAway
+from infra.local.inbox import Inbox, heeding
 
 CloudEvent: TypeAlias = dict[str, Any]
 """A CloudEvent in structured mode."""
@@ -86,8 +86,10 @@ async def connected(url: str) -> AsyncIterator[Client]:
     client = Client()
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            await client.connect(
-                url, max_reconnect_attempts=-1, reconnect_time_wait=1, error_cb=_forget
+            await heeding(
+                client.connect(
+                    url, max_reconnect_attempts=-1, reconnect_time_wait=1, error_cb=_forget
+                )
             )
     except (NatsError, OSError, TimeoutError, ValueError) as error:
         raise ServerAway(f"There is no broker at {url}.") from error
@@ -115,7 +117,7 @@ class Feed:
         self._subject = subject
         self._next = 1
         self._made: datetime | None = None
-        self._inbox: Subscription | None = None
+        self._inbox: Inbox | None = None
         self._pulls = ""
         self._delivered = 0
         self._pulled = 0
@@ -124,9 +126,7 @@ class Feed:
         """Begin with the oldest message or the next to come; how many are there already."""
         while True:
             try:
-                state = (await self._jetstream.stream_info(self._stream)).state
-                self._next = 1 if from_start else state.last_seq + 1
-                return await self._consume()
+                return await heeding(self._begin(from_start=from_start))
             except (NatsError, OSError, TimeoutError):
                 await self._drop()
                 await asyncio.sleep(PAUSE)
@@ -136,15 +136,20 @@ class Feed:
         while True:
             try:
                 if self._inbox is None:
-                    await self._consume()
+                    await heeding(self._consume())
                 return await self._received()
             except (NatsError, OSError, TimeoutError):
                 await self._drop()
                 await asyncio.sleep(PAUSE)
 
+    async def _begin(self, *, from_start: bool) -> int:
+        state = (await self._jetstream.stream_info(self._stream)).state
+        self._next = 1 if from_start else state.last_seq + 1
+        return await self._consume()
+
     async def _consume(self) -> int:
         await self._start_over_in_a_new_stream()
-        self._inbox = await self._client.subscribe(self._client.new_inbox())
+        self._inbox = await Inbox.open(self._client)
         consumer = await self._jetstream.add_consumer(
             self._stream,
             ConsumerConfig(
@@ -174,7 +179,7 @@ class Feed:
             if not self._pulled:
                 await self._client.publish(self._pulls, PULL, reply=self._inbox.subject)
                 self._pulled = BATCH
-            message = await self._inbox.next_msg(timeout=SILENCE)
+            message = await self._inbox.next(SILENCE)
             if message.reply:
                 return self._counted(message)
             status = (message.headers or {}).get("Status", "")
@@ -197,7 +202,7 @@ class Feed:
         inbox, self._inbox = self._inbox, None
         if inbox is not None:
             with suppress(NatsError, OSError):
-                await inbox.unsubscribe()
+                await inbox.close()
 
 
 async def feeds_of(client: Client, subject: str) -> list[Feed]:
@@ -205,7 +210,7 @@ async def feeds_of(client: Client, subject: str) -> list[Feed]:
     jetstream = client.jetstream(timeout=REQUEST_TIMEOUT)
     while True:
         with suppress(NatsError, OSError, TimeoutError):
-            streams = await jetstream.streams_info()
+            streams = await heeding(jetstream.streams_info())
             found = [
                 Feed(client, str(stream.config.name), filtered)
                 for stream in streams

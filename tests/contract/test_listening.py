@@ -10,10 +10,12 @@ from uuid import UUID, uuid4
 
 import nats
 import pytest
+from nats.errors import ConnectionClosedError
 from nats.js.api import StreamConfig
 
 from infra.local import listening
 from infra.local.client import ServerAway
+from infra.local.inbox import Inbox
 from infra.local.listening import Wanted, listen
 from tests.servers import NatsServer, free_port, nats_server
 
@@ -28,6 +30,7 @@ STREAM_EACH = {
     for number, event_type in enumerate(STORY)
 }
 DEADLINE = 20.0
+PATIENCE = 5.0
 
 
 @pytest.fixture(autouse=True)
@@ -173,6 +176,91 @@ def test_nothing_is_missed_or_told_twice_when_the_broker_comes_back(
                 await keep(server, ONE_STREAM)
             await publish(server, (COMPLETED, CALL), (RECEIVED, OTHER))
             assert await heard(events, 2) == told([(COMPLETED, CALL), (RECEIVED, OTHER)])
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+def test_listening_ends_when_it_is_cancelled_while_events_come(tmp_path: Path) -> None:
+    kept = [(event_type, uuid4()) for _ in range(20) for event_type in STORY]
+
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, ONE_STREAM)
+        await publish(server, *kept)
+        for number in range(36):
+            count, turns = 1 + number % 3, number // 3
+            task = await cancelled_behind(server, count, turns)
+            assert task.cancelled(), f"{turns} turns behind event {count}"
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+async def cancelled_behind(server: NatsServer, count: int, turns: int) -> asyncio.Task[None]:
+    """Listening from the start that is cancelled so many loop turns behind its n-th event."""
+    enough = asyncio.Event()
+
+    async def listening_on() -> None:
+        async with aclosing(listen(server.url, Wanted(from_start=True))) as events:
+            await heard(events, count)
+            enough.set()
+            async for _ in events:
+                pass
+
+    task = asyncio.create_task(listening_on())
+    await enough.wait()
+    await let_pass(turns)
+    task.cancel()
+    await asyncio.wait({task}, timeout=PATIENCE)
+    return task
+
+
+def test_no_message_is_lost_to_a_wait_that_is_cut_short(tmp_path: Path) -> None:
+    async def scenario(server: NatsServer) -> None:
+        async with await nats.connect(server.url) as client:
+            inbox = await Inbox.open(client)
+            for turns in range(12):
+                await client.publish(inbox.subject, str(turns).encode())
+                await client.flush()
+                waiting = asyncio.create_task(inbox.next(DEADLINE))
+                await let_pass(turns)
+                waiting.cancel()
+                await asyncio.wait({waiting})
+                message = await inbox.next(DEADLINE) if waiting.cancelled() else waiting.result()
+                assert message.data == str(turns).encode()
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+async def let_pass(turns: int) -> None:
+    """Let everybody else go on for so many turns of the loop."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+def test_an_inbox_tells_silence_from_a_closed_connection(tmp_path: Path) -> None:
+    async def scenario(server: NatsServer) -> None:
+        async with await nats.connect(server.url) as client:
+            inbox = await Inbox.open(client)
+            with pytest.raises(TimeoutError, match="Nothing came"):
+                await inbox.next(0.01)
+        with pytest.raises(ConnectionClosedError):
+            await inbox.next(DEADLINE)
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+def test_a_closed_inbox_takes_no_more_messages(tmp_path: Path) -> None:
+    async def scenario(server: NatsServer) -> None:
+        async with await nats.connect(server.url) as client:
+            inbox = await Inbox.open(client)
+            await inbox.close()
+            await client.publish(inbox.subject)
+            await client.flush()
+            with pytest.raises(TimeoutError, match="Nothing came"):
+                await inbox.next(0.01)
 
     with nats_server(tmp_path) as server:
         asyncio.run(scenario(server))

@@ -1,0 +1,62 @@
+"""Waiting for the broker so that the wish to stop is never lost.
+
+nats-py waits with `asyncio.wait_for`, which in Python 3.11 swallows a cancellation that comes
+together with the result (https://github.com/python/cpython/issues/86296). What is cancelled once
+would then go on for ever.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import ConnectionClosedError
+
+from shared.tasks import together
+
+T = TypeVar("T")
+
+
+async def heeding(work: Coroutine[Any, Any, T]) -> T:
+    """The result of work that asks the broker. A cancellation counts even if the work misses it."""
+    [result] = await together(work)
+    return result
+
+
+class Inbox:
+    """A subject of our own, to which the broker sends what it was asked for."""
+
+    def __init__(self, client: Client) -> None:
+        self.subject = client.new_inbox()
+        self._client = client
+        # One place only: what else comes waits in the subscription, within nats-py's limits.
+        self._arrived: asyncio.Queue[Msg] = asyncio.Queue(maxsize=1)
+        self._subscription: Subscription | None = None
+
+    @classmethod
+    async def open(cls, client: Client) -> "Inbox":
+        """A fresh one. Raise `NatsError` if the connection is closed."""
+        inbox = cls(client)
+        inbox._subscription = await client.subscribe(inbox.subject, cb=inbox._arrived.put)
+        return inbox
+
+    async def next(self, within: float) -> Msg:
+        """The next message. Cancelled, it loses none.
+
+        Raise `TimeoutError` if none comes within so many seconds, and `ConnectionClosedError` if
+        the connection was closed before; nothing tells of one that is closed meanwhile.
+        """
+        if self._client.is_closed:
+            raise ConnectionClosedError
+        try:
+            async with asyncio.timeout(within):
+                return await self._arrived.get()
+        except TimeoutError:
+            raise TimeoutError(f"Nothing came for {within:g} s.") from None
+
+    async def close(self) -> None:
+        """Take no more messages. Raise `NatsError` if the connection is closed."""
+        if self._subscription is not None:
+            await self._subscription.unsubscribe()
