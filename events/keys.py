@@ -45,6 +45,10 @@ class RunKey:
     def channel_transcript(self, channel: str) -> str:
         return f"{self}/{channel}.json"
 
+    def passage(self, channel: str, number: int) -> str:
+        """Part `number`, from 1, of a channel's transcript while it is being made."""
+        return f"{self}/{channel}-{number:04d}.json"
+
     @property
     def levels(self) -> str:
         return f"{self}/levels.json"

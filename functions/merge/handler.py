@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from events import ChannelTranscribed, TranscriptMerged
-from events.documents import ChannelTranscript, Transcript
+from events.documents import ChannelLanguage, ChannelTranscript, Levels, Quality, Transcript
+from functions.merge.echoes import without_echoes
 from functions.merge.turns import interleave
 from shared.digest import work_digest
 from shared.function import function
 from shared.ports import Blobs
 
-REVISION = "1"
+REVISION = "2"
 """Counts changes to how turns are made, so that an older transcript is not taken for the same."""
 
 
@@ -19,7 +20,8 @@ async def merge(heard: ChannelTranscribed, *, blobs: Blobs) -> TranscriptMerged 
     sides = await present(heard, blobs)
     if len(sides) < len(heard.channels):
         return None  # the other channel's event will bring us back
-    transcript = join(heard, sides)
+    levels = await blobs.get_json(heard.run_key.levels, Levels)
+    transcript = join(heard, sides, levels.quality if levels else None)
     return TranscriptMerged(
         **heard.same_run,
         duration=heard.duration,
@@ -35,13 +37,22 @@ async def present(heard: ChannelTranscribed, blobs: Blobs) -> list[ChannelTransc
     return [side for side in sides if side is not None]
 
 
-def join(heard: ChannelTranscribed, sides: Sequence[ChannelTranscript]) -> Transcript:
+def join(
+    heard: ChannelTranscribed, sides: Sequence[ChannelTranscript], quality: Quality | None
+) -> Transcript:
     """One transcript of all channels, which knows from what it was made."""
+    apart, echoes = without_echoes(sides, quality)
     return Transcript(
         recording=heard.recording,
         run=heard.run,
-        digest=work_digest(REVISION, *(side.digest for side in sides)),
+        digest=work_digest(REVISION, *(side.digest for side in sides), quality or ""),
         engine=sides[0].engine,
         degraded=tuple(dict.fromkeys(mark for side in sides for mark in side.degraded)),
-        segments=interleave(sides),
+        segments=interleave(apart),
+        languages=tuple(
+            ChannelLanguage(channel=side.channel, **dict(side.language))
+            for side in sides
+            if side.language is not None
+        ),
+        echoes=echoes,
     )

@@ -2,22 +2,26 @@
 
 import pytest
 
-from events import (
-    TranscriptMerged,
-)
+from events import TranscriptMerged
 from events.base import Channel
-from events.documents import (
-    Transcript,
-)
+from events.documents import Bleed, Language, Quality, Transcript
 from functions.merge.handler import merge
 from shared.blobs import ObjectBlobs
-from tests.examples import (
-    heard,
-    merged,
-    segment,
-    transcribed,
-)
+from tests.examples import heard, levels, merged, segment, transcribed
 from tests.handlers import KEY, run
+
+LEAKING = Quality(
+    dual_mono=False,
+    channels=(),
+    bleed=(Bleed(source="left", into="right", delay=0, gain=-20, correlation=0.9),),
+)
+
+
+async def merge_both(blobs: ObjectBlobs) -> Transcript:
+    await merge(transcribed("left"), blobs=blobs)
+    kept = await blobs.get_json(KEY.transcript, Transcript)
+    assert kept is not None
+    return kept
 
 
 @pytest.mark.parametrize("order", [("left", "right"), ("right", "left")])
@@ -86,5 +90,46 @@ def test_merge_replaces_a_transcript_of_other_channel_transcripts(blobs: ObjectB
         kept = await blobs.get_json(KEY.transcript, Transcript)
         assert kept is not None
         assert event.segments == len(kept.segments) == 1
+
+    run(work())
+
+
+def test_what_leaked_from_one_channel_into_the_other_is_taken_out_and_recorded(
+    blobs: ObjectBlobs,
+) -> None:
+    async def work() -> None:
+        for side in ("left", "right"):
+            await blobs.put_json(KEY.channel_transcript(side), heard(side, segment()))
+        both = await merge_both(blobs)
+        assert [turn.speaker for turn in both.segments] == ["left", "right"]
+        assert both.echoes == ()
+        await blobs.put_json(KEY.levels, levels().model_copy(update={"quality": LEAKING}))
+        apart = await merge_both(blobs)
+        assert [turn.speaker for turn in apart.segments] == ["left"]
+        assert [(echo.channel, echo.text) for echo in apart.echoes] == [("right", "hello there")]
+        assert apart.digest != both.digest
+
+    run(work())
+
+
+def test_levels_that_were_measured_before_there_was_a_quality_take_nothing_out(
+    blobs: ObjectBlobs,
+) -> None:
+    async def work() -> None:
+        await blobs.put_json(KEY.levels, levels())
+        for side in ("left", "right"):
+            await blobs.put_json(KEY.channel_transcript(side), heard(side, segment()))
+        assert len((await merge_both(blobs)).segments) == 2
+
+    run(work())
+
+
+def test_merge_says_in_what_language_each_channel_is(blobs: ObjectBlobs) -> None:
+    async def work() -> None:
+        spoken = heard("left").model_copy(update={"language": Language(code="de", probability=0.9)})
+        await blobs.put_json(KEY.channel_transcript("left"), spoken)
+        await blobs.put_json(KEY.channel_transcript("right"), heard("right"))
+        (language,) = (await merge_both(blobs)).languages
+        assert (language.channel, language.code, language.probability) == ("left", "de", 0.9)
 
     run(work())
