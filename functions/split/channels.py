@@ -1,11 +1,12 @@
 """Take one channel out of interleaved samples and bring it to the recogniser's rate."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import numpy as np
 import soxr
 
+from functions.split.clipping import Clipping
 from functions.split.levels import Meter
 from functions.split.samples import FULL_SCALE, Samples, channel_samples
 from shared.formats import AudioFormat
@@ -20,34 +21,61 @@ def resampled_frames(frames: int, sample_rate: int) -> int:
     return round(frames * RECOGNIZER_RATE / sample_rate)
 
 
+class ChannelReader:
+    """Streams one channel: interleaved bytes in any pieces in, samples as they were uploaded out.
+
+    `clipping` measures them; `not_numbers` counts what no sample of any channel can be.
+    """
+
+    def __init__(self, audio: AudioFormat, index: int) -> None:
+        self.clipping = Clipping()
+        self.not_numbers = 0
+        self._audio = audio
+        self._index = index
+        self._partial_frame = b""
+
+    def read(self, piece: bytes) -> Iterator[Samples]:
+        """The samples that are whole after this piece, in small arrays."""
+        whole = self._partial_frame + piece
+        end = len(whole) - len(whole) % self._audio.frame_bytes
+        self._partial_frame = whole[end:]
+        step = FRAMES_AT_ONCE * self._audio.frame_bytes
+        for at in range(0, end, step):
+            yield self._measured(whole[at : min(at + step, end)])
+
+    def measure(self, piece: bytes) -> None:
+        """Read for the figures alone."""
+        for _ in self.read(piece):
+            pass
+
+    def _measured(self, whole_frames: bytes) -> Samples:
+        samples, not_numbers = channel_samples(whole_frames, self._audio, self._index)
+        self.not_numbers += not_numbers
+        self.clipping.add(samples)
+        return samples
+
+
 class ChannelResampler:
     """Streams one channel: interleaved bytes in any pieces in, 16 kHz samples out (soxr, HQ).
 
     The output has exactly `frames` samples, see `resampled_frames`, whatever filter delay soxr has.
     Equal input gives equal output: soxr works on floats, because to integers it adds random dither.
-    `meter` measures what comes out; `not_numbers` counts what no sample can be.
+    `reader` measures what goes in, `meter` what comes out.
     """
 
     def __init__(self, audio: AudioFormat, index: int, frames: int) -> None:
         self.frames = resampled_frames(frames, audio.sample_rate)
+        self.reader = ChannelReader(audio, index)
         self.meter = Meter()
-        self.not_numbers = 0
-        self._audio = audio
-        self._index = index
         self._missing = self.frames
-        self._partial_frame = b""
         self._stream = soxr.ResampleStream(
             audio.sample_rate, RECOGNIZER_RATE, num_channels=1, dtype="float32", quality="HQ"
         )
 
     def push(self, piece: bytes) -> bytes:
         """The 16-bit samples that are ready after this piece."""
-        whole = self._partial_frame + piece
-        end = len(whole) - len(whole) % self._audio.frame_bytes
-        self._partial_frame = whole[end:]
-        step = FRAMES_AT_ONCE * self._audio.frame_bytes
         return b"".join(
-            self._resampled(whole[at : min(at + step, end)]) for at in range(0, end, step)
+            self._trim(self._stream.resample_chunk(samples)) for samples in self.reader.read(piece)
         )
 
     def finish(self) -> bytes:
@@ -55,11 +83,6 @@ class ChannelResampler:
         rest = self._stream.resample_chunk(np.zeros(0, np.float32), last=True)
         padding = np.zeros(max(0, self._missing - len(rest)), np.float32)
         return self._trim(np.concatenate([rest, padding]))
-
-    def _resampled(self, whole_frames: bytes) -> bytes:
-        samples, not_numbers = channel_samples(whole_frames, self._audio, self._index)
-        self.not_numbers += not_numbers
-        return self._trim(self._stream.resample_chunk(samples))
 
     def _trim(self, samples: Samples) -> bytes:
         kept = samples[: self._missing]

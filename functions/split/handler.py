@@ -1,6 +1,7 @@
 """Split a recording into its speakers, 16 kHz mono each, and measure them."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from importlib.metadata import version
@@ -9,10 +10,16 @@ from typing import TypeVar
 import numpy as np
 
 from events import RecordingReceived, RecordingSplit
-from events.documents import Levels
-from functions.split.channels import RECOGNIZER_RATE, ChannelResampler, resampled
+from events.documents import ChannelQuality, Levels
+from functions.split.channels import (
+    RECOGNIZER_RATE,
+    ChannelReader,
+    ChannelResampler,
+    resampled,
+)
 from functions.split.decoder import Decoder
 from functions.split.levels import Measured, Meter, Track, levels_of, tracks
+from functions.split.quality import Compared, Comparison, side_by_side
 from functions.split.sounds import opened
 from shared.digest import work_digest
 from shared.formats import Limits
@@ -22,7 +29,8 @@ from shared.tasks import together
 from shared.wav import PCM16_BYTES, pcm16_header, whole_frames
 
 T = TypeVar("T")
-ENGINE = f"soxr {version('soxr')}"
+ENGINE = f"soxr {version('soxr')}, quality 1"
+"""What resamples, and the revision of what is found out about the channels."""
 
 
 @function("split")
@@ -61,7 +69,9 @@ async def made(
             if key is not None
         ]
         works = [write_channel(blobs, received, track) for track in tracks(sounds)]
-        return levels_of(received, digest, sounds, await together(*works))
+        measured = await together(*works)
+        compared = await compare(blobs, received, measured)
+        return levels_of(received, digest, sounds, measured, compared)
 
 
 async def write_channel(blobs: Blobs, received: RecordingReceived, track: Track) -> Measured:
@@ -70,19 +80,48 @@ async def write_channel(blobs: Blobs, received: RecordingReceived, track: Track)
     resampler = ChannelResampler(track.sound.audio, track.index, track.sound.frames)
     samples = resampled(track.sound.pieces(), resampler)
     await blobs.put(key, wav(samples, resampler.frames))
-    meter = resampler.meter
+    meter, reader = resampler.meter, resampler.reader
     if meter.frames < resampler.frames:  # put had nothing to do
-        meter = await metered(blobs, key)
-    return Measured(meter.level(track.channel), resampler.not_numbers)
+        meter, reader = await metered(blobs, key), await read(track)
+    clipped = round(reader.clipping.share, 6)
+    quality = ChannelQuality(channel=track.channel, silent=meter.silent, clipped=clipped)
+    level = meter.level(track.channel)
+    return Measured(resampler.frames, level, quality, reader.not_numbers)
 
 
 async def metered(blobs: Blobs, key: str) -> Meter:
     """Measure a channel that is there."""
     meter = Meter()
-    behind_header = blobs.read(key, len(pcm16_header(0, RECOGNIZER_RATE)))
-    async for samples in whole_frames(behind_header, PCM16_BYTES):
+    async for samples in pcm16(blobs, key):
         meter.add(np.frombuffer(samples, "<i2"))
     return meter
+
+
+async def read(track: Track) -> ChannelReader:
+    """Measure what was uploaded of a channel that is there."""
+    reader = ChannelReader(track.sound.audio, track.index)
+    async for piece in track.sound.pieces():
+        await asyncio.to_thread(reader.measure, piece)
+    return reader
+
+
+async def compare(
+    blobs: Blobs, received: RecordingReceived, measured: Sequence[Measured]
+) -> Compared:
+    """Compare the channels that are there, if there are two."""
+    if len(measured) == 1:
+        return Compared(dual_mono=False, bleed=())
+    comparison = Comparison(max(one.frames for one in measured))
+    left, right = (pcm16(blobs, received.run_key.audio(one.level.channel)) for one in measured)
+    async for pieces in side_by_side(left, right):
+        await asyncio.to_thread(comparison.add, *pieces)
+    return await asyncio.to_thread(comparison.finish)
+
+
+def pcm16(blobs: Blobs, key: str) -> AsyncIterator[bytes]:
+    """The samples of a channel that is there."""
+    behind_header = blobs.read(key, len(pcm16_header(0, RECOGNIZER_RATE)))
+    return whole_frames(behind_header, PCM16_BYTES)
 
 
 async def wav(samples: AsyncIterator[bytes], frames: int) -> AsyncIterator[bytes]:

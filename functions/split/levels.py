@@ -9,11 +9,20 @@ from numpy.typing import NDArray
 
 from events import RecordingReceived
 from events.base import Channel
-from events.documents import AudioWarning, Level, Levels
+from events.documents import AudioWarning, Bleed, ChannelQuality, Level, Levels, Quality
 from functions.split.decoder import Sound
+from functions.split.quality import Compared
 from functions.split.samples import FULL_SCALE
 
 SIDES: tuple[Channel, ...] = ("left", "right")
+
+
+MOMENT = 512
+"""Samples over which loudness is felt: 32 ms at 16 kHz."""
+QUIET_SPEECH = FULL_SCALE * 10 ** (-60 / 20)
+"""RMS of a moment below which nobody speaks; quiet speech has -35 dBFS on the whole."""
+MUCH_CLIPPED = 0.001
+"""Share of samples from which it is worth a warning that they are cut off."""
 
 
 class Meter:
@@ -23,20 +32,41 @@ class Meter:
         self.frames = 0
         self._peak = 0
         self._squares = 0
+        self._loudest = 0
+        self._rest = np.zeros(0, np.int16)
 
     def add(self, samples: NDArray[np.int16]) -> None:
         if len(samples):
-            wide = samples.astype(np.int64)
-            self.frames += len(wide)
-            self._peak = max(self._peak, int(wide.max()), -int(wide.min()))
-            self._squares += int(np.dot(wide, wide))
+            self.frames += len(samples)
+            self._peak = max(self._peak, int(samples.max()), -int(samples.min()))
+            joined = np.concatenate([self._rest, samples])
+            end = len(joined) - len(joined) % MOMENT
+            self._add_moments(joined[:end].reshape(-1, MOMENT))
+            self._rest = joined[end:].copy()
+
+    @property
+    def silent(self) -> bool:
+        """Whether no moment is as loud as quiet speech; a moment at the end may be cut off."""
+        loudest = max(self._loudest, _squares(self._rest))
+        return loudest < MOMENT * QUIET_SPEECH**2
 
     def level(self, channel: Channel) -> Level:
         """Peak and RMS in dBFS: a sine that just fits has 0 and -3.01."""
         if not self._peak:
             return Level(channel=channel, peak=None, rms=None)
-        mean = math.sqrt(self._squares / self.frames)
+        mean = math.sqrt((self._squares + _squares(self._rest)) / self.frames)
         return Level(channel=channel, peak=_decibels(self._peak), rms=_decibels(mean))
+
+    def _add_moments(self, moments: NDArray[np.int16]) -> None:
+        if len(moments):
+            wide = moments.astype(np.float64)  # it holds the sums exactly, and is fast
+            squares = np.einsum("ij,ij->i", wide, wide).astype(np.int64)
+            self._squares += int(squares.sum())
+            self._loudest = max(self._loudest, int(squares.max()))
+
+
+def _squares(samples: NDArray[np.int16]) -> int:
+    return int(np.square(samples, dtype=np.int64).sum())
 
 
 def _decibels(size: float) -> float:
@@ -54,9 +84,14 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was found out about one channel. `not_numbers`: samples that were none."""
+    """What was found out about one channel, `frames` samples at 16 kHz.
 
+    `not_numbers`: samples that were none.
+    """
+
+    frames: int
     level: Level
+    quality: ChannelQuality
     not_numbers: int
 
 
@@ -69,9 +104,21 @@ def tracks(sounds: Sequence[Sound]) -> tuple[Track, ...]:
 
 
 def levels_of(
-    received: RecordingReceived, digest: str, sounds: Sequence[Sound], measured: Sequence[Measured]
+    received: RecordingReceived,
+    digest: str,
+    sounds: Sequence[Sound],
+    measured: Sequence[Measured],
+    compared: Compared,
 ) -> Levels:
-    """The document. Two files are told as one recording: the longer duration, the higher rate."""
+    """The document. Two files are told as one recording: the longer duration, the higher rate.
+
+    What is on both channels alike is one channel of the run, as a mono upload is.
+    """
+    quality = Quality(
+        dual_mono=compared.dual_mono,
+        channels=tuple(one.quality for one in measured),
+        bleed=compared.bleed,
+    )
     return Levels(
         recording=received.recording,
         run=received.run,
@@ -81,8 +128,9 @@ def levels_of(
         sample_rate=max(sound.audio.sample_rate for sound in sounds),
         channels=sum(sound.audio.channels for sound in sounds),
         duration=max(sound.seconds for sound in sounds),
-        levels=tuple(one.level for one in measured),
-        warnings=(*_warnings(sounds), *_not_numbers(measured)),
+        levels=tuple(one.level for one in (measured[:1] if quality.dual_mono else measured)),
+        warnings=(*_warnings(sounds), *_not_numbers(measured), *_doubts(quality)),
+        quality=quality,
     )
 
 
@@ -102,3 +150,29 @@ def _not_numbers(measured: Sequence[Measured]) -> Iterable[AudioWarning]:
     if worst := max(one.not_numbers for one in measured):
         message = f"{worst} samples were no finite numbers; they were taken as silence."
         yield AudioWarning(code="not_numbers", message=message)
+
+
+def _doubts(quality: Quality) -> Iterable[AudioWarning]:
+    """What of the quality its user should be told."""
+    if quality.dual_mono:
+        message = "Both channels carry the same sound; it was transcribed once, as left."
+        yield AudioWarning(code="dual_mono", message=message)
+    for one in quality.channels:
+        which = f"The {one.channel} channel" if len(quality.channels) > 1 else "The only channel"
+        if one.silent:
+            message = f"{which} has nothing as loud as quiet speech; it was transcribed anyway."
+            yield AudioWarning(code="silent_channel", message=message)
+        if one.clipped >= MUCH_CLIPPED:
+            message = f"{which} is cut off at its limit in {one.clipped:.1%} of its samples; "
+            message += "it was transcribed as it is."
+            yield AudioWarning(code="clipped_channel", message=message)
+    yield from map(_bleeds, quality.bleed)
+
+
+def _bleeds(bleed: Bleed) -> AudioWarning:
+    when = f"{abs(bleed.delay):g} s {'later' if bleed.delay >= 0 else 'earlier'}"
+    message = (
+        f"The {bleed.source} party can be heard on the {bleed.into} channel, "
+        f"at {bleed.gain:g} dB and {when}; words that only echo there are left out."
+    )
+    return AudioWarning(code="bleed", message=message)

@@ -1,7 +1,7 @@
 import asyncio
 import io
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import AsyncIterator
+from typing import TypeAlias
 
 import numpy as np
 import pytest
@@ -11,62 +11,34 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from obstore.store import MemoryStore
 
-from events import Event, RecordingReceived, RecordingSplit
+from events import Event, RecordingSplit
 from events.documents import Level, Levels
 from functions.split.channels import ChannelResampler, resampled_frames
 from functions.split.handler import split
 from shared.blobs import ObjectBlobs
 from shared.errors import Missing, Permanent, Unavailable
 from shared.formats import ENCODINGS, AudioFormat, Limits
-from tests.examples import chunk, cut, fmt, received, riff, stream, wav_file
+from tests.examples import chunk, cut, fmt, riff, stream, wav_file
 from tests.sounds import AMPLITUDE, PLAIN, FakeDecoder, both, pitch, rf64, tone, tones, wav_of
+from tests.splitting import (
+    CALL,
+    KEY,
+    TWO_FILES,
+    codes,
+    levels_in,
+    levels_of,
+    mono,
+    run,
+    split_in,
+    stored,
+)
 
-T = TypeVar("T")
 Samples: TypeAlias = NDArray[np.int16]
 RATES = [8_000, 11_025, 16_000, 44_100, 48_000]
-CALL = received()
-KEY = CALL.run_key
-TWO_FILES = CALL.model_copy(update={"audio_right": CALL.recording_key.audio_right})
 SINE = round(20 * np.log10(AMPLITUDE / 2**15), 2)
 """Peak of the sines in dBFS."""
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)
-
-
-async def stored(*files: bytes) -> ObjectBlobs:
-    blobs = ObjectBlobs(MemoryStore())
-    for key, file in zip((CALL.audio, CALL.recording_key.audio_right), files, strict=False):
-        await blobs.put(key, stream([file]))
-    return blobs
-
-
-async def split_in(
-    blobs: ObjectBlobs, limits: Limits | None = None, call: RecordingReceived = CALL
-) -> tuple[Event, ...]:
-    return await split(call, blobs=blobs, limits=limits or Limits(), decoder=FakeDecoder())
-
-
-async def levels_in(blobs: ObjectBlobs) -> Levels:
-    levels = await blobs.get_json(KEY.levels, Levels)
-    assert levels is not None
-    return levels
-
-
-def levels_of(*files: bytes) -> Levels:
-    """What is found out about the call in one file or two."""
-
-    async def work() -> Levels:
-        blobs = await stored(*files)
-        await split_in(blobs, call=CALL if len(files) == 1 else TWO_FILES)
-        return await levels_in(blobs)
-
-    return run(work())
-
-
-def codes(levels: Levels) -> list[str]:
-    return [warning.code for warning in levels.warnings]
+HEARD = tones(440, 1_000, 8_000, 14_000)
+"""1.75 s of stereo."""
 
 
 async def channel(blobs: ObjectBlobs, name: str) -> Samples:
@@ -273,15 +245,15 @@ def test_every_encoding_rate_and_layout_gives_the_promised_samples(
 @pytest.mark.parametrize(
     ("file", "code"),
     [
-        (wav_file()[:-8_000], ["truncated"]),
-        (riff(fmt(), chunk(b"data", bytes(56_000), 3_000_000)), ["truncated"]),
-        (riff(fmt(), chunk(b"data", bytes(56_000), 1_000)), ["size_lies"]),
-        (riff(fmt(), chunk(b"data", bytes(56_000), 0)), []),
-        (riff(fmt(), chunk(b"data", bytes(56_000), 0x7FFFF000)), []),
-        (riff(fmt(), chunk(b"data", bytes(56_000), 0xFFFFFFFF)), []),
-        (riff(fmt(), chunk(b"data", bytes(56_000)), chunk(b"LIST", bytes(5_000))), []),
-        (rf64(bytes(56_000)), []),
-        (rf64(bytes(56_000), size=64_000), ["truncated"]),
+        (wav_file(tones(440, 1_000, 8_000, 16_000))[:-8_000], ["truncated"]),
+        (riff(fmt(), chunk(b"data", HEARD, 3_000_000)), ["truncated"]),
+        (riff(fmt(), chunk(b"data", HEARD, 1_000)), ["size_lies"]),
+        (riff(fmt(), chunk(b"data", HEARD, 0)), []),
+        (riff(fmt(), chunk(b"data", HEARD, 0x7FFFF000)), []),
+        (riff(fmt(), chunk(b"data", HEARD, 0xFFFFFFFF)), []),
+        (riff(fmt(), chunk(b"data", HEARD), chunk(b"LIST", bytes(5_000))), []),
+        (rf64(HEARD), []),
+        (rf64(HEARD, size=64_000), ["truncated"]),
     ],
 )
 def test_a_size_that_lies_is_a_warning_and_what_is_there_is_heard(
@@ -325,10 +297,6 @@ def test_samples_that_are_no_numbers_are_silent_with_a_warning() -> None:
     (warning,) = levels_of(file).warnings
     assert warning.code == "not_numbers"
     assert warning.message.startswith("11 samples")
-
-
-def mono(hertz: float, rate: int, frames: int) -> bytes:
-    return wav_of(tone(hertz, rate, frames)[:, None], ENCODINGS[1, 16], rate)
 
 
 def test_two_mono_files_are_one_call() -> None:

@@ -1,0 +1,76 @@
+"""Find the samples that were cut off because something on their way could go no further."""
+
+import numpy as np
+
+from functions.split.samples import FULL_SCALE, Samples
+
+NEAR = FULL_SCALE * 10 ** (-1 / 20)
+"""What is cut off lies within 1 dB of full scale; mu-law and A-law end 0.2 dB below it."""
+CEILING = FULL_SCALE - 1
+"""Floats that go on beyond full scale are cut off by us."""
+SHORTEST_RUN = 3
+"""A crest touches the limit; three samples in a row and more lie flat on it."""
+
+
+class Clipping:
+    """Measures, on samples as they were uploaded, how many are cut off.
+
+    Cut off are runs of at least `SHORTEST_RUN` samples that all have the channel's highest value,
+    or all its lowest, if that is within 1 dB of full scale. Exact for pieces of any size.
+    """
+
+    def __init__(self) -> None:
+        self._frames = 0
+        self._highest = _Runs()
+        self._lowest = _Runs()
+
+    def add(self, samples: Samples) -> None:
+        if len(samples):
+            self._frames += len(samples)
+            self._highest.add(samples, float(samples.max()))
+            self._lowest.add(-samples if samples.min() <= -NEAR else samples, -float(samples.min()))
+
+    @property
+    def share(self) -> float:
+        """Share of samples that are cut off, 0 to 1."""
+        return (self._highest.samples + self._lowest.samples) / max(1, self._frames)
+
+
+class _Runs:
+    """Samples in long runs at the highest value so far."""
+
+    def __init__(self) -> None:
+        self._limit = NEAR
+        self._ended = 0
+        self._open = 0
+
+    @property
+    def samples(self) -> int:
+        return self._ended + _long(self._open)
+
+    def add(self, samples: Samples, highest: float) -> None:
+        """`highest` is that of these samples, which need not be looked at if it is low."""
+        highest = min(highest, CEILING)
+        if highest > self._limit:
+            self._limit, self._ended, self._open = highest, 0, 0
+        if highest < self._limit:
+            self._end()
+        else:
+            self._count(samples >= self._limit)
+
+    def _count(self, at_limit: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
+        if not at_limit[0]:
+            self._end()
+        edges = np.flatnonzero(np.diff(at_limit, prepend=False, append=False))
+        for start, end in edges.reshape(-1, 2).tolist():
+            self._open += end - start
+            if end < len(at_limit):
+                self._end()
+
+    def _end(self) -> None:
+        self._ended += _long(self._open)
+        self._open = 0
+
+
+def _long(run: int) -> int:
+    return run if run >= SHORTEST_RUN else 0

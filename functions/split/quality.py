@@ -1,0 +1,122 @@
+"""Compare the two channels: whether each has one speaker, who is alone there."""
+
+import math
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from events.documents import Bleed
+from functions.split.bleed import BLOCK, Leaks
+from functions.split.samples import FULL_SCALE, Samples
+from shared.wav import PCM16_BYTES
+
+BLOCK_BYTES = BLOCK * PCM16_BYTES
+MOST_STRETCHES = 128
+"""Blocks, spread evenly over the recording, in which a leak is looked for."""
+SOUND = FULL_SCALE * 10 ** (-45 / 20)
+"""RMS of a block from which a channel must not have a sound of its own in a copy."""
+COPIED = 0.9
+"""Correlation that each such block needs: what is left is 6 dB below what is alike."""
+COPY = 0.995
+"""Correlation of the whole, the noise of a codec allowed for: what is left is 20 dB below."""
+MOST_APART = 10.0
+"""dB between two copies. One that is quieter is a leak, and says which party really spoke."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What the channels have to do with each other."""
+
+    dual_mono: bool
+    bleed: tuple[Bleed, ...]
+
+
+class Comparison:
+    """Compares two channels of 16 kHz that pass side by side, `frames` samples in all.
+
+    They are looked at block by block, so pieces of any size give the same.
+    """
+
+    def __init__(self, frames: int) -> None:
+        self._every = max(1, math.ceil(frames / (BLOCK * MOST_STRETCHES)))
+        self._blocks = 0
+        self._rest = b"", b""
+        self._likeness = Likeness()
+        self._leaks = Leaks()
+
+    def add(self, left: bytes, right: bytes) -> None:
+        """Take as many 16-bit samples of either channel."""
+        left, right = self._rest[0] + left, self._rest[1] + right
+        end = len(left) - len(left) % BLOCK_BYTES
+        for start in range(0, end, BLOCK_BYTES):
+            self._compare(_block(left, start), _block(right, start))
+        self._rest = left[end:], right[end:]
+
+    def finish(self) -> Compared:
+        """The result; the last block ends in silence."""
+        silence = bytes(-len(self._rest[0]) % BLOCK_BYTES)
+        self.add(silence, silence)
+        dual_mono = self._likeness.dual_mono
+        return Compared(dual_mono, () if dual_mono else self._leaks.found())
+
+    def _compare(self, left: Samples, right: Samples) -> None:
+        self._likeness.add(left, right)
+        if self._blocks % self._every == 0:
+            self._leaks.add(left, right)
+        self._blocks += 1
+
+
+class Likeness:
+    """Tells whether one channel is the other times a constant, of either sign, everywhere.
+
+    In numbers: the correlation without a delay, in each block with sound and in the whole.
+    """
+
+    def __init__(self) -> None:
+        self._left = 0.0
+        self._right = 0.0
+        self._both = 0.0
+        self._copied = True
+
+    @property
+    def dual_mono(self) -> bool:
+        apart = 10 ** (MOST_APART / 10)
+        return (
+            self._copied
+            and 0 < self._left <= apart * self._right
+            and self._right <= apart * self._left
+            and self._both**2 >= COPY**2 * self._left * self._right
+        )
+
+    def add(self, left: Samples, right: Samples) -> None:
+        squares = _product(left, left), _product(right, right)
+        both = _product(left, right)
+        self._left += squares[0]
+        self._right += squares[1]
+        self._both += both
+        if max(squares) >= SOUND**2 * len(left) and both**2 <= COPIED**2 * squares[0] * squares[1]:
+            self._copied = False
+
+
+def _block(channel: bytes, start: int) -> Samples:
+    return np.frombuffer(channel, "<i2", BLOCK, start).astype(np.float32)
+
+
+def _product(one: Samples, other: Samples) -> float:
+    return float(np.einsum("i,i->", one, other))
+
+
+async def side_by_side(
+    left: AsyncIterator[bytes], right: AsyncIterator[bytes]
+) -> AsyncIterator[tuple[bytes, bytes]]:
+    """Both channels in pieces of equal size; the shorter one goes on in silence.
+
+    The pieces that come must not be empty.
+    """
+    first, second = await anext(left, b""), await anext(right, b"")
+    while first or second:
+        size = min(len(piece) for piece in (first, second) if piece)
+        yield first[:size].ljust(size, b"\0"), second[:size].ljust(size, b"\0")
+        first = first[size:] or await anext(left, b"")
+        second = second[size:] or await anext(right, b"")
