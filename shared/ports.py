@@ -44,6 +44,10 @@ class Blobs(Protocol):
         """Bytes of the blob, or None if there is none."""
         ...
 
+    async def delete(self, key: str) -> None:
+        """Remove the blob; one that is not there is no error."""
+        ...
+
     def read(self, key: str, start: int = 0) -> AsyncIterator[bytes]:
         """The blob's bytes from `start` on, in chunks of bounded size."""
         ...

@@ -1,16 +1,18 @@
 """Which recogniser runs: the one asked for, or the best that is on this machine."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Protocol
 
-from events.documents import Request, Segment
+from functions.transcribe.batcher import Figures
+from functions.transcribe.decoding import Search
+from functions.transcribe.gpu import has_gpu
 from functions.transcribe.models import Model, NoEngine, find
-from functions.transcribe.recognizer import Recognizer, Samples
+from functions.transcribe.recognizer import Recognizer
 from functions.transcribe.settings import Settings
 from functions.transcribe.sphinx import SphinxRecognizer
-from functions.transcribe.whisper import WhisperRecognizer, has_gpu
+from functions.transcribe.whisper import Setup, WhisperRecognizer
 
 BEST_ON_GPU = ("large-v3", "large-v3-turbo", "medium", "small", "base", "tiny")
 BEST_ON_CPU = ("small", "base", "tiny")
@@ -29,10 +31,9 @@ class LocalRecognizer(Recognizer, Protocol):
 
     async def close(self) -> None: ...
 
-    def recognize(
-        self, blocks: AsyncIterator[Samples], request: Request
-    ) -> AsyncGenerator[Segment, None]:
-        """May be left early; the engine stays usable."""
+    @property
+    def figures(self) -> Figures | None:
+        """What its batches did, if it has any."""
         ...
 
 
@@ -60,17 +61,33 @@ def choose(
     is not there.
     """
     if settings.recognizer == "sphinx":
-        return Chosen(SphinxRecognizer())
+        return Chosen(sphinx_of(settings))
     try:
         model = model_for(settings, installed=installed, has_gpu=has_gpu)
     except NoEngine as missing:
         if settings.recognizer == "whisper":
             raise
-        return Chosen(SphinxRecognizer(), ("recognizer:sphinx",), str(missing))
-    return Chosen(
-        WhisperRecognizer(
-            model, compute_type=settings.whisper_compute_type, threads=settings.whisper_threads
-        )
+        return Chosen(sphinx_of(settings), ("recognizer:sphinx",), str(missing))
+    return Chosen(WhisperRecognizer(model, setup_of(settings)))
+
+
+def sphinx_of(settings: Settings) -> SphinxRecognizer:
+    """The embedded recogniser; no process is started yet."""
+    return SphinxRecognizer(processes=settings.sphinx_processes)
+
+
+def setup_of(settings: Settings) -> Setup:
+    """How a Whisper model is run."""
+    return Setup(
+        compute_type=settings.whisper_compute_type,
+        threads=settings.whisper_threads,
+        device=settings.whisper_device,
+        indices=settings.gpu_indices,
+        fraction=settings.gpu_memory_fraction,
+        batch=settings.whisper_batch,
+        lanes=2 * settings.concurrency,
+        padding=settings.whisper_padding,
+        search=Search(beam=settings.whisper_beam, timestamps=settings.whisper_timestamps),
     )
 
 

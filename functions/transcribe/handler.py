@@ -1,16 +1,19 @@
 """Transcribe the channels of a recording that this deployment serves."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import numpy as np
 
 from events import ChannelTranscribed, RecordingSplit
 from events.base import Channel
 from events.documents import ChannelTranscript, Request
+from functions.transcribe.passages import Passages
 from functions.transcribe.recognizer import Recognizer, Samples
 from shared.digest import work_digest
 from shared.function import function
 from shared.ports import Blobs
+from shared.tasks import together
 from shared.wav import PCM16_BYTES, HeaderReader, whole_frames
 
 
@@ -27,13 +30,12 @@ async def transcribe(
 
     `degraded` says whether the recogniser stands in for a better one.
     """
-    return tuple(
-        [
-            await transcribe_channel(split, channel, blobs, recognizer, degraded)
-            for channel in split.channels
-            if channel in serves
-        ]
-    )
+    works = [
+        transcribe_channel(split, channel, blobs, recognizer, degraded)
+        for channel in split.channels
+        if channel in serves
+    ]
+    return tuple(await together(*works))
 
 
 async def transcribe_channel(
@@ -45,12 +47,12 @@ async def transcribe_channel(
 ) -> ChannelTranscribed:
     """Recognise one channel, unless the very same work is already there."""
     key = split.run_key.channel_transcript(channel)
-    audio = split.run_key.audio(channel)
     request = await blobs.get_json(split.recording_key.request, Request) or Request()
-    digest = work_digest(audio, request, recognizer.engine)
+    digest = work_digest(split.run_key.audio(channel), request, recognizer.engine)
+    passages = Passages(blobs, split, channel, digest)
     done = await blobs.get_json(key, ChannelTranscript)
     if done is None or done.digest != digest:
-        heard = recognizer.recognize(samples(blobs.read(audio)), request)
+        await recognize(passages, recognizer, request)
         transcript = ChannelTranscript(
             recording=split.recording,
             run=split.run,
@@ -58,9 +60,11 @@ async def transcribe_channel(
             digest=digest,
             engine=recognizer.engine,
             degraded=degraded,
-            segments=tuple([segment async for segment in heard]),
+            segments=tuple(passages.segments),
+            language=passages.known.language if passages.segments else None,
         )
         await blobs.put_json(key, transcript)
+    await passages.remove()
     return ChannelTranscribed(
         **split.same_run,
         channel=channel,
@@ -68,6 +72,15 @@ async def transcribe_channel(
         duration=split.duration,
         transcript=key,
     )
+
+
+async def recognize(passages: Passages, recognizer: Recognizer, request: Request) -> None:
+    """Hear the channel to its end, behind the passages that are kept already."""
+    known = await passages.read()
+    audio = passages.blobs.read(passages.split.run_key.audio(passages.channel))
+    async with aclosing(recognizer.recognize(samples(audio), request, known)) as pieces:
+        async for heard in pieces:
+            await passages.add(heard)
 
 
 async def samples(pieces: AsyncIterator[bytes]) -> AsyncIterator[Samples]:

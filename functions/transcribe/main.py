@@ -1,4 +1,4 @@
-"""Composition root of transcribe, deployed once per channel."""
+"""Composition root of transcribe: one per channel in a cluster, one for both on one machine."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -7,10 +7,12 @@ from functools import cache
 
 import functions_framework.aio
 import structlog
+from prometheus_client import REGISTRY
 from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.transcribe.engines import Chosen, choose
+from functions.transcribe.figures import BatchFigures
 from functions.transcribe.handler import transcribe
 from functions.transcribe.models import NoEngine
 from functions.transcribe.settings import Settings
@@ -25,7 +27,9 @@ logger = structlog.get_logger()
 async def compose() -> AsyncIterator[Parts]:
     """Warm the recogniser, so that ready means ready."""
     chosen = await warmed()
+    figures = BatchFigures(lambda: chosen.recognizer.figures)
     async with bus_and_blobs() as (bus, blobs, checks):
+        REGISTRY.register(figures)
         try:
             ports = {
                 "blobs": blobs,
@@ -35,6 +39,7 @@ async def compose() -> AsyncIterator[Parts]:
             }
             yield Parts(bus, ports, checks)
         finally:
+            REGISTRY.unregister(figures)
             await chosen.recognizer.close()
 
 

@@ -6,6 +6,7 @@ broken off leaves one missing.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,12 @@ class Model:
     def size(self) -> int:
         """Bytes of the files that faster-whisper reads."""
         return sum(path.stat().st_size for path in self._files())
+
+    @property
+    def layers(self) -> int:
+        """Layers of the decoder, as far as the heads tell by which words are aligned."""
+        config = json.loads((self.folder / "config.json").read_bytes())
+        return 1 + max((layer for layer, _ in config.get("alignment_heads", ())), default=31)
 
     def digest(self) -> str:
         """SHA-256 over the model's files, the same wherever it lies.

@@ -17,11 +17,19 @@ class Settings(BaseSettings):
     channel: Annotated[
         Channel | None, Field(description="The channel this deployment serves; unset: both.")
     ] = None
-    concurrency: Annotated[int, Field(ge=1, description="Events handled at the same time.")] = 1
+    concurrency: Annotated[int, Field(ge=1, description="Events handled at the same time.")] = 8
     recognizer: Annotated[
         Literal["auto", "whisper", "sphinx"],
         Field(description="The engine; auto picks the best that is on the machine."),
     ] = "auto"
+    sphinx_processes: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Processes of the embedded engine, about 150 MB each. Unset: one for each "
+            "CPU core, two at most.",
+        ),
+    ] = None
     whisper_model: Annotated[
         str | None,
         Field(
@@ -39,6 +47,30 @@ class Settings(BaseSettings):
     whisper_threads: Annotated[
         int, Field(ge=0, description="CPU threads of one recognition; 0: the engine's own choice.")
     ] = 0
+    whisper_device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        Field(description="Where the model runs; auto: on all GPUs, or the CPU if there is none."),
+    ] = "auto"
+    whisper_beam: Annotated[
+        int, Field(ge=1, le=10, description="Texts that are followed at a time; 1 is fastest.")
+    ] = 5
+    whisper_batch: Annotated[
+        int | None,
+        Field(ge=1, le=256, description="Windows decoded at a time; unset: as memory allows."),
+    ] = None
+    whisper_timestamps: Annotated[
+        bool, Field(description="Whether the model writes times between sentences.")
+    ] = True
+    whisper_padding: Annotated[
+        Literal["silence", "zero"],
+        Field(description="What follows a short window; zero: as faster-whisper has it."),
+    ] = "silence"
+    gpu_indices: Annotated[
+        tuple[int, ...], Field(description="JSON array of the GPUs to be used; empty: all.")
+    ] = ()
+    gpu_memory_fraction: Annotated[
+        float, Field(gt=0, le=1, description="Share of a GPU's memory that may be used.")
+    ] = 0.8
     hub_cache: Annotated[
         Path | None,
         Field(

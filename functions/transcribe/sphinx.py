@@ -1,13 +1,14 @@
 """`Recognizer` done with pocketsphinx and the English model that its wheel carries.
 
-pocketsphinx holds the GIL while it decodes, so it runs in a child process and the event loop
+pocketsphinx holds the GIL while it decodes, so it runs in child processes and the event loop
 stays free. Every utterance is decoded from its own samples alone: equal samples give equal words,
-whatever was decoded before them and wherever.
+whatever was decoded before them and wherever, so any child will do.
 """
 
 import asyncio
 import hashlib
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -19,10 +20,11 @@ from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
-from events.documents import Engine, Request, Segment, Word
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from events.documents import Engine, Language, Request, Segment, Word
+from functions.transcribe.recognizer import NOTHING, SAMPLE_RATE, Heard, Known, Samples
 from functions.transcribe.utterances import Cutter, Cutting, Utterance
 from shared.errors import Permanent, Transient
 from shared.languages import language_code
@@ -35,17 +37,23 @@ FRAME_RATE = 100
 SEARCH = {"maxhmmpf": 5_000}
 """Where the search differs from the engine's own settings: faster in noise, hardly a word worse."""
 AHEAD = 1
-"""Utterances cut while another is decoded."""
+"""Utterances of a channel that are cut, and decoded if a child is free, behind the first one."""
+MOST_PROCESSES = 2
+"""Children if nobody says how many: each takes about 150 MB."""
+ENGLISH = Language(code="en")
 
 
-def _check_language(language: str | None) -> None:
-    if language is not None and language_code(language) != "en":
+def _check(request: Request) -> None:
+    language = request.language
+    if language is not None and language_code(language) != ENGLISH.code:
         raise Permanent(
             "unsupported_language", f"The embedded recogniser knows English only, not {language}."
         )
+    if request.task == "translate":
+        raise Permanent("unsupported_task", "The embedded recogniser cannot translate.")
 
 
-class Heard(NamedTuple):
+class Said(NamedTuple):
     """A word of one utterance: frames from the utterance's start, `end` exclusive."""
 
     word: str
@@ -55,53 +63,64 @@ class Heard(NamedTuple):
 
 
 class SphinxRecognizer:
-    """Recognises US English. Of a request's hints only the language matters: another is refused.
+    """Recognises US English. Another language is refused, and translation; other hints are ignored.
 
-    The child starts with the first utterance, or with `warm`. If it dies, `errors.Transient` is
-    raised and the next utterance gets a new one; it ends with its parent, however that ends.
+    The utterances of all calls go to `processes` children (unset: one for each CPU core this
+    process may use, two at most), first come, first served. A child starts with its first
+    utterance, or with `warm`. If one dies, `errors.Transient` is raised for its utterance and
+    the next gets a new one; all end with their parent, however that ends.
     A word's confidence is its posterior in the decoder's lattice, a segment's the mean of its
     words' (the posterior of a whole utterance shrinks with its length).
     """
 
-    def __init__(self, cutting: Cutting | None = None) -> None:
+    def __init__(self, cutting: Cutting | None = None, processes: int | None = None) -> None:
         self._cutting = cutting or Cutting()
-        self._child = _Child()
+        self._children = _Children(processes or min(len(os.sched_getaffinity(0)), MOST_PROCESSES))
 
     @property
     def engine(self) -> Engine:
         """Reads the model's files (36 MB) the first time, or in `warm`."""
         return _engine()
 
+    @property
+    def figures(self) -> None:
+        """There are no batches: utterances are decoded one by one."""
+
     async def warm(self) -> None:
-        """Load the model, so that the first utterance need not wait for it."""
-        await asyncio.gather(asyncio.to_thread(_engine), self._child.decode(b""))
+        """Start all children, so that no utterance need wait for the model."""
+        await asyncio.gather(asyncio.to_thread(_engine), self._children.warm())
 
     async def close(self) -> None:
-        """End the child, after the utterance it is decoding."""
-        await self._child.close()
+        """End the children, after the utterances they are decoding."""
+        await self._children.close()
 
     async def recognize(
         self,
         blocks: AsyncIterator[Samples],
         request: Request,
-    ) -> AsyncGenerator[Segment, None]:
-        _check_language(request.language)
-        decoding: deque[asyncio.Task[Segment | None]] = deque()
+        known: Known = NOTHING,
+    ) -> AsyncGenerator[Heard, None]:
+        _check(request)
+        decoding: deque[asyncio.Task[Heard]] = deque()
+        cut = 0
         try:
             async for utterance in _utterances(blocks, self._cutting):
-                decoding.append(asyncio.create_task(self._segment(utterance)))
-                if len(decoding) > AHEAD and (segment := await decoding.popleft()):
-                    yield segment
+                cut += 1
+                if cut > known.pieces:
+                    decoding.append(asyncio.create_task(self._heard(utterance)))
+                if len(decoding) > AHEAD:
+                    yield await decoding.popleft()
             while decoding:
-                if segment := await decoding.popleft():
-                    yield segment
+                yield await decoding.popleft()
         finally:
             for task in decoding:
                 task.cancel()
             await asyncio.gather(*decoding, return_exceptions=True)
 
-    async def _segment(self, utterance: Utterance) -> Segment | None:
-        return segment_of(utterance, await self._child.decode(utterance.samples.tobytes()))
+    async def _heard(self, utterance: Utterance) -> Heard:
+        said = await self._children.decode(utterance.samples.tobytes())
+        segment = segment_of(utterance, said)
+        return Heard((segment,) if segment else (), ENGLISH)
 
 
 async def _utterances(blocks: AsyncIterator[Samples], cutting: Cutting) -> AsyncIterator[Utterance]:
@@ -113,7 +132,7 @@ async def _utterances(blocks: AsyncIterator[Samples], cutting: Cutting) -> Async
         yield utterance
 
 
-def segment_of(utterance: Utterance, heard: list[Heard]) -> Segment | None:
+def segment_of(utterance: Utterance, heard: list[Said]) -> Segment | None:
     """The words placed in the recording; None if there are none."""
     if not heard:
         return None
@@ -127,7 +146,7 @@ def segment_of(utterance: Utterance, heard: list[Heard]) -> Segment | None:
     )
 
 
-def _word(utterance: Utterance, heard: Heard) -> Word:
+def _word(utterance: Utterance, heard: Said) -> Word:
     length = len(utterance.samples) / SAMPLE_RATE
     start, end = (
         round(utterance.start / SAMPLE_RATE + min(frame / FRAME_RATE, length), 3)
@@ -136,52 +155,87 @@ def _word(utterance: Utterance, heard: Heard) -> Word:
     return Word(word=heard.word, start_time=start, end_time=end, confidence=heard.posterior)
 
 
-class _Child:
-    """The decoding process, asked from one thread: one utterance after the other.
+class _Children:
+    """So many decoding processes, each asked from as many threads: one utterance at a time.
 
     Not a `ProcessPoolExecutor`: before Python 3.11.5 that hangs if its process dies while an
     utterance is on its way to it, and its processes outlive a killed parent.
     """
 
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sphinx")
+    def __init__(self, count: int) -> None:
+        lives = Lock()
+        self._all = tuple(_Child(lives) for _ in range(count))
+        self._free = deque(self._all)
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="sphinx")
+
+    async def decode(self, samples: bytes) -> list[Said]:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, samples)
+
+    async def warm(self) -> None:
+        await asyncio.gather(*(asyncio.to_thread(child.ask, b"") for child in self._all))
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.gather(*(asyncio.to_thread(child.stop) for child in self._all))
+
+    def _ask(self, samples: bytes) -> list[Said]:
+        """There are as many children as threads, so one is free: the last used, which runs."""
+        child = self._free.pop()
+        try:
+            return child.ask(samples)
+        finally:
+            self._free.append(child)
+
+
+class _Child:
+    """A decoding process, started when it is asked. `lives` is held to start or end any of them.
+
+    The standard library reaps the dead children of all threads at every start of a new one.
+    """
+
+    def __init__(self, lives: Lock) -> None:
+        self._lives = lives
+        self._asking = Lock()
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
 
-    async def decode(self, samples: bytes) -> list[Heard]:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, samples)
-
-    async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._stop)
-        self._thread.shutdown()
-
-    def _ask(self, samples: bytes) -> list[Heard]:
-        try:
-            connection = self._connected()
-            connection.send_bytes(samples)
-            heard: list[Heard] = connection.recv()
-        except (EOFError, OSError) as death:
-            self._stop()
-            raise Transient("the sphinx process died") from death
+    def ask(self, samples: bytes) -> list[Said]:
+        """What is said in an utterance. Raises `Transient` if the process died."""
+        with self._asking:
+            try:
+                connection = self._connected()
+                connection.send_bytes(samples)
+                heard: list[Said] = connection.recv()
+            except (EOFError, OSError) as death:
+                self._end()
+                raise Transient("the sphinx process died") from death
         return heard
 
+    def stop(self) -> None:
+        """End the process after the utterance it is decoding; it may be asked again."""
+        with self._asking:
+            self._end()
+
     def _connected(self) -> Connection:
-        if self._connection and self._process and self._process.is_alive():
-            return self._connection
-        self._stop()
+        with self._lives:
+            if self._connection and self._process and self._process.is_alive():
+                return self._connection
+        self._end()
         spawn = multiprocessing.get_context("spawn")
-        self._connection, its_end = spawn.Pipe()
-        self._process = spawn.Process(target=_serve, args=(its_end,), daemon=True)
-        self._process.start()
-        its_end.close()
+        with self._lives:
+            self._connection, its_end = spawn.Pipe()
+            self._process = spawn.Process(target=_serve, args=(its_end,), daemon=True)
+            self._process.start()
+            its_end.close()
         return self._connection
 
-    def _stop(self) -> None:
+    def _end(self) -> None:
         if self._connection:
             self._connection.close()
-        if self._process:
-            self._process.join()
-            self._process.close()
+        with self._lives:
+            if self._process:
+                self._process.join()
+                self._process.close()
         self._connection = self._process = None
 
 
@@ -203,14 +257,14 @@ def _decoder() -> "Decoder":
     )
 
 
-def _decode(decoder: "Decoder", samples: bytes) -> list[Heard]:
+def _decode(decoder: "Decoder", samples: bytes) -> list[Said]:
     """Forget the line's noise, then take the utterance as a whole (its own cepstral mean)."""
     decoder.start_stream()
     decoder.start_utt()
     decoder.process_raw(samples, full_utt=True)
     decoder.end_utt()
     return [
-        Heard(word.word.split("(")[0], word.start_frame, word.end_frame + 1, min(word.prob, 1.0))
+        Said(word.word.split("(")[0], word.start_frame, word.end_frame + 1, min(word.prob, 1.0))
         for word in decoder.seg() or ()
         if word.word[0] not in "<[+"
     ]

@@ -1,151 +1,292 @@
-"""`Recognizer` done with faster-whisper (CTranslate2), by its own API.
+"""`Recognizer` done with Whisper models on CTranslate2, loaded by faster-whisper.
 
-Voice activity detection (Silero) comes first and only speech goes to the model, so a silent
-channel costs no recognition and cannot become text. CTranslate2 works without the GIL, so a
-thread is enough to keep the event loop free.
+Speech first: only what Silero VAD takes for speech is packed into windows and decoded, so a silent
+channel costs nothing and cannot become text. The windows of all channels of all calls meet in one
+batch. CTranslate2, the VAD and the spectrogram work without the GIL in threads, so the next
+windows are made while the present ones are decoded, and the event loop stays free.
 """
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from events.documents import Engine, Request, Segment
+from events.documents import Engine, Language, Request
+from functions.transcribe.batcher import Batcher, Figures
+from functions.transcribe.decoding import Asked, Decoded, Options, Search
+from functions.transcribe.device import WhisperDevice
+from functions.transcribe.gpu import gpus, smallest_memory
+from functions.transcribe.guards import Guards
+from functions.transcribe.listener import VOTERS, Asker, Listener, Submit, elect
+from functions.transcribe.mel import FRAMES, Padding, Spectrogram
+from functions.transcribe.memory import Shape, Share, share
 from functions.transcribe.models import Model, NoEngine
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from functions.transcribe.words import Piece, segments_of
-from shared.errors import Permanent, PocWhispError, Transient
+from functions.transcribe.recognizer import NOTHING, Heard, Known, Samples
+from functions.transcribe.silero import SileroDetector
+from functions.transcribe.spans import Speech
+from functions.transcribe.streams import chained, taken
+from functions.transcribe.vocabulary import ENGLISH, Vocabulary
+from functions.transcribe.windows import Window, Windower
+from shared.digest import work_digest
+from shared.errors import Permanent
 from shared.languages import language_code
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
-FULL_SCALE = 32_768
-HINTS = 223
-"""Tokens of prompt and hotwords together: half of what the model takes in, as Whisper has it."""
-PART = 300
-"""Seconds of a channel, where its pauses allow, that are recognised at a time."""
-WINDOW = 3_000
-"""Frames of a spectrogram that the model takes at a time: 30 s."""
+REVISION = 2
+"""Counts changes to what is made of what a model says."""
+CPU_BATCH = 8
+INSTANCES = 2
+"""At most on each GPU, with the same weights."""
+GPU_BATCH = 16
+"""Where nobody can tell how much memory the GPU has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """How a model is run.
+
+    `device` is `cpu`, `cuda` or `auto`; of several GPUs, those of `indices`, or all. `fraction` is
+    the share of a GPU's memory that may be used. `batch` windows are decoded at a time on each
+    instance, if given; else what the memory holds. `lanes` channels may be recognised at a time.
+    """
+
+    compute_type: str = "auto"
+    threads: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    indices: tuple[int, ...] = ()
+    fraction: float = 0.8
+    batch: int | None = None
+    lanes: int = 64
+    padding: Padding = "silence"
+    search: Search = field(default_factory=Search)
+    guards: Guards = field(default_factory=Guards)
+    speech: Speech = field(default_factory=Speech)
+
+    @property
+    def mark(self) -> str:
+        """Tells set-ups apart that make other words of the same sound; empty for the usual one."""
+        words = (self.padding, self.search, self.guards, self.speech)
+        usual = ("silence", Search(), Guards(), Speech())
+        return "" if words == usual else work_digest(*map(repr, words))[:8]
 
 
 class WhisperRecognizer:
     """Recognises speech in the languages of its model, in a channel's own if none is asked for.
 
-    Takes the request's language, prompt (as text before each part of the call) and hotwords; of
+    Takes the request's language, task, prompt (as text before each window) and hotwords; of
     longer hints, the end of the prompt and the first hotwords. The model is loaded with the first
     speech, or with `warm`, which raise `NoEngine` if that fails. `recognize` raises `Permanent`
     for a language that Whisper (`invalid_language`) or this model (`unsupported_language`) does
-    not know, and `Transient` for whatever happens inside the engine, such as a full GPU.
+    not know, or a task that the model has not learnt (`unsupported_task`); `Unavailable` if too
+    many channels are being recognised; `Transient` for whatever happens inside the engine.
 
     Repetitive or unlikely text is decoded again by chance (Whisper's temperature fallback): only
-    then may equal samples give unequal words. Each 30 s are heard without the text before them,
-    in which a model may get caught. A confidence is the mean probability of the tokens.
+    then may equal samples give unequal words. No window is heard with the text before it, in
+    which a model may get caught. A confidence is the mean probability of the tokens.
     """
 
-    def __init__(self, model: Model, *, compute_type: str = "auto", threads: int = 0) -> None:
+    def __init__(self, model: Model, setup: Setup | None = None) -> None:
         self._model = model
-        self._compute_type = compute_type
-        self._threads = threads
+        self._setup = setup or Setup()
         self._loading = threading.Lock()
-        self._loaded: WhisperModel | None = None
+        self._loaded: _Loaded | None = None
 
     @cached_property
     def engine(self) -> Engine:
         """Reads the model's files the first time, or in `warm`."""
-        arithmetic = _compute_type(self._compute_type)
-        revision = f"{version('faster-whisper')} {arithmetic} {self._model.revision[:12]}".strip()
+        own = f"{version('faster-whisper')}+{REVISION}"
+        marks = (own, self._arithmetic, self._setup.mark, self._model.revision[:12])
         return Engine(
-            name=f"whisper-{self._model.name}", revision=revision, digest=self._model.digest()
+            name=f"whisper-{self._model.name}",
+            revision=" ".join(mark for mark in marks if mark),
+            digest=self._model.digest(),
         )
+
+    @property
+    def figures(self) -> Figures | None:
+        """What the batches did; None before the first."""
+        return self._loaded.batcher.figures if self._loaded else None
 
     async def warm(self) -> None:
         """Load the model, so that the first recording need not wait for it."""
-        await asyncio.gather(
-            asyncio.to_thread(lambda: self.engine), asyncio.to_thread(self._whisper)
-        )
+        await asyncio.gather(asyncio.to_thread(lambda: self.engine), asyncio.to_thread(self._load))
 
     async def close(self) -> None:
-        """Let go of the model; its memory is free when the last recognition ends."""
-        self._loaded = None
+        """Let go of the model; its memory is free when the batches in work have ended."""
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            await loaded.batcher.close()
 
     async def recognize(
-        self, blocks: AsyncIterator[Samples], request: Request
-    ) -> AsyncGenerator[Segment, None]:
-        language = _language(request)
-        heard = self._hear([block async for block in blocks], request, language)
-        while segment := await asyncio.to_thread(next, heard, None):
-            yield segment
+        self, blocks: AsyncIterator[Samples], request: Request, known: Known = NOTHING
+    ) -> AsyncGenerator[Heard, None]:
+        wanted = _language(request)
+        async with aclosing(self._windows(blocks, known.pieces)) as windows:
+            first = [window async for window in taken(1, windows)]
+            if not first:
+                return
+            loaded = await asyncio.to_thread(self._load)
+            self._check(wanted, request, loaded.vocabulary)
+            async with loaded.batcher.lane() as lane:
+                asker = await asyncio.to_thread(loaded.asker, lane.submit, request)
+                language = known.language or _given(wanted, loaded.vocabulary)
+                votes: list[Decoded] = []
+                if language is None:
+                    first += [window async for window in taken(VOTERS - 1, windows)]
+                    language, votes = await elect(asker, first)
+                listener = self._listener(loaded, asker, language, votes)
+                async with (
+                    aclosing(chained(first, windows)) as all_windows,
+                    aclosing(listener.listen(all_windows)) as pieces,
+                ):
+                    async for heard in pieces:
+                        yield heard
 
-    def _hear(
-        self, blocks: Sequence[Samples], request: Request, language: str | None
-    ) -> Iterator[Segment]:
-        samples = _joined(blocks)
-        del blocks
-        last, until = 0.0, len(samples) / SAMPLE_RATE
-        with _transient():
-            for part in _parts(_speech(samples)):
-                whisper = self._whisper()
-                self._check(language, whisper)
-                for pieces, spoken in _decode(whisper, samples, part, request, language):
-                    for segment in segments_of(pieces, spoken, last, until):
-                        last = segment.end_time
-                        yield segment
-                    language = spoken  # the other parts are in it, too
+    def _listener(
+        self, loaded: "_Loaded", asker: Asker, language: Language, votes: list[Decoded]
+    ) -> Listener:
+        return Listener(
+            asker=asker,
+            vocabulary=loaded.vocabulary,
+            guards=self._setup.guards,
+            language=language,
+            ahead=lambda: max(2, 2 * loaded.at_once // max(loaded.batcher.callers, 1)),
+            votes=votes,
+        )
 
-    def _check(self, language: str | None, whisper: "WhisperModel") -> None:
-        known = whisper.supported_languages
-        if language is not None and language not in known:
+    async def _windows(
+        self, blocks: AsyncIterator[Samples], known: int
+    ) -> AsyncGenerator[Window, None]:
+        """The channel's windows without those that are known already."""
+        windower = Windower(SileroDetector(), self._setup.speech)
+        count = 0
+        async for block in blocks:
+            for window in await asyncio.to_thread(windower.feed, block):
+                count += 1
+                if count > known:
+                    yield window
+        for window in await asyncio.to_thread(windower.end):
+            count += 1
+            if count > known:
+                yield window
+
+    def _check(self, wanted: str | None, request: Request, vocabulary: Vocabulary) -> None:
+        name, known = self._model.name, vocabulary.languages
+        if wanted is not None and wanted not in known:
             raise Permanent(
                 "unsupported_language",
-                f"The model {self._model.name} does not know {language}, only {', '.join(known)}.",
+                f"The model {name} does not know {wanted}, only {', '.join(known)}.",
             )
+        if request.task == "translate" and not vocabulary.multilingual:
+            raise Permanent("unsupported_task", f"The model {name} cannot translate.")
 
-    def _whisper(self) -> "WhisperModel":
+    def _load(self) -> "_Loaded":
         with self._loading:
             if self._loaded is None:
-                self._loaded = _load(self._model, self._compute_type, self._threads)
+                self._loaded = _loaded(self._model, self._setup, self._device, self._arithmetic)
             return self._loaded
 
+    @property
+    def _device(self) -> str:
+        if self._setup.device == "auto":
+            return "cuda" if gpus() else "cpu"
+        return self._setup.device
 
-def has_gpu() -> bool:
-    """Whether there is a GPU that CTranslate2 can use."""
-    import ctranslate2  # noqa: PLC0415 - only who asks pays for it
+    @property
+    def _arithmetic(self) -> str:
+        if self._setup.compute_type != "auto":
+            return self._setup.compute_type
+        return "float16" if self._device == "cuda" else "int8"
 
-    return bool(ctranslate2.get_cuda_device_count() > 0)
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A model in memory. `at_once`: the windows that all its instances decode at a time."""
+
+    batcher: Batcher[Options, Asked, Decoded]
+    vocabulary: Vocabulary
+    spectrogram: Spectrogram
+    at_once: int
+
+    def asker(self, submit: Submit, request: Request) -> Asker:
+        """Asks for windows as the request wants them."""
+        return Asker(
+            submit=submit,
+            spectrogram=self.spectrogram,
+            task=request.task,
+            hints=self.vocabulary.hints(request.prompt or "", request.hotwords),
+        )
 
 
-def _load(model: Model, compute_type: str, threads: int) -> "WhisperModel":
+def _loaded(model: Model, setup: Setup, device: str, arithmetic: str) -> _Loaded:
     """Everything that a recognition needs, in memory. Raises `NoEngine`."""
+    try:
+        whispers = _whispers(model, setup, device, arithmetic)
+        own = _share(model, whispers[0], setup, device)
+    except Exception as error:  # the bindings raise RuntimeError, ValueError and bare Exception
+        raise NoEngine(
+            f"The Whisper model in {model.folder} cannot be loaded as {arithmetic} on {device}: "
+            f"{error}"
+        ) from error
+    vocabulary = _vocabulary(whispers[0])
+    devices = [
+        WhisperDevice(whisper, vocabulary, setup.search)
+        for whisper in whispers
+        for _ in range(own.instances)
+    ]
+    return _Loaded(
+        Batcher(devices, size=own.batch, lanes=setup.lanes),
+        vocabulary,
+        Spectrogram(whispers[0].feature_extractor.mel_filters, setup.padding),
+        own.batch * len(devices),
+    )
+
+
+def _whispers(model: Model, setup: Setup, device: str, arithmetic: str) -> list["WhisperModel"]:
+    """The model on each device, tried out: what would fail at the first recording fails now."""
     from faster_whisper import WhisperModel  # noqa: PLC0415 - only this engine pays for it
     from faster_whisper.vad import get_vad_model  # noqa: PLC0415
 
-    arithmetic = _compute_type(compute_type)
-    try:
-        whisper = WhisperModel(
+    get_vad_model()
+    whispers = [
+        WhisperModel(
             str(model.folder),
-            device="cuda" if has_gpu() else "cpu",
+            device=device,
+            device_index=index,
             compute_type=arithmetic,
-            cpu_threads=threads,
+            cpu_threads=setup.threads,
+            num_workers=1 if device == "cpu" else INSTANCES,
             local_files_only=True,
         )
+        for index in _indices(setup, device)
+    ]
+    for whisper in whispers:
         _try_out(whisper)
-        get_vad_model()
-    except Exception as error:  # the bindings raise RuntimeError, ValueError and bare Exception
-        raise NoEngine(
-            f"The Whisper model in {model.folder} cannot be loaded as {arithmetic}: {error}"
-        ) from error
-    return whisper
+    return whispers
+
+
+def _indices(setup: Setup, device: str) -> tuple[int, ...]:
+    """The devices to be used. Raises `ValueError` for one that is not there."""
+    if device == "cpu":
+        return (0,)
+    there = range(gpus())
+    wanted = setup.indices or tuple(there)
+    if not there:
+        raise ValueError("there is no GPU that CTranslate2 can use")
+    if missing := [str(index) for index in wanted if index not in there]:
+        raise ValueError(f"there is no GPU {', '.join(missing)}, only 0 to {there[-1]}")
+    return wanted
 
 
 def _try_out(whisper: "WhisperModel") -> None:
-    """Find out now what would fail at the first recording."""
     bands = len(whisper.feature_extractor.mel_filters)
     if bands != whisper.model.n_mels:
         raise ValueError(
@@ -153,13 +294,28 @@ def _try_out(whisper: "WhisperModel") -> None:
             f"(or, if that is missing, faster-whisper) says {bands}"
         )
     if whisper.model.device == "cuda":  # cuBLAS and cuDNN are loaded at their first use
-        whisper.encode(np.zeros((bands, WINDOW), np.float32))
+        whisper.encode(np.zeros((bands, FRAMES), np.float32))
 
 
-def _compute_type(wanted: str) -> str:
-    if wanted != "auto":
-        return wanted
-    return "float16" if has_gpu() else "int8"
+def _share(model: Model, whisper: "WhisperModel", setup: Setup, device: str) -> Share:
+    if setup.batch is not None:
+        return Share(setup.batch, 1)
+    if device == "cpu":
+        return Share(CPU_BATCH, 1)
+    total = smallest_memory()
+    if total is None:
+        return Share(GPU_BATCH, 1)
+    encoded = whisper.encode(np.zeros((whisper.model.n_mels, FRAMES), np.float32))
+    shape = Shape(model.size, int(encoded.shape[-1]), model.layers)
+    return share(total, setup.fraction, shape, setup.search.beam)
+
+
+def _vocabulary(whisper: "WhisperModel") -> Vocabulary:
+    return Vocabulary(
+        whisper.hf_tokenizer,
+        whisper.supported_languages,
+        multilingual=bool(whisper.model.is_multilingual),
+    )
 
 
 def _language(request: Request) -> str | None:
@@ -171,81 +327,7 @@ def _language(request: Request) -> str | None:
     return code
 
 
-def _joined(blocks: Sequence[Samples]) -> NDArray[np.float32]:
-    """The samples from -1 to 1, shape (n,)."""
-    samples = np.concatenate(blocks, dtype=np.float32) if blocks else np.zeros(0, np.float32)
-    samples /= FULL_SCALE
-    return samples
-
-
-def _speech(samples: NDArray[np.float32]) -> list[dict[str, int]]:
-    """Where speech is, as faster-whisper tells it: `start` and `end` in samples, padded."""
-    from faster_whisper.vad import get_speech_timestamps  # noqa: PLC0415
-
-    if not samples.any():
-        return []
-    speech: list[dict[str, int]] = get_speech_timestamps(samples)
-    return speech
-
-
-def _parts(speech: list[dict[str, int]]) -> Iterator[list[dict[str, int]]]:
-    """The speech in parts: what the engine needs in memory grows with the length of one."""
-    part: list[dict[str, int]] = []
-    for span in speech:
-        if part and span["end"] - part[0]["start"] > PART * SAMPLE_RATE:
-            yield part
-            part = []
-        part.append(span)
-    if part:
-        yield part
-
-
-def _decode(
-    whisper: "WhisperModel",
-    samples: NDArray[np.float32],
-    speech: list[dict[str, int]],
-    request: Request,
-    language: str | None,
-) -> Iterator[tuple[list[Piece], str]]:
-    """What the model hears in the speech, in times of the whole channel, and in what language."""
-    from faster_whisper.transcribe import restore_speech_timestamps  # noqa: PLC0415
-
-    segments, facts = whisper.transcribe(
-        np.concatenate([samples[span["start"] : span["end"]] for span in speech]),
-        language=language,
-        word_timestamps=True,
-        condition_on_previous_text=False,
-        **_hints(whisper, request),
-    )
-    for segment in restore_speech_timestamps(segments, speech, SAMPLE_RATE):
-        pieces = [Piece(w.word, w.start, w.end, float(w.probability)) for w in segment.words or ()]
-        yield pieces, facts.language
-
-
-def _hints(whisper: "WhisperModel", request: Request) -> dict[str, Any]:
-    """Prompt and hotwords as `transcribe` takes them, no longer than the model can take."""
-    hotwords = _tokens(whisper, ", ".join(request.hotwords))
-    prompt = _tokens(whisper, request.prompt or "")
-    hotwords = hotwords[: HINTS // 2 if prompt else HINTS]
-    prompt = prompt[-(HINTS - len(hotwords)) :]
-    return {
-        "initial_prompt": prompt or None,
-        "hotwords": whisper.hf_tokenizer.decode(hotwords) or None,
-    }
-
-
-def _tokens(whisper: "WhisperModel", text: str) -> list[int]:
-    """The text's tokens, without any that steers the model, such as `<|endoftext|>`."""
-    end_of_text = whisper.hf_tokenizer.token_to_id("<|endoftext|>")
-    tokens = whisper.hf_tokenizer.encode(f" {text.strip()}", add_special_tokens=False).ids
-    return [token for token in tokens if token < end_of_text] if text.strip() else []
-
-
-@contextmanager
-def _transient() -> Iterator[None]:
-    try:
-        yield
-    except PocWhispError:
-        raise
-    except Exception as error:
-        raise Transient(f"faster-whisper failed: {error}") from error
+def _given(wanted: str | None, vocabulary: Vocabulary) -> Language | None:
+    """The language if it need not be found out."""
+    code = wanted if vocabulary.multilingual else ENGLISH
+    return None if code is None else Language(code=code)

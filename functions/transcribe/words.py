@@ -1,4 +1,4 @@
-"""From what Whisper hears, piece by piece, to segments of words."""
+"""From what Whisper hears, piece by piece, to words and segments."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,26 +24,12 @@ class Piece(NamedTuple):
     probability: float
 
 
-def segments_of(
-    pieces: Iterable[Piece], language: str, since: float, until: float
-) -> list[Segment]:
-    """Segments without a pause inside; words follow each other between `since` and `until`.
+def words_of(pieces: Iterable[Piece], language: str) -> Iterator[Piece]:
+    """Whole words: joins what belongs to one, such as `-of` to `state`, a comma or a quote.
 
-    A segment's confidence is the mean of its words', a word's the mean of its pieces'. Text is
-    the words with a space between, or nothing in a language that writes none. What holds no
-    letter and no digit is no speech and left out.
+    Times and probability are those of what is spoken of it: punctuation often gets the pause
+    after it. What says nothing is left out.
     """
-    words = _in_order(_words(pieces, language), since, until)
-    space = "" if language in SPACELESS else " "
-    return [
-        _segment(group, space)
-        for group in _parted(list(words))
-        if any(character.isalnum() for word in group for character in word.word)
-    ]
-
-
-def _words(pieces: Iterable[Piece], language: str) -> Iterator[Word]:
-    """Join what belongs to one word, such as `-of` to `state`, and leave out what says nothing."""
     word: list[Piece] = []
     for piece in pieces:
         if word and (language in SPACELESS or piece.text.startswith(" ")):
@@ -53,23 +39,53 @@ def _words(pieces: Iterable[Piece], language: str) -> Iterator[Word]:
     yield from _word(word)
 
 
-def _word(pieces: Sequence[Piece]) -> Iterator[Word]:
+def _word(pieces: Sequence[Piece]) -> Iterator[Piece]:
     text = UNPRINTABLE.sub("", "".join(piece.text for piece in pieces)).strip()
     if text:
-        confidence = sum(piece.probability for piece in pieces) / len(pieces)
-        yield Word(
-            word=text,
-            start_time=max(pieces[0].start, 0.0),
-            end_time=max(pieces[-1].end, 0.0),
-            confidence=min(max(confidence, 0.0), 1.0),
-        )
+        said = [piece for piece in pieces if is_spoken(piece.text)] or pieces
+        probability = sum(piece.probability for piece in said) / len(said)
+        yield Piece(text, said[0].start, said[-1].end, min(max(probability, 0.0), 1.0))
 
 
-def _in_order(words: Iterable[Word], since: float, until: float) -> Iterator[Word]:
+def is_spoken(text: str) -> bool:
+    """Whether there is a letter or a digit in it: else it is no speech."""
+    return any(character.isalnum() for character in text)
+
+
+def in_order(words: Iterable[Word], since: float, until: float) -> Iterator[Word]:
+    """The words one after the other between two times, none longer than it was."""
     for word in words:
         start = min(max(word.start_time, since), until)
         since = min(max(word.end_time, start), until)
         yield word.model_copy(update={"start_time": round(start, 3), "end_time": round(since, 3)})
+
+
+def segments_of(
+    words: Sequence[Word],
+    language: str,
+    *,
+    mean_log_probability: float | None = None,
+    no_speech_probability: float | None = None,
+) -> list[Segment]:
+    """Segments without a pause inside; none of what is no speech.
+
+    A segment's confidence is the mean of its words'. Its text is the words with a space between,
+    or nothing in a language that writes none. Both probabilities are the engine's, of all.
+    """
+    space = "" if language in SPACELESS else " "
+    return [
+        Segment(
+            start_time=group[0].start_time,
+            end_time=group[-1].end_time,
+            text=space.join(word.word for word in group),
+            confidence=sum(word.confidence for word in group) / len(group),
+            words=tuple(group),
+            mean_log_probability=mean_log_probability,
+            no_speech_probability=no_speech_probability,
+        )
+        for group in _parted(words)
+        if any(is_spoken(word.word) for word in group)
+    ]
 
 
 def _parted(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
@@ -81,13 +97,3 @@ def _parted(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
     ]
     for first, last in pairwise((0, *cuts, len(words))):
         yield words[first:last]
-
-
-def _segment(words: Sequence[Word], space: str) -> Segment:
-    return Segment(
-        start_time=words[0].start_time,
-        end_time=words[-1].end_time,
-        text=space.join(word.word for word in words),
-        confidence=sum(word.confidence for word in words) / len(words),
-        words=tuple(words),
-    )

@@ -11,8 +11,8 @@ import numpy as np
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from numpy.typing import NDArray
 
-from tests.calls.scoring import Segment, word_error_rate
-from tests.calls.truth import Truth
+from infra.local.scoring import Segment, word_error_rate
+from infra.local.truth import Truth
 from tests.recognizers import channel
 
 SIDES = ("left", "right")

@@ -1,4 +1,4 @@
-"""What `SphinxRecognizer` promises besides `test_recognizer.py`: its child process."""
+"""What `SphinxRecognizer` promises besides `test_recognizer.py`: its child processes."""
 
 import asyncio
 import multiprocessing
@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from events.documents import Request, Segment
-from functions.transcribe.recognizer import Samples
+from functions.transcribe.recognizer import SAMPLE_RATE, Samples
 from functions.transcribe.sphinx import SphinxRecognizer
 from shared.errors import Permanent, Transient
 from tests.recognizers import hear, recognized, two_voices
@@ -26,8 +26,16 @@ def speech() -> Samples:
 
 @pytest.fixture(scope="module")
 def recognizer() -> Iterator[SphinxRecognizer]:
-    recognizer = SphinxRecognizer()
+    recognizer = SphinxRecognizer(processes=2)
     asyncio.run(recognizer.warm())
+    yield recognizer
+    asyncio.run(recognizer.close())
+
+
+@pytest.fixture
+def cold() -> Iterator[SphinxRecognizer]:
+    """One with two children of its own, none of them started."""
+    recognizer = SphinxRecognizer(processes=2)
     yield recognizer
     asyncio.run(recognizer.close())
 
@@ -46,16 +54,36 @@ def test_another_language_than_its_own_is_refused(
     assert refused.value.code == "unsupported_language"
 
 
+def test_a_translation_is_refused(recognizer: SphinxRecognizer, speech: Samples) -> None:
+    with pytest.raises(Permanent, match="cannot translate") as refused:
+        hear(recognizer, speech, Request(task="translate"))
+    assert refused.value.code == "unsupported_task"
+
+
+def children() -> set[int]:
+    """The processes that this one has started and that live."""
+    return {child.pid for child in multiprocessing.active_children() if child.pid is not None}
+
+
+def worked(pid: int) -> float:
+    """Seconds of CPU that a process has used."""
+    return psutil.Process(pid).cpu_times().user
+
+
+async def at_work(idle: dict[int, float]) -> int:
+    """A child that has used more than it had when it was idle."""
+    while True:
+        for pid, seconds in idle.items():
+            if worked(pid) > seconds + 0.05:
+                return pid
+        await asyncio.sleep(0)
+
+
 def test_a_killed_child_is_transient_and_the_next_call_works(
     recognizer: SphinxRecognizer, speech: Samples, segments: list[Segment]
 ) -> None:
     async def kill() -> None:
-        (child,) = multiprocessing.active_children()
-        process = psutil.Process(child.pid)
-        idle = process.cpu_times().user
-        while process.cpu_times().user < idle + 0.05:  # noqa: ASYNC110 - no event from there
-            await asyncio.sleep(0)
-        child.kill()
+        os.kill(await at_work({pid: worked(pid) for pid in children()}), signal.SIGKILL)
 
     async def listen() -> None:
         await asyncio.gather(recognized(recognizer, np.tile(speech, 20)), kill())
@@ -65,12 +93,56 @@ def test_a_killed_child_is_transient_and_the_next_call_works(
     assert hear(recognizer, speech) == segments
 
 
-def test_a_child_that_died_idle_is_replaced(
+def test_a_call_outlives_the_child_of_another(
     recognizer: SphinxRecognizer, speech: Samples, segments: list[Segment]
 ) -> None:
-    (child,) = multiprocessing.active_children()
-    child.kill()
-    child.join()
+    async def listen() -> list[list[Segment] | BaseException]:
+        calls = [asyncio.create_task(recognized(recognizer, speech)) for _ in range(3)]
+        os.kill(await at_work({pid: worked(pid) for pid in children()}), signal.SIGKILL)
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    heard = asyncio.run(listen())
+    assert [call for call in heard if isinstance(call, list)] == [segments] * 2
+    assert [type(call) for call in heard if isinstance(call, BaseException)] == [Transient]
+
+
+def test_children_that_died_idle_are_replaced(
+    recognizer: SphinxRecognizer, speech: Samples, segments: list[Segment]
+) -> None:
+    for child in multiprocessing.active_children():
+        child.kill()
+        child.join()
+    assert hear(recognizer, speech) == segments
+
+
+def test_calls_at_the_same_time_are_heard_by_all_children_alike(
+    recognizer: SphinxRecognizer, speech: Samples, segments: list[Segment]
+) -> None:
+    asyncio.run(recognizer.warm())
+    before = {pid: worked(pid) for pid in children()}
+
+    async def listen() -> list[list[Segment]]:
+        return await asyncio.gather(*(recognized(recognizer, speech) for _ in range(3)))
+
+    assert asyncio.run(listen()) == [segments] * 3
+    assert len(before) == 2
+    assert all(worked(pid) > seconds + 0.05 for pid, seconds in before.items())
+
+
+def test_a_child_starts_when_it_is_needed_and_all_when_warmed(
+    recognizer: SphinxRecognizer,
+    cold: SphinxRecognizer,
+    speech: Samples,
+    segments: list[Segment],
+) -> None:
+    others = children()
+    first = round((segments[0].end_time + segments[1].start_time) / 2 * SAMPLE_RATE)
+    assert hear(cold, speech[:first]) == segments[:1]
+    assert len(children() - others) == 1
+    asyncio.run(cold.warm())
+    assert len(children() - others) == 2
+    asyncio.run(cold.close())
+    assert children() <= others
     assert hear(recognizer, speech) == segments
 
 

@@ -6,26 +6,41 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from difflib import SequenceMatcher
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import faster_whisper
+import numpy as np
 import pytest
+from ctranslate2.models import Whisper
 from faster_whisper import tokenizer, utils
 from starlette.requests import Request as HttpRequest
 from tokenizers import Tokenizer
 
-from events.documents import Request
-from functions.transcribe import main, whisper
+from events.documents import Request, Segment
+from functions.transcribe import main
+from functions.transcribe.decoding import Search
+from functions.transcribe.gpu import has_gpu
+from functions.transcribe.guards import Guards
 from functions.transcribe.models import REPOSITORIES, NoEngine, find
-from functions.transcribe.recognizer import Samples
+from functions.transcribe.recognizer import SAMPLE_RATE, Samples
 from functions.transcribe.settings import Settings
-from functions.transcribe.whisper import WhisperRecognizer, has_gpu
-from shared.errors import Permanent, Transient
+from functions.transcribe.spans import Speech
+from functions.transcribe.whisper import REVISION, Setup, WhisperRecognizer
+from shared.errors import Permanent, Transient, Unavailable
 from shared.languages import LANGUAGES
-from tests.recognizers import NANO, NOWHERE, ROOT, hear, nano, two_questions
+from tests.recognizers import (
+    NANO,
+    NOWHERE,
+    ROOT,
+    hear,
+    nano,
+    recognized,
+    run,
+    two_questions,
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +51,9 @@ def speech() -> Samples:
 @pytest.fixture(scope="module")
 def recognizer() -> Iterator[WhisperRecognizer]:
     recognizer = nano()
-    asyncio.run(recognizer.warm())
+    run(recognizer.warm())
     yield recognizer
-    asyncio.run(recognizer.close())
+    run(recognizer.close())
 
 
 @pytest.fixture
@@ -51,7 +66,25 @@ def test_the_engine_names_model_versions_and_arithmetic(recognizer: WhisperRecog
     engine = recognizer.engine
     assert engine.name == "whisper-nano"
     arithmetic = "float16" if has_gpu() else "int8"
-    assert engine.revision == f"{version('faster-whisper')} {arithmetic}"
+    assert engine.revision == f"{version('faster-whisper')}+{REVISION} {arithmetic}"
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        Setup(padding="zero"),
+        Setup(search=Search(beam=1)),
+        Setup(guards=Guards(repetitive=3)),
+        Setup(speech=Speech(threshold=0.6)),
+    ],
+    ids=["padding", "search", "guards", "speech"],
+)
+def test_what_changes_the_words_changes_the_engines_revision(
+    recognizer: WhisperRecognizer, setup: Setup
+) -> None:
+    model = find(str(NANO), NOWHERE)
+    assert WhisperRecognizer(model, setup).engine != recognizer.engine
+    assert WhisperRecognizer(model, Setup(batch=1, lanes=2)).engine == recognizer.engine
 
 
 def test_another_file_makes_another_digest(recognizer: WhisperRecognizer, copied: Path) -> None:
@@ -75,10 +108,9 @@ def test_a_silent_channel_never_reaches_the_model(copied: Path, speech: Samples)
         Request(language="en-GB"),
         Request(prompt="A call about an order."),
         Request(hotwords=("customer number", "last name")),
-        Request(prompt="refund " * 14_000, hotwords=("invoice",) * 14_000),
         Request(prompt="<|endoftext|><|startoftranscript|>", hotwords=("<|nospeech|>", "\0", "")),
     ],
-    ids=["language", "tag", "prompt", "hotwords", "far too much", "tokens that steer"],
+    ids=["language", "tag", "prompt", "hotwords", "tokens that steer"],
 )
 def test_hints_are_taken(recognizer: WhisperRecognizer, speech: Samples, request_: Request) -> None:
     segments = hear(recognizer, speech, request_)
@@ -89,24 +121,52 @@ def test_hints_are_taken(recognizer: WhisperRecognizer, speech: Samples, request
 def test_hotwords_and_prompt_reach_the_model(
     recognizer: WhisperRecognizer, speech: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prompts = results_of("get_prompt", monkeypatch)
+    prompts = prompts_given(monkeypatch)
     hear(recognizer, speech, Request(prompt="my refund", hotwords=("card", "ticket")))
-    text = written(prompts[0])
-    assert "card, ticket my refund" in text
+    assert "card, ticket my refund" in written(prompts[0])
+    assert len(prompts[0]) < 20
 
 
-def test_a_long_channel_is_heard_in_parts_as_if_it_were_one(
+def test_of_far_too_many_hints_the_first_hotwords_and_the_prompts_end_reach_the_model(
     recognizer: WhisperRecognizer, speech: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = results_of("transcribe", monkeypatch)
-    whole = hear(recognizer, speech)
-    assert len(given) == 1
-    monkeypatch.setattr(whisper, "PART", 5)
-    parts = hear(recognizer, speech)
-    assert len(given) == 1 + 2
-    assert [segment.text for segment in parts] == [segment.text for segment in whole]
-    for part, one in zip(parts, whole, strict=True):
-        assert part.start_time == pytest.approx(one.start_time, abs=0.5)
+    prompts = prompts_given(monkeypatch)
+    hotwords = ("invoice", *("card",) * 20_000)
+    hear(recognizer, speech, Request(prompt=f"{'refund ' * 14_000} ticket", hotwords=hotwords))
+    text = written(prompts[0]).strip()
+    assert text.startswith("invoice, card")
+    assert text.endswith("ticket")
+    assert 200 < len(prompts[0]) <= 448 // 2 + 4
+
+
+def test_a_long_channel_is_heard_in_windows_as_if_it_were_one(
+    recognizer: WhisperRecognizer, speech: Samples
+) -> None:
+    twice = np.tile(speech, 2)
+    whole = hear(recognizer, twice)
+    model = find(str(NANO), NOWHERE)
+    short = WhisperRecognizer(model, Setup(threads=1, speech=Speech(longest=6)))
+    parts = hear(short, twice)
+    assert short.figures is not None
+    assert short.figures.items == 2
+    run(short.close())
+    one, other = (" ".join(segment.text for segment in heard) for heard in (whole, parts))
+    assert SequenceMatcher(None, one, other).ratio() > 0.7
+    for part, full in zip(parts, whole, strict=True):
+        assert part.start_time == pytest.approx(full.start_time, abs=0.5)
+
+
+@pytest.mark.parametrize("hertz", [50, 440, 1_000, 3_000])
+def test_a_tone_yields_no_segments(recognizer: WhisperRecognizer, hertz: int) -> None:
+    times = np.arange(6 * SAMPLE_RATE) / SAMPLE_RATE
+    tone = np.rint(8_000 * np.sin(2 * np.pi * hertz * times)).astype(np.int16)
+    assert hear(recognizer, tone) == []
+
+
+@pytest.mark.parametrize("level", [30, 1_000, 10_000])
+def test_noise_yields_no_segments_however_loud(recognizer: WhisperRecognizer, level: int) -> None:
+    drawn = np.random.default_rng(level).normal(0, level, 6 * SAMPLE_RATE)
+    assert hear(recognizer, drawn.clip(-32_768, 32_767).astype(np.int16)) == []
 
 
 def test_a_language_nobody_speaks_is_refused_for_good(
@@ -125,6 +185,27 @@ def test_a_language_that_the_model_does_not_know_is_refused_for_good(
     assert refusal.value.code == "unsupported_language"
 
 
+def test_a_model_for_english_alone_refuses_to_translate_for_good(
+    recognizer: WhisperRecognizer, speech: Samples
+) -> None:
+    with pytest.raises(Permanent, match="cannot translate") as refusal:
+        hear(recognizer, speech, Request(task="translate"))
+    assert refusal.value.code == "unsupported_task"
+
+
+def test_more_channels_than_there_are_lanes_are_told_to_come_again(speech: Samples) -> None:
+    narrow = WhisperRecognizer(find(str(NANO), NOWHERE), Setup(threads=1, lanes=1))
+
+    async def both() -> list[list[Segment] | BaseException]:
+        calls = [recognized(narrow, speech) for _ in range(2)]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    heard, refused = sorted(run(both()), key=lambda outcome: isinstance(outcome, Exception))
+    assert heard
+    assert isinstance(refused, Unavailable)
+    run(narrow.close())
+
+
 @pytest.mark.parametrize(
     "trouble", [RuntimeError("CUDA failed with error out of memory"), IndexError("words")]
 )
@@ -137,9 +218,11 @@ def test_trouble_inside_the_engine_is_transient(
     def fail(*_: object, **__: object) -> None:
         raise trouble
 
-    monkeypatch.setattr(faster_whisper.WhisperModel, "generate_with_fallback", fail)
-    with pytest.raises(Transient, match=str(trouble)):
-        hear(recognizer, speech)
+    with monkeypatch.context() as patch:
+        patch.setattr(faster_whisper.WhisperModel, "encode", fail)
+        with pytest.raises(Transient, match=str(trouble)):
+            hear(recognizer, speech)
+    assert hear(recognizer, speech)
 
 
 @pytest.mark.parametrize("name", ["model.bin", "config.json", "tokenizer.json", "vocabulary.json"])
@@ -148,21 +231,39 @@ def test_a_broken_file_of_the_model_is_told_before_any_recording(copied: Path, n
     (copied / name).write_bytes(whole[: len(whole) // 2])
     recognizer = WhisperRecognizer(find(str(copied), NOWHERE))
     with pytest.raises(NoEngine, match=f"{copied} cannot be loaded as "):
-        asyncio.run(recognizer.warm())
+        run(recognizer.warm())
 
 
 def test_a_model_that_wants_another_spectrogram_is_told_before_any_recording(copied: Path) -> None:
     facts = json.loads((copied / "preprocessor_config.json").read_text())
     (copied / "preprocessor_config.json").write_text(json.dumps(facts | {"feature_size": 128}))
     with pytest.raises(NoEngine, match="80 mel bands"):
-        asyncio.run(WhisperRecognizer(find(str(copied), NOWHERE)).warm())
+        run(WhisperRecognizer(find(str(copied), NOWHERE)).warm())
 
 
 @pytest.mark.skipif(has_gpu(), reason="needs a machine without a GPU")
 def test_arithmetic_that_the_machine_has_not_is_told_before_any_recording() -> None:
-    recognizer = WhisperRecognizer(find(str(NANO), NOWHERE), compute_type="float16")
+    recognizer = WhisperRecognizer(find(str(NANO), NOWHERE), Setup(compute_type="float16"))
     with pytest.raises(NoEngine, match="as float16"):
-        asyncio.run(recognizer.warm())
+        run(recognizer.warm())
+
+
+@pytest.mark.skipif(has_gpu(), reason="needs a machine without a GPU")
+@pytest.mark.parametrize("indices", [(), (0,), (3, 4)])
+def test_a_gpu_that_is_not_there_is_told_before_any_recording(indices: tuple[int, ...]) -> None:
+    setup = Setup(device="cuda", indices=indices)
+    with pytest.raises(NoEngine, match="float16 on cuda: there is no GPU that"):
+        run(WhisperRecognizer(find(str(NANO), NOWHERE), setup).warm())
+
+
+@pytest.mark.skipif(has_gpu(), reason="needs a machine without a GPU")
+def test_a_function_without_its_gpu_is_not_ready_and_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted = Settings(recognizer="whisper", whisper_model=str(NANO), whisper_device="cuda")
+    error, message = told_by_probe(wanted, monkeypatch)
+    assert error == "no_engine"
+    assert "no GPU" in message
 
 
 def test_the_languages_are_those_of_whisper() -> None:
@@ -203,13 +304,9 @@ def without_a_model(tmp_path: Path) -> Settings:
 def test_a_function_without_its_model_is_not_ready_and_says_why(
     without_a_model: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(main, "settings", without_a_model)
-    probe = HttpRequest({"type": "http", "method": "GET", "path": "/ready", "headers": []})
-    response = asyncio.run(main.runtime.respond(probe))
-    assert response.status_code == 503
-    answer = json.loads(bytes(response.body))
-    assert answer["error"] == "no_engine"
-    assert str(without_a_model.whisper_model) in answer["message"]
+    error, message = told_by_probe(without_a_model, monkeypatch)
+    assert error == "no_engine"
+    assert str(without_a_model.whisper_model) in message
 
 
 def test_a_function_without_its_model_does_not_even_start(without_a_model: Settings) -> None:
@@ -236,16 +333,26 @@ def test_choosing_an_engine_imports_none_of_it() -> None:
     assert told.strip() == "set()"
 
 
-def results_of(method: str, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What a method of faster-whisper's model returns from now on."""
-    given: list[Any] = []
-    original: Callable[..., Any] = getattr(faster_whisper.WhisperModel, method)
+def told_by_probe(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """What a function with these settings answers when it is asked whether it is ready."""
+    monkeypatch.setattr(main, "settings", settings)
+    probe = HttpRequest({"type": "http", "method": "GET", "path": "/ready", "headers": []})
+    response = asyncio.run(main.runtime.respond(probe))
+    assert response.status_code == 503
+    answer = json.loads(bytes(response.body))
+    return answer["error"], answer["message"]
 
-    def note(*args: object, **options: object) -> object:
-        given.append(original(*args, **options))
-        return given[-1]
 
-    monkeypatch.setattr(faster_whisper.WhisperModel, method, note)
+def prompts_given(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The prompts that the model is given from now on."""
+    given: list[list[int]] = []
+    generate = Whisper.generate
+
+    def note(model: Whisper, encoded: object, prompts: list[list[int]], **how: object) -> object:
+        given.extend(prompts)
+        return generate(model, encoded, prompts, **how)
+
+    monkeypatch.setattr(Whisper, "generate", note)
     return given
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.local.scoring import turn_order_errors, word_error_rate
+from infra.local.truth import load_truth
 from tests.calls import direct
-from tests.calls.scoring import turn_order_errors, word_error_rate
-from tests.calls.truth import load_truth
 from tests.recognizers import NANO, NANO_CALL
 from tests.stacks import POCWHISP, ROOT, Body, RunningStack, running
 
@@ -45,7 +45,7 @@ def test_the_body_says_that_whisper_heard_it_and_nothing_stood_in_for_it(call: B
     assert call["status"] == "completed"
     versions = call["metadata"]["model_versions"]
     assert versions["whisper"] == versions["recognizer"]
-    assert versions["whisper"].startswith(f"whisper-nano {version('faster-whisper')} ")
+    assert versions["whisper"].startswith(f"whisper-nano {version('faster-whisper')}+")
     assert not [mark for mark in call["metadata"]["degraded"] if mark.startswith("recognizer")]
 
 

@@ -10,12 +10,14 @@ from functions.ingest.errors import Refused
 def test_nothing_asked_is_the_default_request() -> None:
     request = request_of({})
     assert (request.language, request.enable_summarization, request.roles) == (None, True, {})
+    assert request.task == "transcribe"
 
 
 def test_every_field_finds_its_place() -> None:
     request = request_of(
         {
             "language": ["EN"],
+            "task": ["Translate"],
             "enable_summarization": ["false"],
             "channels": ["left:agent, right:customer"],
             "external_id": ["call-4711"],
@@ -25,7 +27,7 @@ def test_every_field_finds_its_place() -> None:
             "hotwords": ["router, fibre"],
         }
     )
-    assert request.language == "en"
+    assert (request.language, request.task) == ("en", "translate")
     assert request.enable_summarization is False
     assert request.roles == {"left": "agent", "right": "customer"}
     assert request.external_id == "call-4711"
@@ -49,6 +51,7 @@ def test_a_time_without_a_zone_is_taken_as_utc() -> None:
     [
         ({"langauge": ["en"]}, ("langauge", "not known", "`language`")),
         ({"language": ["klingon"]}, ("klingon", "one of", "en")),
+        ({"task": ["sing"]}, ("`task`", "sing", "transcribe", "translate (into English)")),
         ({"enable_summarization": ["maybe"]}, ("maybe", "true or false")),
         ({"channels": ["left=agent"]}, ("left=agent", "left:agent,right:customer")),
         ({"channels": ["middle:agent"]}, ("middle:agent",)),
@@ -62,6 +65,8 @@ def test_a_time_without_a_zone_is_taken_as_utc() -> None:
         ({"labels": ['{"a": "\\ud800"}']}, ("labels",)),
         ({"labels": ["{" * 9_000]}, ("labels",)),
         ({"hotwords": ["word," * 201]}, ("201 words", "up to 200")),
+        ({"hotwords": ["word," * 20_000]}, ("20000 words", "up to 200")),
+        ({"hotwords": ["x" * 100_000]}, ("a long one", "200 characters")),
         ({"prompt": ["x" * 2001]}, ("2001", "up to 2000")),
         ({"external_id": ["a\0b"]}, ("NUL",)),
     ],

@@ -376,11 +376,44 @@ def test_as_many_deliveries_as_allowed_are_handled_at_the_same_time() -> None:
 
     async def work(client: httpx.AsyncClient) -> list[int]:
         headers, body = in_structure(CAUSE)
-        posts = (client.post("/", content=body, headers=headers) for _ in range(9))
+        posts = (client.post("/", content=body, headers=headers) for _ in range(6))
         return [response.status_code for response in await asyncio.gather(*posts)]
 
-    assert serve(handle, FakePublisher(), work, concurrency=3) == [204] * 9
+    assert serve(handle, FakePublisher(), work, concurrency=3) == [204] * 6
     assert max(most) == 3
+
+
+def test_as_many_more_may_wait_and_any_other_is_sent_away_at_once(logged: list[EventDict]) -> None:
+    gate = asyncio.Event()
+
+    async def handle(_: RecordingReceived) -> None:
+        await gate.wait()
+
+    async def work(client: httpx.AsyncClient) -> tuple[list[httpx.Response], list[int]]:
+        headers, body = in_structure(CAUSE)
+        posting = {
+            asyncio.ensure_future(client.post("/", content=body, headers=headers)) for _ in range(7)
+        }
+        refused: set[asyncio.Future[httpx.Response]] = set()
+        async with asyncio.timeout(5):
+            while len(refused) < 3:
+                done, _ = await asyncio.wait(posting - refused, return_when="FIRST_COMPLETED")
+                refused |= done
+        gate.set()
+        taken = await asyncio.gather(*posting - refused)
+        later = await client.post("/", content=body, headers=headers)
+        codes = [response.status_code for response in (*taken, later)]
+        return [future.result() for future in refused], codes
+
+    refused, codes = serve(handle, FakePublisher(), work, concurrency=2)
+    assert [(answer.status_code, answer.json()["error"]) for answer in refused] == [
+        (503, "unavailable")
+    ] * 3
+    assert all(int(answer.headers["retry-after"]) > 0 for answer in refused)
+    assert codes == [204] * 5
+    reasons = [line.get("reason", "") for line in logged if line["event"] == "retried"]
+    assert len(reasons) == 3
+    assert all("busy" in reason.lower() for reason in reasons)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,16 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from functions.transcribe.engines import choose, model_for
+from functions.transcribe.decoding import Search
+from functions.transcribe.engines import choose, model_for, setup_of
 from functions.transcribe.models import FIXTURE, NoEngine, cached, find, in_cache
 from functions.transcribe.settings import Settings
 from functions.transcribe.sphinx import SphinxRecognizer
-from functions.transcribe.whisper import WhisperRecognizer
+from functions.transcribe.whisper import Setup, WhisperRecognizer
 
 FILES = ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -211,3 +213,52 @@ def test_an_empty_setting_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setenv(name, "")
     settings = Settings()
     assert (settings.whisper_model, settings.channel, settings.recognizer) == (None, None, "auto")
+
+
+def test_every_setting_of_the_engine_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {
+        "WHISPER_COMPUTE_TYPE": "int8_float16",
+        "WHISPER_THREADS": "3",
+        "WHISPER_DEVICE": "cuda",
+        "WHISPER_BEAM": "2",
+        "WHISPER_BATCH": "12",
+        "WHISPER_TIMESTAMPS": "false",
+        "WHISPER_PADDING": "zero",
+        "GPU_INDICES": "[1, 2]",
+        "GPU_MEMORY_FRACTION": "0.5",
+        "CONCURRENCY": "7",
+    }
+    for name, value in wanted.items():
+        monkeypatch.setenv(name, value)
+    assert setup_of(Settings()) == Setup(
+        compute_type="int8_float16",
+        threads=3,
+        device="cuda",
+        indices=(1, 2),
+        fraction=0.5,
+        batch=12,
+        lanes=14,
+        padding="zero",
+        search=Search(beam=2, timestamps=False),
+    )
+
+
+def test_an_empty_environment_is_the_usual_setup(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    setup = setup_of(Settings())
+    assert (setup.device, setup.indices, setup.batch) == ("auto", (), None)
+    assert setup.mark == Setup().mark == ""
+
+
+def test_both_channels_of_every_event_in_work_have_a_lane() -> None:
+    assert setup_of(Settings(concurrency=5)).lanes == 2 * 5
+
+
+@pytest.mark.parametrize(("heads", "layers"), [([[1, 0], [3, 2]], 4), ([], 32)])
+def test_the_decoders_layers_are_told_by_the_heads_that_align_words(
+    tmp_path: Path, heads: list[list[int]], layers: int
+) -> None:
+    place = folder(tmp_path / "mine")
+    (place / "config.json").write_text(json.dumps({"alignment_heads": heads}))
+    assert find(str(place), tmp_path).layers == layers

@@ -4,8 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.calls.scoring import Segment, normalised, turn_order_errors, word_error_rate
-from tests.calls.truth import Speaker, Truth, Turn, load_truth, reference_text
+from infra.local.scoring import (
+    Segment,
+    Word,
+    WordErrors,
+    in_common,
+    normalised,
+    total,
+    turn_order_errors,
+    word_error_rate,
+    word_errors,
+)
+from infra.local.truth import BrokenTruth, Speaker, Truth, Turn, load_truth, reference_text
 
 CALLS = Path(__file__).parent.parent / "calls"
 SUPPORT = load_truth(CALLS / "support.json")
@@ -97,6 +107,119 @@ def test_a_turn_on_the_wrong_channel_is_deleted_here_and_inserted_there() -> Non
     segments = perfect(CALL)
     segments[2]["speaker"] = "right"
     assert word_error_rate(CALL, segments) == pytest.approx(6 / 10)
+
+
+def test_errors_are_told_by_their_kind() -> None:
+    segments = perfect(CALL)
+    segments[0]["text"] = "good evening who this"
+    segments[2]["text"] = "oh of course please"
+    assert word_errors(CALL, segments, "left") == WordErrors(
+        words=8, substituted=1, deleted=1, inserted=1
+    )
+
+
+def test_the_rate_of_several_is_all_their_errors_over_all_their_words() -> None:
+    together = total([WordErrors(words=9, deleted=1), WordErrors(words=1, inserted=1, strayed=1)])
+    assert together == WordErrors(words=10, deleted=1, inserted=1, strayed=1)
+    assert together.rate == pytest.approx(0.2)
+    assert total([]) == WordErrors()
+
+
+def test_where_nothing_was_said_there_is_no_rate() -> None:
+    silent = Truth(duration=1.0, turns=())
+    assert word_errors(silent, [segment("left", 0.1, 0.5, "oh")], "left").inserted == 1
+    assert WordErrors(inserted=1).rate is None
+    with pytest.raises(ValueError, match="No word was said"):
+        word_error_rate(silent, [])
+
+
+def strayed(truth: Truth, segments: list[Segment]) -> tuple[int, int]:
+    left, right = word_errors(truth, segments, "left"), word_errors(truth, segments, "right")
+    return left.strayed, right.strayed
+
+
+@given(a_call)
+def test_no_word_of_what_was_said_has_strayed(truth: Truth) -> None:
+    assert strayed(truth, perfect(truth)) == (0, 0)
+
+
+@given(a_call, st.integers(min_value=0))
+def test_every_word_of_an_echoed_turn_has_strayed(truth: Truth, index: int) -> None:
+    turn = truth.turns[index % len(truth.turns)]
+    echo = heard(turn)
+    echo["speaker"] = "left" if turn.speaker == "right" else "right"
+    words = len(normalised(turn.text).split())
+    found = strayed(truth, [*perfect(truth), echo])
+    assert found == ((words, 0) if echo["speaker"] == "left" else (0, words))
+
+
+def test_a_word_on_the_wrong_channel_has_strayed_there() -> None:
+    segments = perfect(CALL)
+    segments[1] = segment("left", 3.5, 6.0, "It's me.")
+    assert strayed(CALL, segments) == (2, 0)
+
+
+def test_a_word_that_the_other_says_at_another_time_has_not_strayed() -> None:
+    segments = [*perfect(CALL), segment("left", 9.1, 9.5, "it's me")]
+    assert strayed(CALL, segments) == (0, 0)
+
+
+def test_another_word_than_the_other_says_has_not_strayed() -> None:
+    segments = [*perfect(CALL), segment("left", 3.6, 5.0, "me it's you")]
+    assert strayed(CALL, segments) == (1, 0)
+
+
+def timed(word: str, start: float, end: float) -> Word:
+    return {"word": word, "start_time": start, "end_time": end}
+
+
+def test_a_segments_words_tell_when_each_was_heard() -> None:
+    long = segment("left", 3.5, 20.0, "It's me.")
+    assert strayed(CALL, [*perfect(CALL), long]) == (0, 0)
+    long["words"] = [timed("It's", 3.6, 3.8), timed("me.", 3.8, 4.0)]
+    assert strayed(CALL, [*perfect(CALL), long]) == (2, 0)
+
+
+some_words = st.lists(st.sampled_from("abc"), max_size=8)
+
+
+@given(some_words, some_words)
+def test_words_in_common_are_as_many_either_way_and_no_more_than_there_are(
+    one: list[str], other: list[str]
+) -> None:
+    assert in_common(one, other) == in_common(other, one) <= min(len(one), len(other))
+
+
+@given(some_words, st.sets(st.integers(min_value=0, max_value=7)))
+def test_what_is_left_of_the_words_is_all_in_common(words: list[str], lost: set[int]) -> None:
+    left = [word for place, word in enumerate(words) if place not in lost]
+    assert in_common(words, left) == len(left)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "Invalid JSON"),
+        ('{"status": "completed"}', "duration: Field required"),
+        (
+            '{"duration": 2, "turns": [{"speaker": "agent"}]}',
+            "turns.0.speaker: Input should be 'left' or 'right', found 'agent'",
+        ),
+        (CALL.model_dump_json().replace("6.0", "3.0"), "turns.1 ends before it begins"),
+        (CALL.model_dump_json().replace("5.5", "3.1"), "turns.2 begins before the turn above it"),
+        (CALL.model_dump_json().replace("10.0", "Infinity"), "duration: Input should be a finite"),
+    ],
+)
+def test_a_broken_truth_says_what_was_found_and_what_is_needed(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    path = tmp_path / "call.json"
+    path.write_text(content)
+    with pytest.raises(BrokenTruth) as raised:
+        load_truth(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert said in str(raised.value)
+    assert "needed: duration and turns" in str(raised.value)
 
 
 @given(a_call)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from infra.local.truth import load_truth
 from tests.calls import speak
 from tests.calls.speak import RATE, Line, Script, audible, load_script, noise_floor
-from tests.calls.truth import load_truth
 
 CALLS = Path(__file__).parent.parent / "calls"
 

@@ -1,7 +1,7 @@
 """The handler of transcribe on small fakes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,20 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
-from events import (
-    Event,
-)
+from events import Event
 from events.base import Channel
-from events.documents import (
-    ChannelTranscript,
-    Engine,
-    Request,
-    Segment,
-)
+from events.documents import ChannelTranscript, Engine, Language, Request
 from functions.transcribe.handler import transcribe
-from functions.transcribe.recognizer import Samples
+from functions.transcribe.passages import PIECES
+from functions.transcribe.recognizer import NOTHING, Heard, Known, Recognizer, Samples
 from shared.blobs import ObjectBlobs
-from shared.errors import Missing, Permanent
+from shared.errors import Missing, Permanent, Transient
 from shared.wav import pcm16_header
 from tests.examples import (
     ENGINE,
@@ -45,13 +39,62 @@ class SumRecognizer:
     requests: list[Request] = field(default_factory=list)
 
     async def recognize(
-        self, blocks: AsyncIterator[Samples], request: Request
-    ) -> AsyncIterator[Segment]:
+        self, blocks: AsyncIterator[Samples], request: Request, known: Known = NOTHING
+    ) -> AsyncGenerator[Heard, None]:
+        assert known == NOTHING
         self.requests.append(request)
         total = 0
         async for block in blocks:
             total += int(block.sum(dtype=np.int64))
-        yield segment(0, 1, f"sum {total}")
+        yield Heard((segment(0, 1, f"sum {total}"),))
+
+
+@dataclass
+class BreakableRecognizer:
+    """Says one word per sample, its value, and breaks off before it says one more than `most`."""
+
+    most: int | None = None
+    engine: Engine = ENGINE
+    said: list[int] = field(default_factory=list)
+    known: list[Known] = field(default_factory=list)
+
+    async def recognize(
+        self, blocks: AsyncIterator[Samples], _: Request, known: Known = NOTHING
+    ) -> AsyncGenerator[Heard, None]:
+        self.known.append(known)
+        values = [int(value) async for block in blocks for value in block]
+        for number, value in enumerate(values[known.pieces :]):
+            if number == self.most:
+                raise Transient("broken off")
+            self.said.append(value)
+            at = float(known.pieces + number)
+            yield Heard((segment(at, at + 1, str(value)),), GERMAN)
+
+
+@dataclass
+class PairedRecognizer:
+    """Says nothing until it has been asked for two channels."""
+
+    engine: Engine = ENGINE
+    both: asyncio.Barrier = field(default_factory=lambda: asyncio.Barrier(2))
+
+    async def recognize(
+        self, blocks: AsyncIterator[Samples], _: Request, known: Known = NOTHING
+    ) -> AsyncGenerator[Heard, None]:
+        async for block in blocks:
+            await self.both.wait()
+            yield Heard((segment(0, 1, f"first {block[0]} after {known.pieces}"),))
+
+
+LEFT: tuple[Channel, ...] = ("left",)
+GERMAN = Language(code="de", probability=0.9)
+MANY = 2 * PIECES + 3
+
+
+async def store_count(blobs: ObjectBlobs) -> None:
+    """Write a left channel of samples 0, 1, 2, …"""
+    body = np.arange(MANY, dtype="<i2").tobytes()
+    await blobs.put(KEY.audio("left"), stream([pcm16_header(MANY, 16_000), body]))
 
 
 async def store_channels(blobs: ObjectBlobs, **values: int) -> None:
@@ -63,7 +106,7 @@ async def store_channels(blobs: ObjectBlobs, **values: int) -> None:
 
 async def transcribe_in(
     blobs: ObjectBlobs,
-    recognizer: SumRecognizer,
+    recognizer: Recognizer,
     serves: tuple[Channel, ...] = ("left", "right"),
     channels: tuple[Channel, ...] = ("left", "right"),
 ) -> tuple[Event, ...]:
@@ -171,10 +214,102 @@ def test_a_channel_that_is_not_there_is_missing(blobs: ObjectBlobs) -> None:
 def test_a_channel_that_is_no_wav_is_given_up(blobs: ObjectBlobs) -> None:
     async def work() -> None:
         await blobs.put(KEY.audio("left"), stream([b"hello, world"]))
-        await transcribe_in(blobs, SumRecognizer())
+        await transcribe_in(blobs, SumRecognizer(), LEFT, LEFT)
 
     with pytest.raises(Permanent, match="RIFF/WAVE"):
         run(work())
+
+
+def test_both_channels_are_transcribed_at_the_same_time(blobs: ObjectBlobs) -> None:
+    async def work() -> None:
+        await store_channels(blobs, left=7, right=-3)
+        async with asyncio.timeout(10):
+            await transcribe_in(blobs, PairedRecognizer())
+        assert await said_on(blobs, "left") == "first 7 after 0"
+        assert await said_on(blobs, "right") == "first -3 after 0"
+
+    run(work())
+
+
+async def transcript_of_count(
+    blobs: ObjectBlobs, *recognizers: BreakableRecognizer
+) -> ChannelTranscript:
+    """The transcript after one delivery to each recogniser; all but the last break off."""
+    await store_count(blobs)
+    for recognizer in recognizers:
+        try:
+            await transcribe_in(blobs, recognizer, LEFT, LEFT)
+        except Transient:
+            assert recognizer.most is not None
+    kept = await blobs.get_json(KEY.channel_transcript("left"), ChannelTranscript)
+    assert kept is not None
+    return kept
+
+
+@given(st.lists(st.integers(0, MANY), max_size=4))
+@settings(max_examples=25)
+def test_a_broken_off_recognition_goes_on_and_the_transcript_is_the_same(breaks: list[int]) -> None:
+    async def work() -> None:
+        uninterrupted = await transcript_of_count(ObjectBlobs(MemoryStore()), BreakableRecognizer())
+        tries = [BreakableRecognizer(most) for most in breaks]
+        blobs = ObjectBlobs(MemoryStore())
+        assert await transcript_of_count(blobs, *tries, BreakableRecognizer()) == uninterrupted
+        assert [segment.text for segment in uninterrupted.segments] == list(map(str, range(MANY)))
+        assert uninterrupted.language == GERMAN
+
+    run(work())
+
+
+def test_what_was_kept_is_not_recognised_again_and_removed_at_the_end(blobs: ObjectBlobs) -> None:
+    async def work() -> None:
+        broken, whole = BreakableRecognizer(2 * PIECES + 1), BreakableRecognizer()
+        await transcript_of_count(blobs, broken, whole)
+        assert whole.known == [Known(2 * PIECES, GERMAN)]
+        assert whole.said == list(range(2 * PIECES, MANY))
+        assert [await blobs.size(KEY.passage("left", number)) for number in (1, 2)] == [None, None]
+
+    run(work())
+
+
+def test_what_another_engine_left_is_not_read(blobs: ObjectBlobs) -> None:
+    async def work() -> None:
+        older = BreakableRecognizer(2 * PIECES, ENGINE.model_copy(update={"revision": "0"}))
+        newer = BreakableRecognizer()
+        await transcript_of_count(blobs, older, newer)
+        assert newer.known == [NOTHING]
+        assert newer.said == list(range(MANY))
+
+    run(work())
+
+
+def test_a_delivery_after_the_end_only_tidies_up(blobs: ObjectBlobs) -> None:
+    async def work() -> None:
+        first, again = BreakableRecognizer(), BreakableRecognizer()
+        await transcript_of_count(blobs, first, again)
+        assert again.known == []
+
+    run(work())
+
+
+class SilentRecognizer(SumRecognizer):
+    """Hears a language and no word."""
+
+    async def recognize(
+        self, blocks: AsyncIterator[Samples], _: Request, known: Known = NOTHING
+    ) -> AsyncGenerator[Heard, None]:
+        async for _block in blocks:
+            yield Heard((), GERMAN if known == NOTHING else None)
+
+
+def test_a_channel_on_which_nothing_is_said_has_no_language(blobs: ObjectBlobs) -> None:
+    async def work() -> None:
+        await store_channels(blobs, left=7)
+        await transcribe_in(blobs, SilentRecognizer(), LEFT, LEFT)
+        kept = await blobs.get_json(KEY.channel_transcript("left"), ChannelTranscript)
+        assert kept is not None
+        assert (kept.segments, kept.language) == ((), None)
+
+    run(work())
 
 
 class CutBlobs(ObjectBlobs):

@@ -72,6 +72,11 @@ def test_wishes_are_the_upload_fields_of_these_names() -> None:
         "external_id": "call 7",
         "labels": ["team=north", "shift=2"],
     }
+    assert Wishes(task="translate", prompt="A call.", hotwords="router,fibre").form == {
+        "task": "translate",
+        "prompt": "A call.",
+        "hotwords": "router,fibre",
+    }
 
 
 def test_results_are_files_named_after_the_input(tmp_path: Path) -> None:

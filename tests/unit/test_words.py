@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transcribe.words import PAUSE, Piece, segments_of
+from events.documents import Segment, Word
+from functions.transcribe.words import PAUSE, Piece, in_order, segments_of, words_of
 
 TIMES = st.floats(-1, 40, allow_nan=False)
 PIECES = st.lists(
@@ -18,8 +19,24 @@ def spoken(*texts: str, every: float = 0.4) -> list[Piece]:
     return [Piece(text, n * every, (n + 1) * every, 0.5) for n, text in enumerate(texts)]
 
 
+def told(
+    pieces: list[Piece], language: str = "en", since: float = 0, until: float = 99
+) -> list[Segment]:
+    """The pieces as segments between two times."""
+    words = [
+        Word(
+            word=word.text,
+            start_time=max(word.start, 0),
+            end_time=max(word.end, 0),
+            confidence=word.probability,
+        )
+        for word in words_of(pieces, language)
+    ]
+    return segments_of(list(in_order(words, since, until)), language)
+
+
 def words(pieces: list[Piece], language: str = "en") -> list[str]:
-    return [word.word for segment in segments_of(pieces, language, 0, 99) for word in segment.words]
+    return [word.word for segment in told(pieces, language) for word in segment.words]
 
 
 def test_leading_spaces_go_and_punctuation_stays() -> None:
@@ -28,7 +45,7 @@ def test_leading_spaces_go_and_punctuation_stays() -> None:
 
 def test_a_piece_without_a_space_belongs_to_the_word_before() -> None:
     pieces = [Piece(" state", 0, 1, 0.2), Piece("-of", 1, 1.5, 0.4), Piece("-the", 1.5, 2, 0.9)]
-    (segment,) = segments_of(pieces, "en", 0, 99)
+    (segment,) = told(pieces)
     (word,) = segment.words
     assert (word.word, word.start_time, word.end_time) == ("state-of-the", 0, 2)
     assert word.confidence == pytest.approx(0.5)
@@ -37,19 +54,43 @@ def test_a_piece_without_a_space_belongs_to_the_word_before() -> None:
 
 def test_where_no_spaces_are_written_every_piece_is_a_word_and_the_text_has_none() -> None:
     pieces = spoken("你", "好", "。")
-    (segment,) = segments_of(pieces, "zh", 0, 99)
+    (segment,) = told(pieces, "zh")
     assert [word.word for word in segment.words] == ["你", "好", "。"]
     assert segment.text == "你好。"
 
 
+def test_punctuation_adds_nothing_to_a_word_but_its_sign() -> None:
+    pieces = [Piece(" yes", 1, 1.4, 0.8), Piece(",", 1.4, 3, 0.1), Piece(" no", 3, 3.3, 0.8)]
+    assert list(words_of(pieces, "en")) == [Piece("yes,", 1, 1.4, 0.8), Piece("no", 3, 3.3, 0.8)]
+    assert list(words_of([Piece(" -", 1, 2, 0.5)], "en")) == [Piece("-", 1, 2, 0.5)]
+
+
+def test_a_word_that_begins_too_early_is_moved_and_not_stretched() -> None:
+    one, two = (
+        Word(word="one", start_time=0, end_time=1, confidence=1),
+        Word(word="two", start_time=0.5, end_time=0.8, confidence=1),
+    )
+    assert [(w.start_time, w.end_time) for w in in_order([one, two], 0.2, 5)] == [(0.2, 1), (1, 1)]
+
+
+def test_each_segment_keeps_what_the_engine_thought_of_the_whole() -> None:
+    said = [
+        Word(word=text, start_time=start, end_time=start + 1, confidence=1)
+        for text, start in (("one", 0), ("two", 5))
+    ]
+    segments = segments_of(said, "en", mean_log_probability=-0.3, no_speech_probability=0.1)
+    figures = [(s.mean_log_probability, s.no_speech_probability) for s in segments]
+    assert figures == [(-0.3, 0.1)] * 2
+
+
 def test_a_pause_ends_a_segment() -> None:
     pieces = [Piece(" one", 0, 1, 1), Piece(" two", 1 + PAUSE, 2, 1), Piece(" three", 2.1, 3, 1)]
-    assert [s.text for s in segments_of(pieces, "en", 0, 99)] == ["one", "two three"]
+    assert [s.text for s in told(pieces)] == ["one", "two three"]
 
 
 @pytest.mark.parametrize("noise", [" ...", " -", "♪♪", " \0", "  "])
 def test_what_has_no_letter_and_no_digit_is_no_segment(noise: str) -> None:
-    assert segments_of(spoken(noise), "en", 0, 99) == []
+    assert told(spoken(noise)) == []
 
 
 def test_control_characters_and_surrogates_never_leave() -> None:
@@ -67,7 +108,7 @@ def test_joiners_of_other_scripts_stay() -> None:
 def test_words_follow_each_other_within_the_bounds(
     pieces: list[Piece], language: str, since: float, until: float
 ) -> None:
-    segments = segments_of(pieces, language, since, until)
+    segments = told(pieces, language, since, until)
     times = [t for s in segments for word in s.words for t in (word.start_time, word.end_time)]
     assert times == sorted(times)
     assert all(round(since, 3) <= time <= round(until, 3) for time in times)
@@ -81,7 +122,7 @@ def test_words_follow_each_other_within_the_bounds(
 
 @given(PIECES)
 def test_whatever_leaves_can_be_kept(pieces: list[Piece]) -> None:
-    for segment in segments_of(pieces, "en", 0, 40):
+    for segment in told(pieces, until=40):
         kept = json.dumps(segment.text, ensure_ascii=False).encode()
         assert b"\\u00" not in kept
         assert 0 <= segment.confidence <= 1

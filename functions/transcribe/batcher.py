@@ -1,0 +1,318 @@
+"""Work of many callers, done in batches on a few devices.
+
+Whoever has items opens a lane (one per channel being recognised). Items of one key, whoever asked
+for them, are worked on together, because a device takes one set of options per call. The lanes
+take turns, the one longest without one first, so a short call does not wait behind a long one.
+What may wait is bounded by lanes times depth: a caller beyond that is told to come again.
+"""
+
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
+from typing import Generic, TypeAlias, TypeVar
+
+from shared.errors import PocWhispError, Transient, Unavailable
+
+Key = TypeVar("Key", bound=Hashable)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Device: TypeAlias = Callable[[Key, Sequence[Item]], Sequence[Result]]
+"""Works on items of one key and gives a result for each, in order. It blocks its thread and
+should let go of the GIL; it is called with one batch at a time."""
+
+
+class TooLarge(Exception):
+    """The device has no memory for a batch of this size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the devices have done: batches and items that gave results, and seconds at work.
+
+    `full` is how full the batches were, from 0 to 1: items over the most there could have been.
+    """
+
+    batches: int
+    items: int
+    seconds: float
+    full: float
+
+
+class Batcher(Generic[Key, Item, Result]):
+    """One batch for everybody.
+
+    `size` is the most items in a batch, `deadline` the seconds that an item at most waits for
+    others while a device is idle, `lanes` the most callers at a time. `depth` is the most items
+    that one caller may have waiting or in work; if none is given it is twice `size`, so that even
+    a lone caller has a batch ready when one ends. All but `deadline` are at least 1.
+
+    A batch that a device cannot take is worked on in halves. If it was `TooLarge`, that device
+    gets no larger ones from then on; after any other error, only the item that fails alone gets it.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[Device[Key, Item, Result]],
+        *,
+        size: int,
+        deadline: float = 0.03,
+        lanes: int = 64,
+        depth: int | None = None,
+    ) -> None:
+        self._size = size
+        self._deadline = deadline
+        self._most = lanes
+        self._depth = 2 * size if depth is None else depth
+        self._devices = [_Device(work, size) for work in devices]
+        self._threads = ThreadPoolExecutor(len(devices), thread_name_prefix="device")
+        self._workers: list[asyncio.Task[None]] = []
+        self._lanes: OrderedDict[Lane[Key, Item, Result], None] = OrderedDict()  # in turn
+        self._news = asyncio.Event()
+        self._closed = False
+
+    @asynccontextmanager
+    async def lane(self) -> "AsyncIterator[Lane[Key, Item, Result]]":
+        """A caller's way into the batches; raises `Unavailable` when all are taken.
+
+        When it is left, however that happens, what still waits in it is dropped.
+        """
+        lane = self._open()
+        try:
+            yield lane
+        finally:
+            lane.leave()
+            del self._lanes[lane]
+            self._news.set()
+
+    async def close(self) -> None:
+        """Let the batches in work end; whatever waits gets `Unavailable`."""
+        self._closed = True
+        for lane in self._lanes:
+            lane.close()
+        self._news.set()
+        try:
+            if self._workers:
+                await asyncio.wait(self._workers)
+        finally:
+            self._threads.shutdown(wait=False)
+
+    @property
+    def callers(self) -> int:
+        return len(self._lanes)
+
+    @property
+    def figures(self) -> Figures:
+        batches = sum(device.batches for device in self._devices)
+        items = sum(device.items for device in self._devices)
+        seconds = sum(device.seconds for device in self._devices)
+        return Figures(batches, items, seconds, items / max(1, batches * self._size))
+
+    def _open(self) -> "Lane[Key, Item, Result]":
+        if self._closed:
+            raise _closing()
+        if len(self._lanes) >= self._most:
+            raise Unavailable(f"All {self._most} lanes to the devices are taken.")
+        if not self._workers:  # not before: only now is there a loop for certain
+            self._workers = [asyncio.create_task(self._work(device)) for device in self._devices]
+        lane: Lane[Key, Item, Result] = Lane(self._depth, self._news)
+        self._lanes[lane] = None
+        return lane
+
+    async def _work(self, device: "_Device[Key, Item, Result]") -> None:
+        loop = asyncio.get_running_loop()
+        while batch := await self._next(device.size):
+            key, items = batch[0].key, [entry.item for entry in batch]
+            try:
+                outcomes = await loop.run_in_executor(self._threads, device.work, key, items)
+                for entry, outcome in zip(batch, outcomes, strict=True):
+                    entry.settle(outcome)
+            finally:
+                for entry in batch:
+                    entry.future.cancel()  # so that nobody waits for a worker that is gone
+
+    async def _next(self, size: int) -> "list[_Entry[Key, Item, Result]]":
+        """The first batch in turn that should not wait any longer; none when closed."""
+        clock = asyncio.get_running_loop().time
+        while not self._closed:
+            soonest = math.inf
+            for batch in self._batches(size):
+                due = self._due(batch, size)
+                if due <= clock():
+                    return self._take(batch)
+                soonest = min(soonest, due)
+            await self._hear(soonest)
+        return []
+
+    def _batches(self, size: int) -> "Iterator[list[_Entry[Key, Item, Result]]]":
+        """A batch of each lane's next key: an item from each lane that has some, and again."""
+        heads = (head for lane in self._lanes if (head := lane.head))
+        for key in dict.fromkeys(head.key for head in heads):
+            rounds = zip_longest(*(lane.of(key) for lane in self._lanes))
+            yield list(islice(filter(None, chain.from_iterable(rounds)), size))
+
+    def _due(self, batch: "list[_Entry[Key, Item, Result]]", size: int) -> float:
+        """The loop's time at which to begin, whether or not the batch is full by then."""
+        if len(batch) == size or all(lane.full for lane in self._lanes):
+            return -math.inf  # nothing more can come
+        return min(entry.since for entry in batch) + self._deadline
+
+    def _take(self, batch: "list[_Entry[Key, Item, Result]]") -> "list[_Entry[Key, Item, Result]]":
+        for entry in batch:
+            if entry is entry.lane.head:  # else its lane's turn is still to come
+                self._lanes.move_to_end(entry.lane)
+            del entry.lane.waiting[entry]
+        return batch
+
+    async def _hear(self, until: float) -> None:
+        """Wait for news, at the most until that time of the loop."""
+        self._news.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(None if until == math.inf else until):
+                await self._news.wait()
+
+
+class Lane(Generic[Key, Item, Result]):
+    """The items of one caller. Callers `submit`; the rest is for the batcher."""
+
+    def __init__(self, depth: int, news: asyncio.Event) -> None:
+        self.waiting: dict[_Entry[Key, Item, Result], None] = {}  # in order
+        self._held: set[_Entry[Key, Item, Result]] = set()  # waiting or in work
+        self._depth = depth
+        self._news = news
+        self._room = asyncio.Event()
+        self._end: Callable[[], BaseException] | None = None
+
+    async def submit(self, key: Key, item: Item) -> asyncio.Future[Result]:
+        """Wait until the lane has room, then return the future of the item's result.
+
+        Cancel the future to take the item back. Its error is `Transient`, or the `PocWhispError`
+        that the device raised, or `Unavailable` if the batcher closes first, which this method
+        raises as well. In a lane that is left, this method and the futures are cancelled.
+        """
+        while self.full and not self._end:
+            self._room.clear()
+            await self._room.wait()
+        if self._end:
+            raise self._end()
+        loop = asyncio.get_running_loop()
+        entry = _Entry(self, key, item, loop.create_future(), loop.time())
+        self._hold(entry)
+        return entry.future
+
+    @property
+    def full(self) -> bool:
+        return len(self._held) >= self._depth
+
+    @property
+    def head(self) -> "_Entry[Key, Item, Result] | None":
+        return next(iter(self.waiting), None)
+
+    def of(self, key: Key) -> "Iterator[_Entry[Key, Item, Result]]":
+        return (entry for entry in self.waiting if entry.key == key)
+
+    def leave(self) -> None:
+        """Nobody wants the results any more."""
+        self._end = asyncio.CancelledError
+        self._room.set()
+        self.waiting.clear()
+        for entry in self._held:
+            entry.future.cancel()
+
+    def close(self) -> None:
+        """Nothing is begun any more."""
+        self._end = _closing
+        self._room.set()
+        for entry in self.waiting:
+            entry.settle(_closing())
+        self.waiting.clear()
+
+    def _hold(self, entry: "_Entry[Key, Item, Result]") -> None:
+        self._held.add(entry)
+        self.waiting[entry] = None
+        entry.future.add_done_callback(lambda _: self._release(entry))
+        self._news.set()
+
+    def _release(self, entry: "_Entry[Key, Item, Result]") -> None:
+        self._held.discard(entry)
+        self.waiting.pop(entry, None)
+        self._room.set()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Entry(Generic[Key, Item, Result]):
+    """An item on its way. `since` is the loop's time at which it came."""
+
+    lane: Lane[Key, Item, Result]
+    key: Key
+    item: Item
+    future: asyncio.Future[Result]
+    since: float
+
+    def settle(self, outcome: Result | PocWhispError) -> None:
+        if self.future.done():  # cancelled meanwhile
+            return
+        if isinstance(outcome, PocWhispError):
+            self.future.set_exception(outcome)
+            self.future.exception()  # a caller who failed by another item may never look at it
+        else:
+            self.future.set_result(outcome)
+
+
+class _Device(Generic[Key, Item, Result]):
+    """A device with its own batch size. All of `work` happens in one thread at a time."""
+
+    def __init__(self, device: Device[Key, Item, Result], size: int) -> None:
+        self._device = device
+        self.size = size
+        self.batches = 0
+        self.items = 0
+        self.seconds = 0.0
+
+    def work(self, key: Key, items: Sequence[Item]) -> list[Result | PocWhispError]:
+        """A result or an error for each item."""
+        try:
+            return [*self._results(key, items)]
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is somebody's item's
+            if len(items) == 1:
+                return [_failure(error)]
+            half = len(items) // 2
+            if isinstance(error, TooLarge):
+                self.size = half
+        return [outcome for part in self._parts(items, half) for outcome in self.work(key, part)]
+
+    def _parts(self, items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
+        at = 0
+        while at < len(items):
+            end = at + min(most, self.size)  # which may have shrunk since the part before
+            yield items[at:end]
+            at = end
+
+    def _results(self, key: Key, items: Sequence[Item]) -> Sequence[Result]:
+        began = time.perf_counter()
+        try:
+            results = self._device(key, items)
+        finally:
+            self.seconds += time.perf_counter() - began
+        if len(results) != len(items):
+            raise ValueError(f"{len(results)} results for {len(items)} items")
+        self.batches += 1
+        self.items += len(items)
+        return results
+
+
+def _failure(error: Exception) -> PocWhispError:
+    if isinstance(error, PocWhispError):
+        return error
+    failure = Transient(f"The device failed: {error}")
+    failure.__cause__ = error
+    return failure
+
+
+def _closing() -> Unavailable:
+    return Unavailable("The devices take no more work.")

@@ -1,0 +1,200 @@
+"""Listens to one channel: its windows go into the batches and come back as segments.
+
+What the model writes is judged window by window; what is doubtful is asked again by itself, at a
+higher temperature. Nothing here knows the engine: it hands over what is to be decoded.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from dataclasses import dataclass
+from itertools import groupby
+
+from events.documents import Language, Segment, Word
+from functions.transcribe.decoding import Asked, Decoded, Options, Task
+from functions.transcribe.guards import Guards, Verdict, compression_ratio, without_loops
+from functions.transcribe.mel import FRAMES, HOP, Mel
+from functions.transcribe.recognizer import SAMPLE_RATE, Heard, Samples
+from functions.transcribe.vocabulary import ENGLISH, Vocabulary
+from functions.transcribe.windows import Window
+from functions.transcribe.words import Piece, in_order, segments_of, words_of
+from shared.tasks import together
+
+VOTERS = 4
+"""Windows that say in which language a channel is: the first ones."""
+AGAIN = 3
+"""Times that what is left of a window is heard again, at most."""
+
+Submit = Callable[[Options, Asked], Awaitable[asyncio.Future[Decoded]]]
+"""Hands a window to the batches, once there is room; the future is what the model wrote."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asker:
+    """How a channel's windows are asked for; `hints` are tokens of what may be said in it."""
+
+    submit: Submit
+    spectrogram: Callable[[Samples], Mel]
+    task: Task = "transcribe"
+    hints: tuple[int, ...] = ()
+
+    async def asked(self, window: Window) -> Asked:
+        mel = await asyncio.to_thread(self.spectrogram, window.samples)
+        return Asked(mel, min(len(window.samples) // HOP, FRAMES), self.hints)
+
+    async def decoded(self, asked: Asked, language: str | None, temperature: float) -> Decoded:
+        options = Options(language, self.task, len(self.hints), temperature)
+        return await (await self.submit(options, asked))
+
+
+async def elect(asker: Asker, windows: Sequence[Window]) -> tuple[Language, list[Decoded]]:
+    """The language that is likeliest on the mean of these windows, and what each was taken for.
+
+    Each window is decoded in the language likeliest for itself, which is most often the same.
+    """
+
+    async def vote(window: Window) -> Decoded:
+        return await asker.decoded(await asker.asked(window), None, 0.0)
+
+    votes = await together(*(vote(window) for window in windows))
+    return _elected([vote.languages for vote in votes]), votes
+
+
+def _elected(ballots: Sequence[Mapping[str, float]]) -> Language:
+    means = {
+        code: sum(ballot.get(code, 0.0) for ballot in ballots) / len(ballots) for code in ballots[0]
+    }
+    code = max(means, key=lambda one: means[one])
+    return Language(code=code, probability=round(min(means[code], 1.0), 4))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """Turns the windows of one channel into what is said in them.
+
+    `ahead` tells how many windows may be on their way at that moment. `votes` are what the first
+    windows were taken for when the language was not known yet.
+    """
+
+    asker: Asker
+    vocabulary: Vocabulary
+    guards: Guards
+    language: Language
+    ahead: Callable[[], int]
+    votes: Sequence[Decoded] = ()
+
+    async def listen(self, windows: AsyncIterator[Window]) -> AsyncGenerator[Heard, None]:
+        """What is said in each window, in their order; later ones are on their way meanwhile."""
+        votes = iter(self.votes)
+        on_their_way: deque[asyncio.Task[Heard]] = deque()
+        try:
+            async for window in windows:
+                on_their_way.append(asyncio.create_task(self._hear(window, next(votes, None))))
+                while len(on_their_way) >= self.ahead():
+                    yield await on_their_way.popleft()
+            while on_their_way:
+                yield await on_their_way.popleft()
+        finally:
+            for task in on_their_way:
+                task.cancel()
+            await asyncio.gather(*on_their_way, return_exceptions=True)
+
+    async def _hear(self, window: Window, vote: Decoded | None = None, again: int = AGAIN) -> Heard:
+        asked = await self.asker.asked(window)
+        decoded = await self._believed(asked, vote)
+        if decoded is None:
+            return Heard((), self.language)
+        words = await asyncio.to_thread(self._words, decoded)
+        segments = tuple(self._segments(window, words, decoded))
+        if again and (since := self._heard_until(window, words, decoded)) is not None:
+            segments += (await self._hear(window.after(since), again=again - 1)).segments
+        return Heard(segments, self.language)
+
+    async def _believed(self, asked: Asked, vote: Decoded | None) -> Decoded | None:
+        """The first text that is good, or else the likeliest; None if nobody speaks."""
+        doubtful: list[Decoded] = []
+        if vote is not None and vote.language != self.language.code:
+            vote = None
+        for temperature in self.guards.temperatures:
+            decoded = vote or await self.asker.decoded(asked, self.language.code, temperature)
+            vote = None
+            verdict = self._verdict(decoded)
+            if verdict is Verdict.SILENT:
+                return None
+            if verdict is Verdict.GOOD:
+                return decoded
+            doubtful.append(decoded)
+        return max(doubtful, key=self._merit)
+
+    def _verdict(self, decoded: Decoded) -> Verdict:
+        text = self.vocabulary.text(decoded.tokens)
+        return self.guards.verdict(
+            text, decoded.mean_log_probability, decoded.no_speech_probability
+        )
+
+    def _merit(self, decoded: Decoded) -> tuple[bool, float]:
+        return not self._repeats(decoded), decoded.mean_log_probability
+
+    def _repeats(self, decoded: Decoded) -> bool:
+        text = self.vocabulary.text(decoded.tokens)
+        return compression_ratio(text) > self.guards.repetitive
+
+    def _words(self, decoded: Decoded) -> list[Piece]:
+        """The words with their times in the window."""
+        pieces = self.vocabulary.pieces(decoded, self._written(decoded))
+        words = list(words_of(pieces, self._written(decoded)))
+        if self._repeats(decoded):
+            return without_loops(words, lambda word: word.text)
+        return words
+
+    def _written(self, decoded: Decoded) -> str:
+        """The language of the text: translations are English."""
+        return ENGLISH if self.asker.task == "translate" else decoded.language
+
+    def _heard_until(
+        self, window: Window, words: Sequence[Piece], decoded: Decoded
+    ) -> float | None:
+        """Seconds of the window after which there is speech but no word; None if all is told."""
+        if not words:
+            return None
+        until = max(words[-1].end, decoded.until or 0.0)
+        return until if 0 < until < window.seconds - self.guards.unheard else None
+
+    def _segments(
+        self, window: Window, words: Sequence[Piece], decoded: Decoded
+    ) -> Iterator[Segment]:
+        """Segments at their place in the recording, none across two spans of speech."""
+        for index, said in groupby(_placed(window, words), key=lambda one: one[0]):
+            span = window.spans[index]
+            start, end = span.start / SAMPLE_RATE, span.end / SAMPLE_RATE
+            yield from segments_of(
+                list(in_order((word for _, word in said), start, end)),
+                self._written(decoded),
+                mean_log_probability=decoded.mean_log_probability,
+                no_speech_probability=min(max(decoded.no_speech_probability, 0.0), 1.0),
+            )
+
+
+def _placed(window: Window, words: Sequence[Piece]) -> Iterator[tuple[int, Word]]:
+    """The words at their place in the recording, with the span each lies in; never backwards."""
+    last = 0
+    for word in words:
+        placed = window.place(word.start, word.end, since=last)
+        last = placed.span
+        yield (
+            last,
+            Word(
+                word=word.text,
+                start_time=placed.start,
+                end_time=placed.end,
+                confidence=word.probability,
+            ),
+        )

@@ -1,0 +1,75 @@
+"""The log-mel spectrogram that Whisper listens to.
+
+As in Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (2022), section
+2.2: Hann windows of 25 ms every 10 ms, the power in mel bands, its logarithm, what is 80 dB below
+the loudest cut off, scaled to about -1 to 1.
+"""
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+
+Mel: TypeAlias = NDArray[np.float32]
+"""Shape (bands, 3000): 30 s, padded."""
+Padding: TypeAlias = Literal["silence", "zero"]
+FRAMES = 3_000
+LENGTH = 400
+HOP = 160
+FRAME_RATE = SAMPLE_RATE // HOP
+FULL_SCALE = 32_768
+FAINTEST = 1e-10
+RANGE = 8.0
+"""What is kept below the loudest, in powers of ten: 80 dB."""
+AT_ONCE = 500
+"""Frames that are transformed in one go: arrays this small stay in the cache."""
+
+
+class Spectrogram:
+    """Turns up to 30 s of samples into what the model takes, shape (bands, 3000), float32.
+
+    `filters` has shape (bands, 201), one row of weights per mel band, few of them not 0.
+    `padding` is what follows the samples: `silence` is as quiet as the quietest that is kept, as
+    it is when 30 s of audio end in silence; `zero` is the number 0, a moderate noise, which is
+    how faster-whisper pads.
+    """
+
+    def __init__(self, filters: NDArray[np.float32], padding: Padding = "silence") -> None:
+        bands, self._bins = np.nonzero(filters)
+        self._weights = filters[bands, self._bins].astype(np.float32)[:, np.newaxis]
+        self._bands = np.searchsorted(bands, np.arange(len(filters)))
+        self._padding = padding
+        self._window = np.hanning(LENGTH + 1)[:-1].astype(np.float32)
+
+    def __call__(self, samples: Samples) -> Mel:
+        if self._padding == "silence":  # the last sound reaches into the frames behind it
+            samples = np.pad(samples, (0, LENGTH))
+        count = min(len(samples) // HOP, FRAMES)
+        mel = np.zeros((len(self._bands), FRAMES), np.float32)
+        if count == 0:
+            return mel
+        bands = mel[:, :count]
+        self._measure(samples, bands)
+        np.log10(np.maximum(bands, FAINTEST, out=bands), out=bands)
+        floor = bands.max() - RANGE
+        np.maximum(bands, floor, out=bands)
+        bands += 4.0
+        bands /= 4.0
+        if self._padding == "silence":
+            mel[:, count:] = (max(floor, np.log10(FAINTEST)) + 4.0) / 4.0
+        return mel
+
+    def _measure(self, samples: Samples, bands: NDArray[np.float32]) -> None:
+        """The power in each band, written into `bands`, shape (bands, frames)."""
+        sound = np.pad(samples.astype(np.float32) / FULL_SCALE, (0, HOP))
+        sound = np.pad(sound, LENGTH // 2, mode="reflect")
+        frames = np.lib.stride_tricks.sliding_window_view(sound, LENGTH)[::HOP]
+        for at in range(0, bands.shape[1], AT_ONCE):
+            end = min(at + AT_ONCE, bands.shape[1])
+            spectrum = np.fft.rfft(frames[at:end] * self._window)
+            power = (np.square(spectrum.real) + np.square(spectrum.imag)).T
+            # Not a product of matrices: on a busy machine its threads wait for each other.
+            weighted = power[self._bins] * self._weights
+            np.add.reduceat(weighted, self._bands, axis=0, out=bands[:, at:end])

@@ -1,0 +1,68 @@
+"""What was really said in a call, and when: the JSON file that lies beside its recording."""
+
+from pathlib import Path
+from typing import Literal, Self, TypeAlias
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+Speaker: TypeAlias = Literal["left", "right"]
+
+NEEDED = (
+    "needed: duration and turns, each with speaker (left or right), start_time, end_time and text"
+)
+LONGEST_QUOTE = 40
+
+
+class BrokenTruth(ValueError):
+    """A file that is no truth. The message says what was found where, and what is needed."""
+
+
+class Turn(BaseModel, frozen=True, allow_inf_nan=False):
+    """What one speaker says until the other begins; times in seconds from the call's start."""
+
+    speaker: Speaker
+    start_time: float = Field(ge=0)
+    end_time: float = Field(ge=0)
+    text: str
+
+
+class Truth(BaseModel, frozen=True, allow_inf_nan=False):
+    """A call's turns in the order in which they begin; duration in seconds."""
+
+    duration: float = Field(gt=0)
+    turns: tuple[Turn, ...]
+
+    @model_validator(mode="after")
+    def _runs_forward(self) -> Self:
+        begun = 0.0
+        for number, turn in enumerate(self.turns):
+            if turn.end_time < turn.start_time:
+                raise ValueError(f"turns.{number} ends before it begins")
+            if turn.start_time < begun:
+                raise ValueError(f"turns.{number} begins before the turn above it")
+            begun = turn.start_time
+        return self
+
+
+def load_truth(path: Path) -> Truth:
+    """Read a truth file. Raise `BrokenTruth`, or `OSError` if it cannot be read."""
+    try:
+        return Truth.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise BrokenTruth(f"{path}: {_first(error.errors()[0])}; {NEEDED}.") from error
+
+
+def reference_text(truth: Truth, speaker: Speaker) -> str:
+    """All that one speaker says, as it is written, turns joined by a space."""
+    return " ".join(turn.text for turn in truth.turns if turn.speaker == speaker)
+
+
+def _first(error: ErrorDetails) -> str:
+    """The place, what is wrong there, and what was found, if it is a value by itself."""
+    place = ".".join(map(str, error["loc"]))
+    message = error["msg"].removeprefix("Value error, ")
+    found = error["input"]
+    simple = isinstance(found, str | int | float) and error["type"] != "json_invalid"
+    quote = f", found {str(found)[:LONGEST_QUOTE]!r}" if simple else ""
+    return f"{place}: {message}{quote}" if place else message

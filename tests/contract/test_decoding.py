@@ -1,0 +1,345 @@
+"""Windows of several calls, languages and tasks in the same batches of the real CTranslate2."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ctranslate2.models import Whisper
+from faster_whisper import WhisperModel
+
+from events.documents import Language, Request, Segment
+from functions.transcribe.batcher import TooLarge
+from functions.transcribe.decoding import Asked, Decoded, Options, Search
+from functions.transcribe.device import WhisperDevice
+from functions.transcribe.guards import Guards
+from functions.transcribe.mel import HOP, Spectrogram
+from functions.transcribe.models import find
+from functions.transcribe.recognizer import SAMPLE_RATE, Heard, Known, Samples
+from functions.transcribe.spans import Speech
+from functions.transcribe.vocabulary import Vocabulary
+from functions.transcribe.whisper import Setup, WhisperRecognizer
+from infra.local.scoring import normalised
+from infra.local.truth import load_truth
+from shared.errors import Permanent
+from tests.models import FEW_LANGUAGES, random_model
+from tests.recognizers import (
+    NANO,
+    NANO_CALL,
+    NOWHERE,
+    channel,
+    hear,
+    pieces,
+    recognized,
+    run,
+    said,
+    two_questions,
+)
+
+CREDULOUS = Guards(temperatures=(0.0,), repetitive=1e9, unlikely=-1e9, unheard=1e9)
+"""Random words are believed."""
+SHORT = Speech(longest=6)
+HALF = 31
+"""Seconds of the call; both are silent then."""
+TEXT = 8
+"""Tokens that the random model writes."""
+TRUTH = load_truth(NANO_CALL.with_suffix(".json"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_model(tmp_path_factory.mktemp("models") / "random")
+
+
+@pytest.fixture(scope="module")
+def polyglot(folder: Path) -> Iterator[WhisperRecognizer]:
+    """Knows three languages and says nonsense in each."""
+    search = Search(tokens=TEXT, timestamps=False)
+    setup = Setup(threads=1, search=search, guards=CREDULOUS, speech=SHORT)
+    recognizer = WhisperRecognizer(find(str(folder), NOWHERE), setup)
+    run(recognizer.warm())
+    yield recognizer
+    run(recognizer.close())
+
+
+@pytest.fixture(scope="module")
+def nano() -> Iterator[WhisperRecognizer]:
+    """Hears a call in many short windows."""
+    recognizer = WhisperRecognizer(find(str(NANO), NOWHERE), Setup(threads=1, speech=SHORT))
+    run(recognizer.warm())
+    yield recognizer
+    run(recognizer.close())
+
+
+@pytest.fixture(scope="module")
+def sides() -> tuple[Samples, Samples]:
+    """The first half minute of the call."""
+    left, right = (channel(NANO_CALL, number)[: HALF * SAMPLE_RATE] for number in (0, 1))
+    return left, right
+
+
+@pytest.fixture(scope="module")
+def alone(nano: WhisperRecognizer, sides: tuple[Samples, Samples]) -> list[list[Heard]]:
+    """Each channel of the call by itself."""
+    return [run(pieces(nano, side)) for side in sides]
+
+
+def new_batches(recognizer: WhisperRecognizer, batches: int, items: int) -> tuple[int, int]:
+    """How many batches and windows there were besides those."""
+    assert recognizer.figures is not None
+    return recognizer.figures.batches - batches, recognizer.figures.items - items
+
+
+def words_of(segments: list[Segment]) -> list[str]:
+    return [word.word for segment in segments for word in segment.words]
+
+
+def test_two_calls_at_once_meet_in_batches_and_say_the_same_as_alone(
+    nano: WhisperRecognizer, sides: tuple[Samples, Samples], alone: list[list[Heard]]
+) -> None:
+    before = nano.figures
+    assert before is not None
+
+    async def both_calls() -> list[list[Heard]]:
+        return await asyncio.gather(*(pieces(nano, side) for side in (*sides, *sides)))
+
+    assert run(both_calls()) == alone * 2
+    batches, items = new_batches(nano, before.batches, before.items)
+    assert items >= 2 * sum(map(len, alone))
+    assert batches < items
+
+
+def test_calls_with_other_hints_share_the_engine_and_keep_their_own_words(
+    nano: WhisperRecognizer, sides: tuple[Samples, Samples]
+) -> None:
+    samples = sides[0][: 12 * SAMPLE_RATE]
+    requests = [Request(), Request(prompt="The invoice is wrong."), Request(hotwords=("refund",))]
+    one_by_one = [hear(nano, samples, request) for request in requests]
+
+    async def at_once() -> list[list[Segment]]:
+        calls = (recognized(nano, samples, request=request) for request in requests)
+        return await asyncio.gather(*calls)
+
+    assert run(at_once()) == one_by_one
+
+
+def test_what_is_known_is_not_decoded_again_and_the_rest_is_the_same(
+    nano: WhisperRecognizer, sides: tuple[Samples, Samples], alone: list[list[Heard]]
+) -> None:
+    before, whole = nano.figures, alone[0]
+    assert before is not None
+    assert len(whole) > 2
+    rest = run(pieces(nano, sides[0], known=Known(len(whole) - 2, whole[0].language)))
+    assert rest == whole[-2:]
+    assert new_batches(nano, before.batches, before.items)[1] < len(whole)
+
+
+def test_words_lie_within_0_3_s_of_when_they_were_said(alone: list[list[Heard]]) -> None:
+    """Shown at both ends of the turns whose words are all heard right."""
+    off = []
+    for side, channel_pieces in zip(("left", "right"), alone, strict=True):
+        words = [word for segment in said(channel_pieces) for word in segment.words]
+        for turn in TRUTH.turns:
+            own = [
+                word for word in words if turn.start_time - 1 < word.end_time < turn.end_time + 1
+            ]
+            text = " ".join(word.word for word in own)
+            if turn.speaker == side and normalised(text) == normalised(turn.text):
+                off.append(abs(own[0].start_time - turn.start_time))
+                off.append(abs(own[-1].end_time - turn.end_time))
+    assert len(off) >= 4
+    assert np.quantile(off, 0.8) <= 0.3
+
+
+def test_the_language_is_found_with_its_probability(
+    polyglot: WhisperRecognizer, sides: tuple[Samples, Samples]
+) -> None:
+    found = {piece.language for piece in run(pieces(polyglot, sides[0]))}
+    (language,) = found
+    assert language is not None
+    assert language.code in FEW_LANGUAGES
+    assert language.probability is not None
+    assert 1 / len(FEW_LANGUAGES) <= language.probability <= 1
+
+
+def test_the_language_that_was_found_stays_after_a_break(
+    polyglot: WhisperRecognizer, sides: tuple[Samples, Samples]
+) -> None:
+    whole = run(pieces(polyglot, sides[0]))
+    assert len(whole) > 2
+    known = Known(2, whole[0].language)
+    assert run(pieces(polyglot, sides[0], known=known)) == whole[2:]
+
+
+def test_a_language_that_is_asked_for_is_not_in_question(
+    polyglot: WhisperRecognizer, sides: tuple[Samples, Samples]
+) -> None:
+    spoken = {}
+    for code in FEW_LANGUAGES:
+        heard = run(pieces(polyglot, sides[0], request=Request(language=code)))
+        assert {piece.language for piece in heard} == {Language(code=code)}
+        spoken[code] = tuple(words_of(said(heard)))
+    assert len(set(spoken.values())) == len(FEW_LANGUAGES)
+
+
+def test_a_translation_is_asked_for_and_written_in_english(
+    polyglot: WhisperRecognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[list[int]] = []
+    generate = Whisper.generate
+
+    def note(model: Whisper, encoded: object, prompts: list[list[int]], **how: object) -> object:
+        given.extend(prompts)
+        return generate(model, encoded, prompts, **how)
+
+    monkeypatch.setattr(Whisper, "generate", note)
+    samples = two_questions().samples
+    heard = hear(polyglot, samples, Request(language="ja", task="translate"))
+    assert max(len(segment.words) for segment in heard) > 1
+    assert all(segment.text.split() == words_of([segment]) for segment in heard)
+    assert hear(polyglot, samples, Request(language="ja"))
+    assert len(given[0]) == len(given[1]) == 4
+    assert given[0][:2] == given[1][:2]
+    assert given[0][2] == given[1][2] - 1  # <|translate|> comes before <|transcribe|>
+
+
+def test_calls_in_several_languages_at_once_say_the_same_as_alone(
+    polyglot: WhisperRecognizer, sides: tuple[Samples, Samples]
+) -> None:
+    requests = [
+        *(Request(language=code) for code in FEW_LANGUAGES),
+        Request(),
+        Request(task="translate"),
+    ]
+    one_by_one = [run(pieces(polyglot, side, request=r)) for side in sides for r in requests]
+
+    async def at_once() -> list[list[Heard]]:
+        calls = (pieces(polyglot, side, request=r) for side in sides for r in requests)
+        return await asyncio.gather(*calls)
+
+    assert [plain(heard) for heard in run(at_once())] == [plain(heard) for heard in one_by_one]
+
+
+def plain(heard: list[Heard]) -> list[tuple[list[str], str | None]]:
+    """Words and language; sums over a batch may differ in the last digit."""
+    return [
+        (words_of([*piece.segments]), piece.language.code if piece.language else None)
+        for piece in heard
+    ]
+
+
+def test_a_language_that_whisper_knows_and_this_model_does_not_is_refused(
+    polyglot: WhisperRecognizer,
+) -> None:
+    with pytest.raises(Permanent, match="does not know fr, only de, en, ja") as refusal:
+        hear(polyglot, two_questions().samples, Request(language="fr"))
+    assert refusal.value.code == "unsupported_language"
+
+
+@pytest.fixture(scope="module")
+def whisper(folder: Path) -> WhisperModel:
+    return WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1)
+
+
+def device_of(whisper: WhisperModel, search: Search | None = None) -> WhisperDevice:
+    vocabulary = Vocabulary(whisper.hf_tokenizer, whisper.supported_languages, multilingual=True)
+    return WhisperDevice(whisper, vocabulary, search or Search(tokens=TEXT, timestamps=False))
+
+
+def windows(whisper: WhisperModel, sides: tuple[Samples, Samples]) -> list[Asked]:
+    """Eight of different lengths."""
+    spectrogram = Spectrogram(whisper.feature_extractor.mel_filters)
+    parts = [side[at * 80_000 :][: (at + 1) * 20_000] for side in sides for at in range(1, 5)]
+    return [Asked(spectrogram(part), len(part) // HOP) for part in parts]
+
+
+def test_windows_taken_for_different_languages_share_a_batch(
+    whisper: WhisperModel, sides: tuple[Samples, Samples]
+) -> None:
+    device, asked = device_of(whisper), windows(whisper, sides)
+    together = device(Options(None), asked)
+    single = [device(Options(None), [one])[0] for one in asked]
+    assert [one.tokens for one in together] == [one.tokens for one in single]
+    assert [one.language for one in together] == [one.language for one in single]
+    for one in together:
+        assert one.languages[one.language] == max(one.languages.values())
+        assert sum(one.languages.values()) == pytest.approx(1, abs=1e-3)
+        own = device(Options(one.language), asked)[together.index(one)]
+        assert own.tokens == one.tokens
+        assert own.languages == {}
+
+
+@pytest.mark.parametrize("tokens", [1, 8, 100])
+@pytest.mark.parametrize("hints", [0, 20])
+def test_exactly_so_many_tokens_are_written_for_measuring(
+    whisper: WhisperModel, sides: tuple[Samples, Samples], tokens: int, hints: int
+) -> None:
+    device = device_of(whisper, Search(beam=1, tokens=tokens, timestamps=False))
+    asked = [Asked(one.mel, one.frames, (5,) * hints) for one in windows(whisper, sides)]
+    decoded = device(Options("de", hints=hints), asked)
+    assert [len(one.tokens) for one in decoded] == [tokens] * len(asked)
+    assert all(times(one)[-1] <= asked[0].frames for one in decoded[:1])
+
+
+def times(decoded: Decoded) -> list[int]:
+    """When the tokens begin, in frames of 20 ms."""
+    return [frame for _, frame in decoded.alignment.alignments]
+
+
+def test_chance_decides_at_a_temperature_only(
+    whisper: WhisperModel, sides: tuple[Samples, Samples]
+) -> None:
+    device, asked = device_of(whisper, Search(tokens=40, timestamps=False)), windows(whisper, sides)
+    first, again = (device(Options("en"), asked) for _ in range(2))
+    assert [one.tokens for one in first] == [one.tokens for one in again]
+    drawn = device(Options("en", temperature=1.0), asked)
+    assert [one.tokens for one in drawn] != [one.tokens for one in first]
+
+
+def test_no_sound_and_no_text_break_nothing(whisper: WhisperModel) -> None:
+    spectrogram = Spectrogram(whisper.feature_extractor.mel_filters)
+    shortest = np.zeros(2 * HOP, np.int16)
+    device = device_of(whisper, Search(tokens=1))
+    (decoded,) = device(Options("en"), [Asked(spectrogram(shortest), 2)])
+    assert decoded.mean_log_probability <= 0
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA failed: out of memory")])
+def test_a_device_without_memory_for_a_batch_says_so(
+    whisper: WhisperModel,
+    sides: tuple[Samples, Samples],
+    error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Whisper, "generate", fail)
+    with pytest.raises(TooLarge):
+        device_of(whisper)(Options("en"), windows(whisper, sides))
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_halved_until_it_does(
+    nano: WhisperRecognizer,
+    sides: tuple[Samples, Samples],
+    alone: list[list[Heard]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[int] = []
+    generate = Whisper.generate
+
+    def small(model: Whisper, encoded: object, prompts: list[list[int]], **how: object) -> object:
+        sizes.append(len(prompts))
+        if len(prompts) > 2:
+            raise RuntimeError("CUDA failed with error out of memory")
+        return generate(model, encoded, prompts, **how)
+
+    monkeypatch.setattr(Whisper, "generate", small)
+
+    async def both() -> list[list[Heard]]:
+        return await asyncio.gather(*(pieces(nano, side) for side in sides))
+
+    assert run(both()) == alone
+    assert max(sizes) > 2
+    assert all(size <= 2 for size in sizes[-3:])

@@ -1,0 +1,277 @@
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from infra.local.child import CannotStart
+from infra.local.cli import app
+from infra.local.client import Refused
+from infra.local.evaluating import CannotEvaluate, Evaluator, Setup, calls_in, setups, unknown
+from infra.local.exits import Exit
+from infra.local.inputs import Recording
+from infra.local.scores import Evaluation, Score, Side, scored, side_of, table
+from infra.local.transcribing import Outcome
+from infra.local.truth import Truth, Turn, load_truth
+
+CALLS = Path(__file__).parent.parent / "calls"
+CALL = Truth(
+    duration=10.0,
+    turns=(
+        Turn(speaker="left", start_time=1.0, end_time=3.0, text="Good morning, who is this?"),
+        Turn(speaker="right", start_time=3.5, end_time=6.0, text="It's me."),
+    ),
+)
+
+
+def folder_with(folder: Path, *names: str) -> Path:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(CALL.model_dump_json() if path.suffix == ".json" else "")
+    return folder
+
+
+def troubles(folder: Path) -> tuple[str, ...]:
+    with pytest.raises(CannotEvaluate) as raised:
+        calls_in(folder)
+    return raised.value.troubles
+
+
+def test_the_sample_calls_are_recordings_with_their_truths() -> None:
+    found = {call.name: call.truth for call in calls_in(CALLS)}
+    assert found.keys() == {"nano.wav", "support.wav", "unseen.wav"}
+    assert found["support.wav"] == load_truth(CALLS / "support.json")
+
+
+def test_recordings_of_several_kinds_and_folders_are_found_and_other_files_left(
+    tmp_path: Path,
+) -> None:
+    folder_with(tmp_path, "a.wav", "a.mp3", "a.json", "b/c.v2.FLAC", "b/c.v2.json", "b/notes.txt")
+    folder_with(tmp_path, ".hidden/d.json")
+    assert [call.name for call in calls_in(tmp_path)] == ["a.mp3", "a.wav", "b/c.v2.FLAC"]
+
+
+def test_all_that_is_missing_or_broken_is_told_at_once(tmp_path: Path) -> None:
+    folder_with(tmp_path, "a.wav", "a.json", "b.wav", "c.json", "d.wav", "d.json")
+    (tmp_path / "d.json").write_text('{"duration": 1}')
+    alone, without, broken = troubles(tmp_path)
+    assert alone == f"{tmp_path}/c.json has no recording; needed: c.wav (or another) beside it."
+    assert without == f"{tmp_path}/b.wav has no truth; needed: b.json beside it."
+    assert broken.startswith(f"{tmp_path}/d.json: turns: Field required; needed: duration and")
+
+
+def test_an_empty_folder_is_told_what_it_should_hold(tmp_path: Path) -> None:
+    (trouble,) = troubles(folder_with(tmp_path, "notes.txt"))
+    assert trouble.startswith(f"There is no recording in {tmp_path}; needed: NAME.wav")
+
+
+def test_of_many_troubles_some_are_shown_and_the_others_counted(tmp_path: Path) -> None:
+    folder_with(tmp_path, *(f"{number}.wav" for number in range(14)))
+    with pytest.raises(CannotEvaluate) as raised:
+        calls_in(tmp_path)
+    lines = str(raised.value).splitlines()
+    assert (len(lines), lines[-1]) == (11, "… and 4 more.")
+
+
+def test_without_settings_there_is_one_side_on_whatever_runs() -> None:
+    assert setups(None, None, "http://there") == [Setup()]
+
+
+def test_each_side_has_its_own_settings_and_its_own_stack() -> None:
+    assert setups(["A=1", "B=x=y"], None, None) == [Setup({"A": "1", "B": "x=y"}, alone=True)]
+    assert setups(["A=1"], ["A=2", "C="], None) == [
+        Setup({"A": "1"}, alone=True),
+        Setup({"A": "2", "C": ""}, alone=True),
+    ]
+    assert setups(None, ["A=2"], None) == [Setup({}, alone=True), Setup({"A": "2"}, alone=True)]
+
+
+@pytest.mark.parametrize(
+    ("of_a", "of_b", "server", "said"),
+    [
+        (["RECOGNIZER"], None, None, "--with RECOGNIZER: needed: NAME=VALUE"),
+        (None, ["=sphinx"], None, "--against sphinx: needed: NAME=VALUE"),
+        (["CONCURRENCY=2"], None, None, "the stack itself sets CONCURRENCY"),
+        (["A=1"], ["nats_url=nats://there"], None, "the stack itself sets nats_url"),
+        (["A=1"], None, "http://there", "so --server cannot be given too"),
+        (None, ["A=1"], "http://there", "so --server cannot be given too"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_wrong_usage(
+    of_a: list[str] | None, of_b: list[str] | None, server: str | None, said: str
+) -> None:
+    with pytest.raises(typer.BadParameter, match=said):
+        setups(of_a, of_b, server)
+
+
+def test_a_setting_that_nothing_reads_is_noticed() -> None:
+    known = {"RECOGNIZER": "sphinx", "whisper_model": "small", "HF_HOME": "x", "MAX_WAIT": "1"}
+    known |= {"GRACE": "1", "DISPATCH_ACK_WAIT": "3"}
+    assert unknown([Setup(known)]) == []
+    assert unknown([Setup(known), Setup({"RECOGNISER": "sphinx"})]) == ["RECOGNISER"]
+
+
+def test_an_evaluations_stack_never_shares_its_servers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://there")
+    done = evaluate(
+        folder_with(tmp_path / "calls", "a.wav", "a.json"), tmp_path, "--with", "GRACE=1"
+    )
+    assert done.exit_code == 2
+    assert "DATABASE_URL" in done.stderr
+    assert not (tmp_path / "evaluate.log").exists()
+
+
+def recording(name: str) -> Recording:
+    return Recording(Path("calls", name), Path(name).with_suffix(""))
+
+
+def completed(*heard: tuple[str, float, float, str], seconds: float = 2.0) -> dict[str, Any]:
+    """The body of a call in which these segments were heard."""
+    names = ("speaker", "start_time", "end_time", "text")
+    return {
+        "status": "completed",
+        "transcript": {"segments": [dict(zip(names, each, strict=True)) for each in heard]},
+        "metadata": {
+            "duration": 10.0,
+            "processing_time": seconds,
+            "model_versions": {"recognizer": "test 1"},
+        },
+    }
+
+
+NEARLY = completed(("left", 1.0, 3.0, "Good morning who is it"), ("right", 3.5, 6.0, "it's me"))
+SWAPPED = completed(("left", 3.5, 6.0, "it's me"), seconds=8.0)
+GOOD = scored(Outcome(recording("a.wav"), NEARLY), CALL)
+BAD = scored(Outcome(recording("b.wav"), SWAPPED), CALL)
+GONE = scored(Outcome(recording("b.wav"), error=Refused("audio_constraints: too short")), CALL)
+
+
+def test_a_recordings_figures_are_those_of_its_transcript() -> None:
+    assert BAD.channels is not None
+    left, right, both = BAD.channels.left, BAD.channels.right, BAD.channels.both
+    assert (left.words, left.substituted, left.deleted, left.inserted) == (5, 2, 3, 0)
+    assert (left.word_error_rate, left.speaker_errors) == (1.0, 2)
+    assert (right.words, right.deleted, right.speaker_errors) == (2, 2, 0)
+    assert (both.words, both.word_error_rate, both.speaker_errors) == (7, 1.0, 2)
+    assert len(BAD.turn_order_errors) == 3
+    assert (BAD.recognizer, BAD.real_time_factor) == ("test 1", 0.8)
+
+
+def test_a_recording_without_a_result_says_why_and_has_no_figures() -> None:
+    assert (
+        Score(recording="calls/b.wav", status="refused", error="audio_constraints: too short")
+        == GONE
+    )
+
+
+def test_the_total_is_of_all_that_were_completed() -> None:
+    both = side_of({}, [GOOD, BAD]).total
+    assert (both.recordings, both.turn_order_errors, both.real_time_factor) == (2, 3, 0.5)
+    assert both.channels.both.words == 14
+    assert both.channels.left.word_error_rate == pytest.approx(6 / 10)
+    assert side_of({}, [GOOD, GONE]).total.channels == GOOD.channels
+    none = side_of({}, [GONE]).total
+    assert (none.recordings, none.channels.both.word_error_rate) == (0, None)
+    assert none.real_time_factor is None
+
+
+def lines_of(*sides: Side) -> list[str]:
+    stream = io.StringIO()
+    names = ["a.wav", "[b] b.wav"]
+    shown = table(Evaluation(sides=sides), [CALL, CALL], names)
+    Console(file=stream, width=80).print(shown)
+    return [" ".join(line.split()) for line in stream.getvalue().splitlines()]
+
+
+def test_a_table_has_a_row_for_each_channel_and_for_both() -> None:
+    lines = lines_of(side_of({}, [GOOD, BAD]))
+    for row in (
+        "recording channel words WER channel order time",
+        "a.wav left 5 20.0% 0",
+        "right 2 0.0% 0",
+        "both 7 14.3% 0 0 0.20",
+        "[b] b.wav left 5 100.0% 2",
+        "both 7 100.0% 2 3 0.80",
+        "total left 10 60.0% 2",
+        "both 14 57.1% 2 3 0.50",
+        "test 1, 2 of 2 completed",
+    ):
+        assert row in lines
+
+
+def test_two_sides_stand_side_by_side_in_eighty_columns() -> None:
+    lines = lines_of(side_of({"A": "[1]"}, [GOOD, BAD]), side_of({"A": "2"}, [GOOD, GONE]))
+    for row in (
+        "recording channel words A B A B A B A B",
+        "both 7 14.3% 14.3% 0 0 0 0 0.20 0.20",
+        "both 7 100.0% – 2 – 3 – 0.80 –",  # noqa: RUF001
+        "both 14 57.1% 14.3% 2 0 3 0 0.50 0.20",
+        "A: A=[1], test 1, 2 of 2 completed",
+        "B: A=2, test 1, 1 of 2 completed",
+    ):
+        assert row in lines
+
+
+def test_the_json_is_the_same_figures() -> None:
+    evaluation = Evaluation(sides=(side_of({"A": "1"}, [GOOD, GONE]),))
+    (side,) = json.loads(evaluation.model_dump_json())["sides"]
+    assert side["settings"] == {"A": "1"}
+    assert side["recordings"][0]["channels"]["left"] == {
+        "words": 5,
+        "substituted": 1,
+        "deleted": 0,
+        "inserted": 0,
+        "word_error_rate": 0.2,
+        "speaker_errors": 0,
+    }
+    assert side["recordings"][1]["channels"] is None
+    assert side["total"]["recordings"] == 1
+    assert Evaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
+
+
+def evaluate(folder: Path, data: Path, *options: str) -> Result:
+    return CliRunner().invoke(app, ["evaluate", str(folder), "--data", str(data), *options])
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Path:
+    return folder_with(tmp_path / "calls", "a.wav", "b.wav", "a.json", "b.json")
+
+
+def test_a_second_side_that_cannot_start_leaves_the_first_ones_figures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Path
+) -> None:
+    async def ran(_: Evaluator, setup: Setup) -> list[Outcome]:
+        if setup.settings:
+            raise CannotStart("there is no such model")
+        return [Outcome(recording("a.wav"), NEARLY), Outcome(recording("b.wav"), SWAPPED)]
+
+    monkeypatch.setattr(Evaluator, "run", ran)
+    done = evaluate(calls, tmp_path, "--json", "--against", "WHISPER_MODEL=gone")
+    assert done.exit_code == Exit.AWAY
+    assert "there is no such model" in done.stderr
+    assert json.loads(done.stdout) == json.loads(
+        Evaluation(sides=(side_of({}, [GOOD, BAD]),)).model_dump_json()
+    )
+
+
+def test_a_recording_that_is_refused_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Path
+) -> None:
+    async def ran(_: Evaluator, __: Setup) -> list[Outcome]:
+        refused = Refused("audio_constraints: too short")
+        return [Outcome(recording("a.wav"), NEARLY), Outcome(recording("b.wav"), error=refused)]
+
+    monkeypatch.setattr(Evaluator, "run", ran)
+    done = evaluate(calls, tmp_path, "--with", "RECOGNISER=sphinx")
+    assert done.exit_code == Exit.REFUSED
+    assert "RECOGNISER is no setting of a function" in done.stderr
+    assert "calls/b.wav: audio_constraints: too short" in done.stderr
+    assert "1 of 2 completed" in done.stdout
