@@ -15,7 +15,7 @@ from shared.errors import Unavailable
 Role: TypeAlias = Literal["pocwhisp_app", "pocwhisp_system"]
 Connection: TypeAlias = AsyncConnection[DictRow]
 SCHEMA = "pocwhisp"
-NEEDED_MIGRATION = "0002"
+NEEDED_MIGRATION = "0003"
 """The newest one; older tables lack what this code asks for."""
 ACQUIRE_TIMEOUT = 5.0
 

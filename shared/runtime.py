@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import uvicorn
 from functions_framework.aio import create_asgi_app
@@ -112,23 +112,29 @@ async def bus_and_blobs() -> AsyncIterator[tuple[Bus, ObjectBlobs, dict[str, Che
         yield bus, blobs, {"broker": bus.check, "blobs": blobs.check}
 
 
-def serve(source: str, target: str = "handle") -> None:
+def serve(
+    source: str, target: str = "handle", http: type[asyncio.Protocol] | Literal["auto"] = "auto"
+) -> None:
     """Serve a functions-framework target under uvicorn until SIGTERM, then let work finish.
 
     functions-framework's own gunicorn would kill long work 30 s after SIGTERM. `FUNCTION_TARGET`
-    picks another target of the same file, as it does for functions-framework itself.
+    picks another target of the same file, as it does for functions-framework itself. `http` is
+    what speaks HTTP/1.1 on a connection.
     """
     configure_logging()
     settings = ServeSettings()
     app = create_asgi_app(os.environ.get("FUNCTION_TARGET", target), source)
-    _Server(_uvicorn_config(app, settings)).run()
+    _Server(_uvicorn_config(app, settings, http)).run()
 
 
-def _uvicorn_config(app: ASGIApp, settings: ServeSettings) -> uvicorn.Config:
+def _uvicorn_config(
+    app: ASGIApp, settings: ServeSettings, http: type[asyncio.Protocol] | Literal["auto"]
+) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
+        http=http,
         timeout_graceful_shutdown=settings.grace,
         lifespan="off",
         access_log=False,

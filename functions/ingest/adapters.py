@@ -8,8 +8,9 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from events import RecordingReceived
-from events.documents import Request
+from events.documents import Echo, Request
 from functions.ingest import queries
+from functions.ingest.echoes import echo_warnings
 from functions.ingest.figures import Figures, StageTime
 from functions.ingest.upload import Audio
 from functions.ingest.views import (
@@ -148,8 +149,13 @@ def _listed(run: DictRow) -> Listed:
 
 
 def _metadata(run: DictRow, summary: DictRow | None) -> Metadata:
-    versions = _model_versions(run["recognizer"], summary and summary["engine"])
-    return Metadata.model_validate({**_facts(run), "model_versions": versions})
+    echoes = [Echo.model_validate(echo) for echo in run["echoes"]]
+    told = {
+        "warnings": [*run["warnings"], *echo_warnings(echoes)],
+        "echoes": echoes,
+        "model_versions": _model_versions(run["recognizer"], summary and summary["engine"]),
+    }
+    return Metadata.model_validate({**_facts(run), **told})
 
 
 def _check_url(run: DictRow) -> str:

@@ -17,6 +17,7 @@ MOST_LABELS = 50
 MOST_HOTWORDS = 200
 YES = {"true", "1", "yes", "on"}
 NO = {"false", "0", "no", "off"}
+TASKS = {"transcribe", "translate"}
 NUL = "\0"
 
 
@@ -50,6 +51,13 @@ def _language(name: str, values: Sequence[str]) -> str:
     if code is None:
         raise _refused(name, f"is {tag!r}", f"one of {', '.join(sorted(LANGUAGES))}")
     return code
+
+
+def _task(name: str, values: Sequence[str]) -> str:
+    task = _single(name, values).lower()
+    if task not in TASKS:
+        raise _refused(name, f"is {task!r}", "transcribe, or translate (into English)")
+    return task
 
 
 def _flag(name: str, values: Sequence[str]) -> bool:
@@ -124,6 +132,7 @@ def _text(name: str, values: Sequence[str]) -> str:
 
 READERS: Mapping[str, tuple[str, Callable[[str, Sequence[str]], object]]] = {
     "language": ("language", _language),
+    "task": ("task", _task),
     "enable_summarization": ("enable_summarization", _flag),
     "channels": ("roles", _roles),
     "external_id": ("external_id", _single),

@@ -151,7 +151,7 @@ async def wait_for_end(
 
 
 async def _first(notice: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(notice.wait(), seconds)
-    except TimeoutError:
-        return
+    """Wait for the notice. Not by `wait_for`, which may lose a cancellation on Python 3.11."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await notice.wait()

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from functions.ingest.adapters import PostgresRecord
 from functions.ingest.api import create_api
 from functions.ingest.handler import Ports
+from functions.ingest.protocol import Protocol
 from functions.ingest.settings import Settings
 from shared.database import Database
 from shared.ports import utc_now
@@ -38,4 +39,4 @@ async def handle(_: Request) -> Response:
 
 
 if __name__ == "__main__":
-    serve(__file__)
+    serve(__file__, http=Protocol)

@@ -8,13 +8,14 @@ RECORDING = {"type": "string", "contentMediaType": "audio/wav", "description": "
 SIDE = {**RECORDING, "description": "One speaker's mono file; `left` and `right` go together."}
 FIELDS = {
     "language": "ISO 639-1 code of the spoken language, such as en.",
+    "task": "transcribe: write down what is said (the default); translate: say it in English.",
     "enable_summarization": "false: no summary is made.",
     "channels": "Who speaks on a channel, such as left:agent,right:customer.",
     "external_id": "Your own name for the call.",
     "started_at": "When the call began, ISO 8601.",
     "labels": "Your own marks: key=value (may be repeated), or a JSON object of strings.",
-    "prompt": "Text that precedes the call, for engines that take one.",
-    "hotwords": "Words likely to occur, separated by commas.",
+    "prompt": "Text that precedes the call, for engines that take one; up to 2,000 characters.",
+    "hotwords": "Up to 200 words likely to occur, separated by commas.",
 }
 FILES = {"audio": RECORDING, "file": RECORDING, "left": SIDE, "right": SIDE}
 ONE_OF = [{"required": ["audio"]}, {"required": ["file"]}, {"required": ["left", "right"]}]

@@ -22,6 +22,7 @@ STATUS = {
     "unavailable": 503,
 }
 RETRY_AFTER = {"unavailable": "5"}
+MEDIA_TYPE = "application/problem+json"
 
 
 def problem(
@@ -35,8 +36,17 @@ def problem(
 
     Its status is that of the code, unless another is given.
     """
+    body = body_of(code, message, status, request.headers.get("x-request-id"))
+    headers = {"Retry-After": RETRY_AFTER[code]} if code in RETRY_AFTER else None
+    return JSONResponse({**body, **more}, body["status"], headers, media_type=MEDIA_TYPE)
+
+
+def body_of(
+    code: str, message: str, status: HTTPStatus | None = None, request_id: str | None = None
+) -> dict[str, Any]:
+    """The body of that response; a request without an id gets one."""
     status = HTTPStatus(STATUS.get(code, 500)) if status is None else status
-    body = {
+    return {
         "type": "about:blank",
         "title": status.phrase,
         "status": status,
@@ -44,9 +54,6 @@ def problem(
         "error": code,
         "message": message,
         "code": status,
-        "request_id": request.headers.get("x-request-id") or str(uuid4()),
+        "request_id": request_id or str(uuid4()),
         "timestamp": datetime.now(UTC).isoformat(),
-        **more,
     }
-    headers = {"Retry-After": RETRY_AFTER[code]} if code in RETRY_AFTER else None
-    return JSONResponse(body, status, headers, media_type="application/problem+json")

@@ -13,7 +13,7 @@ ADD_RUN = """
 """
 LATEST_RUN = """
     SELECT recordings.*, runs.run, runs.state, runs.finished_at, runs.recognizer, runs.degraded,
-           runs.failure, runs.warnings, runs.levels
+           runs.failure, runs.warnings, runs.levels, runs.quality, runs.languages, runs.echoes
     FROM recordings JOIN runs ON runs.recording = recordings.id
     WHERE recordings.tenant = %(tenant)s AND recordings.id = %(recording)s
     ORDER BY runs.run DESC LIMIT 1
@@ -23,7 +23,8 @@ STAGES = """
     FROM stages WHERE recording = %(recording)s AND run = %(run)s ORDER BY sequence
 """
 SEGMENTS = """
-    SELECT id, speaker, start_time, end_time, text, confidence, words
+    SELECT id, speaker, start_time, end_time, text, confidence, words,
+           mean_log_probability, no_speech_probability, "overlaps", backchannel
     FROM segments WHERE recording = %(recording)s AND run = %(run)s ORDER BY position
 """
 SUMMARY = """

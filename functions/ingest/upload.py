@@ -180,7 +180,8 @@ class Upload:
             values[-1] += piece.content
         if len(values[-1]) > LONGEST_FIELD:
             raise Refused(
-                "invalid_request", f"A field is longer than the {LONGEST_FIELD} bytes allowed."
+                "invalid_request",
+                f"The field `{piece.field}` is longer than the {LONGEST_FIELD} bytes allowed.",
             )
         if sum(map(len, self._fields.values())) > MOST_FIELDS:
             raise Refused("invalid_request", f"The form has more than {MOST_FIELDS} fields.")

@@ -7,7 +7,15 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from events.base import Channel
-from events.documents import AudioWarning, Level, Sentiment, SpokenSegment
+from events.documents import (
+    AudioWarning,
+    ChannelLanguage,
+    Echo,
+    Level,
+    Quality,
+    Sentiment,
+    SpokenSegment,
+)
 
 State = Literal["queued", "processing", "completed", "failed", "cancelled"]
 TERMINAL: frozenset[State] = frozenset({"completed", "failed", "cancelled"})
@@ -50,6 +58,7 @@ class Asked(BaseModel):
     """What the client asked for with the upload."""
 
     language: str | None = None
+    task: Literal["transcribe", "translate"] = "transcribe"
     enable_summarization: bool = True
     channels: Annotated[
         dict[Channel, str], Field(description="Who speaks on a channel, such as left: agent.")
@@ -105,6 +114,16 @@ class Metadata(Facts):
     sample_rate: Annotated[int | None, Field(description="Of the upload, in Hz.")]
     container: Annotated[str, Field(description="Kind of file, such as wav or flac.")]
     levels: Annotated[list[Level], Field(description="How loud each channel is.")]
+    quality: Annotated[
+        Quality | None,
+        Field(description="Whether the channels are what they should be; null: not measured."),
+    ]
+    languages: Annotated[
+        list[ChannelLanguage], Field(description="Of the channels on which it is known.")
+    ]
+    echoes: Annotated[
+        list[Echo], Field(description="What was taken out as the other party's voice.")
+    ]
     warnings: Annotated[
         list[AudioWarning], Field(description="What is odd about the audio; empty if nothing.")
     ]

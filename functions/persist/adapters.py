@@ -79,8 +79,16 @@ async def _write_levels(connection: Connection, event: Event, levels: Levels) ->
         facts,
     )
     await connection.execute(
-        "UPDATE runs SET warnings = %s, levels = %s WHERE recording = %s AND run = %s",
-        [Jsonb(facts["warnings"]), Jsonb(facts["levels"]), event.recording, event.run],
+        """
+        UPDATE runs SET warnings = %s, levels = %s, quality = %s WHERE recording = %s AND run = %s
+        """,
+        [
+            Jsonb(facts["warnings"]),
+            Jsonb(facts["levels"]),
+            Jsonb(facts["quality"]) if levels.quality else None,
+            event.recording,
+            event.run,
+        ],
     )
 
 
@@ -119,16 +127,29 @@ async def _state(connection: Connection, event: Event) -> dict[str, Any] | None:
 
 async def _write_transcript(connection: Connection, event: Event, transcript: Transcript) -> None:
     await connection.execute(
-        "UPDATE runs SET recognizer = %s WHERE recording = %s AND run = %s",
-        [Jsonb(transcript.engine.model_dump()), event.recording, event.run],
+        """
+        UPDATE runs SET recognizer = %s, languages = %s, echoes = %s
+        WHERE recording = %s AND run = %s
+        """,
+        [
+            Jsonb(transcript.engine.model_dump()),
+            Jsonb([language.model_dump() for language in transcript.languages]),
+            Jsonb([echo.model_dump() for echo in transcript.echoes]),
+            event.recording,
+            event.run,
+        ],
     )
     async with connection.cursor() as cursor:
         await cursor.executemany(
             """
             INSERT INTO segments (recording, run, tenant, position, id, speaker,
-                                  start_time, end_time, text, confidence, words)
+                                  start_time, end_time, text, confidence, words,
+                                  mean_log_probability, no_speech_probability,
+                                  "overlaps", backchannel)
             VALUES (%(recording)s, %(run)s, %(tenant)s, %(position)s, %(id)s, %(speaker)s,
-                    %(start_time)s, %(end_time)s, %(text)s, %(confidence)s, %(words)s)
+                    %(start_time)s, %(end_time)s, %(text)s, %(confidence)s, %(words)s,
+                    %(mean_log_probability)s, %(no_speech_probability)s,
+                    %(overlaps)s, %(backchannel)s)
             """,
             _segment_rows(event, transcript),
         )
@@ -138,6 +159,7 @@ def _segment_rows(event: Event, transcript: Transcript) -> list[dict[str, Any]]:
     return [
         {
             **segment.model_dump(exclude={"words"}),
+            "overlaps": list(segment.overlaps),
             "words": Jsonb([word.model_dump() for word in segment.words]),
             "recording": event.recording,
             "run": event.run,

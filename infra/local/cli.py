@@ -18,6 +18,19 @@ from rich.table import Table
 from infra.local import models, printing, progress, results
 from infra.local.client import Client, Session, Wishes
 from infra.local.doctor import examine
+from infra.local.evaluating import (
+    Against,
+    Call,
+    CannotEvaluate,
+    Evaluator,
+    Figures,
+    Setup,
+    Truths,
+    With,
+    calls_in,
+    setups,
+    unknown,
+)
 from infra.local.exits import EXIT_CODES, Exit, complain, complaints, quiet_pipe, run
 from infra.local.exits import run_until_stopped as until_stopped
 from infra.local.inputs import Recording, recordings
@@ -30,16 +43,20 @@ from infra.local.options import (
     AsVtt,
     Channels,
     Data,
+    Hotwords,
     Jobs,
     Labels,
     Language,
     NoSummary,
+    Prompt,
     Server,
+    Task,
     check,
     endings,
     labels,
 )
 from infra.local.output import console, log_file
+from infra.local.scores import Evaluation, Side, scored, side_of, table
 from infra.local.serving import broker_of, server_for
 from infra.local.stack import Stack, running_stack
 from infra.local.transcribing import Outcome, Transcriber, exit_code, summary
@@ -86,6 +103,9 @@ def transcribe(  # noqa: PLR0913 - one parameter for each option
     out: Annotated[Path | None, typer.Option(help="Folder for files, named as the input.")] = None,
     jobs: Jobs = 4,
     language: Language = None,
+    task: Task = None,
+    prompt: Prompt = None,
+    hotwords: Hotwords = None,
     channels: Channels = None,
     no_summary: NoSummary = False,
     external_id: Annotated[str | None, typer.Option(help="Your name for the call.")] = None,
@@ -99,7 +119,9 @@ def transcribe(  # noqa: PLR0913 - one parameter for each option
     """
     found, formats = recordings(audio), endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt)
     check(found, formats, out, external_id)
-    wishes = Wishes(language, channels, not no_summary, external_id, labels(label))
+    wishes = Wishes(
+        language, channels, not no_summary, external_id, labels(label), task, prompt, hotwords
+    )
 
     async def work() -> list[Outcome]:
         async with server_for(server, data) as url, Client(url) as client:
@@ -134,6 +156,9 @@ def watch(  # noqa: PLR0913 - one parameter for each option
     ] = 2.0,
     jobs: Jobs = 4,
     language: Language = None,
+    task: Task = None,
+    prompt: Prompt = None,
+    hotwords: Hotwords = None,
     channels: Channels = None,
     no_summary: NoSummary = False,
     label: Labels = None,
@@ -146,7 +171,7 @@ def watch(  # noqa: PLR0913 - one parameter for each option
     """
     place = out or folder
     formats = endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt) or ["json"]
-    wishes = Wishes(language, channels, not no_summary, None, labels(label))
+    wishes = Wishes(language, channels, not no_summary, None, labels(label), task, prompt, hotwords)
     watched = Folder(folder, lambda it: results.is_saved(it, place, formats), complain, settle)
 
     async def work() -> None:
@@ -156,6 +181,46 @@ def watch(  # noqa: PLR0913 - one parameter for each option
                 await keep_watching(watched, transcriber.one, complain, jobs)
 
     until_stopped(work())
+
+
+@app.command(epilog=EXIT_CODES)
+def evaluate(  # noqa: PLR0913 - one parameter for each option
+    folder: Truths,
+    *,
+    of_a: With = None,
+    of_b: Against = None,
+    as_json: Figures = False,
+    jobs: Jobs = 1,
+    language: Language = None,
+    server: Server = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Count the errors in recordings whose words are known, of one set-up or of two.
+
+    Uses the server, the running stack, or one started for it; each side of --with and --against
+    has a stack of its own. Figures: words, word error rate, words heard on the wrong channel,
+    turns lost or out of order, and seconds of work per second of the recording.
+    """
+    calls, chosen = _calls(folder), setups(of_a, of_b, server)
+    for name in unknown(chosen):
+        complain(f"{name} is no setting of a function; it is passed on all the same.")
+    evaluator = Evaluator(calls, Wishes(language), jobs, server, data)
+    outcomes: list[Outcome] = []
+    sides: list[Side] = []
+
+    async def work() -> None:
+        for setup in chosen:
+            ended = await evaluator.run(setup)
+            for line in summary(ended):
+                complain(line)
+            outcomes.extend(ended)
+            sides.append(_side(setup, calls, ended))
+
+    try:
+        run(work())
+    finally:  # a second side that cannot start does not take the first one's figures away
+        _print_evaluation(sides, calls, as_json=as_json)
+    raise typer.Exit(exit_code(outcomes))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -268,6 +333,31 @@ def _keeper(out: Path | None, formats: Sequence[str]) -> Callable[[Recording, Se
             results.save(session, recording, out, formats or ["json"])
 
     return keep
+
+
+def _calls(folder: Path) -> list[Call]:
+    """The recordings and truths of a folder; what is wrong with it ends the command."""
+    try:
+        return calls_in(folder)
+    except CannotEvaluate as error:
+        complain(f"pocwhisp: {error}")
+        raise typer.Exit(Exit.USAGE) from error
+
+
+def _side(setup: Setup, calls: Sequence[Call], outcomes: Sequence[Outcome]) -> Side:
+    """Hold what was heard of each call against what is said in it."""
+    pairs = zip(outcomes, calls, strict=True)
+    return side_of(setup.settings, [scored(outcome, call.truth) for outcome, call in pairs])
+
+
+def _print_evaluation(sides: Sequence[Side], calls: Sequence[Call], *, as_json: bool) -> None:
+    """Print what there is: as JSON, else for people."""
+    evaluation = Evaluation(sides=tuple(sides))
+    if sides and as_json:
+        typer.echo(evaluation.model_dump_json(indent=2))
+    elif sides:
+        truths, names = [call.truth for call in calls], [call.name for call in calls]
+        screen.print(table(evaluation, truths, names))
 
 
 def _print_all(outcomes: Sequence[Outcome], formats: Sequence[str]) -> None:

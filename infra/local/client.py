@@ -45,6 +45,9 @@ class Wishes:
     summary: bool = True
     external_id: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    task: str | None = None
+    prompt: str | None = None
+    hotwords: str | None = None
 
     @property
     def form(self) -> dict[str, str | list[str]]:
@@ -55,6 +58,9 @@ class Wishes:
             "enable_summarization": None if self.summary else "false",
             "external_id": self.external_id,
             "labels": [f"{name}={text}" for name, text in self.labels.items()] or None,
+            "task": self.task,
+            "prompt": self.prompt,
+            "hotwords": self.hotwords,
         }
         return {name: text for name, text in fields.items() if text is not None}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +18,12 @@ AsText = Annotated[bool, typer.Option("--txt", "--text", help="The conversation 
 AsSrt = Annotated[bool, typer.Option("--srt", help="Subtitles, SubRip.")]
 AsVtt = Annotated[bool, typer.Option("--vtt", help="Subtitles, WebVTT.")]
 Language = Annotated[str | None, typer.Option(help="The language spoken, such as en.")]
+Task = Annotated[
+    Literal["transcribe", "translate"] | None,
+    typer.Option(help="Write down what is said as it is said (the default), or in English."),
+]
+Prompt = Annotated[str | None, typer.Option(help="Text that precedes the call.")]
+Hotwords = Annotated[str | None, typer.Option(help="Words likely to occur, separated by commas.")]
 Channels = Annotated[
     str | None, typer.Option(help="Who speaks where, such as left:agent,right:customer.")
 ]

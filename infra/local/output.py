@@ -8,7 +8,7 @@ from typing import TextIO, TypeAlias
 from zlib import crc32
 
 Sink: TypeAlias = Callable[[str, str], None]
-WIDTH = len("transcribe-right")
+WIDTH = len("transcribe")
 COLOURS = (31, 32, 33, 34, 35, 36, 91, 92, 93, 94, 95, 96)
 
 

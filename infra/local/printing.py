@@ -11,6 +11,8 @@ from rich.table import Table
 from infra.local.client import Session
 
 SPEAKER_STYLE = {"left": "cyan", "right": "magenta"}
+LEAST_CLIPPED = 0.001
+"""Share of samples from which on clipping is told."""
 SENTIMENT_STYLE = {"positive": "green", "neutral": "white", "negative": "red"}
 
 
@@ -21,11 +23,12 @@ def clock(seconds: float) -> str:
 
 
 def plain_lines(session: Session) -> Iterator[str]:
-    """The conversation, one line per segment."""
+    """The conversation, one line per segment; signs of listening in brackets."""
     names = names_of(session)
     for segment in segments_of(session):
         speaker = names.get(segment["speaker"], segment["speaker"])
-        yield f"[{clock(segment['start_time'])}] {speaker}: {segment['text']}"
+        text = f"({segment['text']})" if segment.get("backchannel") else segment["text"]
+        yield f"[{clock(segment['start_time'])}] {speaker}: {text}"
 
 
 def names_of(session: Session) -> dict[str, str]:
@@ -52,19 +55,33 @@ def report(session: Session) -> RenderableType:
 
 
 def conversation(session: Session) -> Table:
-    """The segments with their times and speakers."""
+    """The segments with their times and speakers; signs of listening are dim.
+
+    Where speakers talk at once, each segment tells the other one's by their ids.
+    """
+    names, segments = names_of(session), segments_of(session)
+    both = any(segment.get("overlaps") for segment in segments)
     table = Table("start", "end", "speaker", "text", "conf.", title="The conversation")
-    names = names_of(session)
-    for segment in segments_of(session):
+    if both:
+        table.add_column("id")
+        table.add_column("at once with")
+    for segment in segments:
+        met = (segment["id"], ", ".join(segment["overlaps"])) if both else ()
         table.add_row(
             clock(segment["start_time"]),
             clock(segment["end_time"]),
             escape(names.get(segment["speaker"], segment["speaker"])),
             escape(segment["text"]),
             f"{segment['confidence']:.2f}",
-            style=SPEAKER_STYLE[segment["speaker"]],
+            *met,
+            style=_style(segment),
         )
     return table
+
+
+def _style(segment: dict[str, Any]) -> str:
+    colour = SPEAKER_STYLE[segment["speaker"]]
+    return f"{colour} dim" if segment.get("backchannel") else colour
 
 
 def summary(content: dict[str, Any]) -> Panel:
@@ -79,22 +96,55 @@ def summary(content: dict[str, Any]) -> Panel:
 
 
 def facts(metadata: dict[str, Any]) -> Table:
-    """What ran, and how long it took."""
+    """What ran, what is odd about the audio, and how long it took."""
     table = Table.grid(padding=(0, 2))
+    for name, text in (*_engines(metadata), *_sound(metadata), *_times(metadata)):
+        table.add_row(name, escape(text))
+    return table
+
+
+def _engines(metadata: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, version in metadata["model_versions"].items():
         if version:
-            table.add_row(name, version)
+            yield name, version
     if metadata["degraded"]:
-        table.add_row("degraded", ", ".join(metadata["degraded"]))
+        yield "degraded", ", ".join(metadata["degraded"])
+
+
+def _sound(metadata: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if spoken := [_language(found) for found in metadata.get("languages") or ()]:
+        yield "language", ", ".join(spoken)
+    if flaws := list(quality(metadata.get("quality") or {})):
+        yield "quality", "; ".join(flaws)
     for warning in metadata.get("warnings") or ():
-        table.add_row("warning", escape(warning["message"]))
+        yield "warning", warning["message"]
+
+
+def _times(metadata: dict[str, Any]) -> Iterator[tuple[str, str]]:
     took, duration = metadata["processing_time"], metadata["duration"]
     if duration is not None:
-        table.add_row("recording", f"{duration:.1f} s")
+        yield "recording", f"{duration:.1f} s"
     if took is not None:
         share = f" ({took / duration:.2f} of its length)" if duration else ""
-        table.add_row("result after", f"{took:.1f} s{share}")
-    return table
+        yield "result after", f"{took:.1f} s{share}"
+
+
+def _language(found: dict[str, Any]) -> str:
+    sure = found.get("probability")
+    return f"{found['channel']} {found['code']}" + ("" if sure is None else f" ({sure:.2f})")
+
+
+def quality(found: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with the channels, in a few words each; nothing if all is well."""
+    if found.get("dual_mono"):
+        yield "the same on both channels"
+    for channel in found.get("channels") or ():
+        if channel["silent"]:
+            yield f"{channel['channel']} silent"
+        if channel["clipped"] >= LEAST_CLIPPED:
+            yield f"{channel['channel']} {channel['clipped']:.1%} clipped"
+    for leak in found.get("bleed") or ():
+        yield f"{leak['source']} heard on {leak['into']} at {leak['gain']:.0f} dB"
 
 
 BEFORE = {

@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from alembic import command as alembic
+from alembic.config import Config
 from psycopg.errors import InsufficientPrivilege
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
-from shared.database import NEEDED_MIGRATION
+from functions.persist.migrate import MIGRATIONS, migrate
+from shared.database import NEEDED_MIGRATION, SCHEMA, Database, conninfo
 from shared.errors import Unavailable
+from tests.examples import RECORDING
 from tests.records import (
     ROOT,
     TABLES,
     VERSIONS,
+    found,
     on,
     rows,
 )
@@ -33,7 +40,8 @@ def test_migrations_at_the_same_time_do_not_disturb_each_other(databases: "Datab
     ]
     assert [process.wait(30) for process in running] == [0, 0, 0]
     for url in urls:
-        assert rows(url, "SELECT version_num FROM pocwhisp.alembic_version") == [("0002",)]
+        [version] = rows(url, "SELECT version_num FROM pocwhisp.alembic_version")
+        assert version == (NEEDED_MIGRATION,)
 
 
 def test_readiness_waits_for_the_newest_migration(url: str) -> None:
@@ -42,6 +50,66 @@ def test_readiness_waits_for_the_newest_migration(url: str) -> None:
     rows(url, "UPDATE pocwhisp.alembic_version SET version_num = '0001' RETURNING 1")
     with pytest.raises(Unavailable, match="0001"):
         on(url, lambda database: database.check())
+
+
+WRITTEN_AT_0002 = """
+    INSERT INTO recordings (id, tenant, bytes, sha256, duration, channels, sample_rate, request)
+    VALUES ('THE RECORDING', 'default', 9000, 'ab', 2.0, 2, 8000, '{"language": "en"}');
+    INSERT INTO runs (recording, run, tenant) VALUES ('THE RECORDING', 1, 'default');
+    UPDATE runs SET warnings = '[{"code": "truncated", "message": "cut off"}]', levels = '[]',
+           recognizer = '{"name": "sphinx", "revision": "5", "digest": ""}', state = 'completed';
+    INSERT INTO segments (recording, run, tenant, position, id, speaker,
+                          start_time, end_time, text, confidence, words)
+    VALUES ('THE RECORDING', 1, 'default', 1, 's1', 'left', 0.0, 1.0, 'hello', 0.5, '[]')
+"""
+"""What the code before the third migration writes, in its own words."""
+
+
+def downgraded(url: str, revision: str) -> None:
+    """Take the tables back to an older migration."""
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool
+    )
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"SET ROLE {SCHEMA}_owner")
+        connection.exec_driver_sql(f"SET search_path = {SCHEMA}")
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.set_main_option("path_separator", "os")
+        alembic.downgrade(config, revision)
+        connection.commit()
+
+
+def written_at_0002(url: str) -> None:
+    with psycopg.connect(conninfo(url, "pocwhisp_app")) as connection:
+        connection.execute(WRITTEN_AT_0002.replace("THE RECORDING", str(RECORDING)))
+
+
+def check_old_result(url: str) -> None:
+    async def look(database: Database) -> None:
+        session = await found(database)
+        assert session.transcript is not None
+        (segment,) = session.transcript.segments
+        assert (segment.text, segment.overlaps, segment.backchannel) == ("hello", (), False)
+        assert (segment.mean_log_probability, segment.no_speech_probability) == (None, None)
+        assert (session.metadata.quality, session.metadata.languages) == (None, [])
+        assert session.metadata.echoes == []
+        assert [warning.code for warning in session.metadata.warnings] == ["truncated"]
+        assert session.request.task == "transcribe"
+
+    on(url, look)
+
+
+def test_what_was_recorded_before_the_newest_migration_is_still_read(url: str) -> None:
+    downgraded(url, "0002")
+    written_at_0002(url)
+    migrate(url)
+    check_old_result(url)
+
+
+def test_the_code_before_the_newest_migration_may_go_on_writing(url: str) -> None:
+    written_at_0002(url)
+    check_old_result(url)
 
 
 def test_the_owner_owns_every_table(url: str) -> None:

@@ -174,7 +174,10 @@ def test_a_stage_of_an_unknown_run_is_forgotten(url: str) -> None:
 
 
 WORD = {"word", "start_time", "end_time", "confidence"}
-SEGMENT = {"id", "speaker", "start_time", "end_time", "text", "confidence", "words"}
+SEGMENT = {
+    *("id", "speaker", "start_time", "end_time", "text", "confidence", "words"),
+    *("mean_log_probability", "no_speech_probability", "overlaps", "backchannel"),
+}
 METADATA = {
     "duration",
     "processing_time",
@@ -182,6 +185,10 @@ METADATA = {
     "sample_rate",
     "model_versions",
     "degraded",
+    "warnings",
+    "quality",
+    "languages",
+    "echoes",
 }
 
 

@@ -18,11 +18,22 @@ def wav(*, channels: int = 2, rate: int = 16_000, seconds: float = 2.0) -> bytes
     return wav_file(bytes(int(rate * seconds) * 2 * channels), channels, rate)
 
 
+HOTWORDS = "router," * 15_000
+"""About 100 kB."""
 Send = Callable[[httpx.Client], httpx.Response]
 
 
 def upload(content: bytes, field: str = "audio", name: str = "call.wav") -> Send:
     return lambda http: http.post("/api/v1/transcribe", files={field: (name, content)})
+
+
+def ask(http: httpx.Client, query: str) -> httpx.Response:
+    """Send a bare recording with a query, however long; httpx would not send a long one."""
+    connection = HTTPConnection(http.base_url.host, http.base_url.port)
+    headers = {"content-type": "audio/wav"}
+    connection.request("POST", f"/api/v1/transcribe?{query}", wav_file(), headers)
+    with closing(connection), connection.getresponse() as answer:
+        return httpx.Response(answer.status, headers=answer.getheaders(), content=answer.read())
 
 
 def announce(http: httpx.Client, size: int) -> httpx.Response:
@@ -101,6 +112,31 @@ REFUSED: dict[str, tuple[Send, int, str, tuple[str, ...]]] = {
             "/api/v1/transcribe", files={"audio": wav_file()}, data={"language": "klingon"}
         ),
         400, "invalid_request", ("klingon", "en"),
+    ),
+    "an unknown task": (
+        lambda http: http.post("/api/v1/transcribe?task=sing", files={"audio": wav_file()}),
+        400, "invalid_request", ("`task`", "sing", "transcribe", "translate"),
+    ),
+    "hotwords of 100 kB": (
+        lambda http: http.post(
+            "/api/v1/transcribe", files={"audio": wav_file()}, data={"hotwords": HOTWORDS}
+        ),
+        400, "invalid_request", ("`hotwords`", "65536 bytes"),
+    ),
+    "hotwords of 100 kB behind the recording": (
+        lambda http: http.post(
+            "/api/v1/transcribe",
+            files=[("audio", wav_file()), ("hotwords", (None, HOTWORDS))],
+        ),
+        400, "invalid_request", ("`hotwords`", "65536 bytes"),
+    ),
+    "hotwords of 50 kB in the query": (
+        lambda http: ask(http, f"hotwords={HOTWORDS[:50_000]}"),
+        400, "invalid_request", ("`hotwords`", "7143 words", "up to 200"),
+    ),
+    "hotwords of 100 kB in the query": (
+        lambda http: ask(http, f"hotwords={HOTWORDS}"),
+        400, "invalid_request", ("URL", "65535 bytes", "form"),
     ),
     "a misspelt field": (
         lambda http: http.post("/api/v1/transcribe?langauge=en", files={"audio": wav_file()}),

@@ -9,8 +9,8 @@ import pytest
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from events import EVENTS
-from tests.calls.scoring import turn_order_errors, word_error_rate
-from tests.calls.truth import load_truth
+from infra.local.scoring import turn_order_errors, word_error_rate
+from infra.local.truth import load_truth
 from tests.examples import wav_file
 from tests.stacks import ROOT, SAMPLE_CALL, Body, RunningStack, stopped
 

@@ -298,8 +298,8 @@ def test_every_line_carries_the_name_of_its_process_in_one_column() -> None:
     stream = io.StringIO()
     write = output.console(stream)
     write("merge", "hello")
-    write("transcribe-right", "hello")
-    assert stream.getvalue() == "merge            | hello\ntranscribe-right | hello\n"
+    write("transcribe", "hello")
+    assert stream.getvalue() == "merge      | hello\ntranscribe | hello\n"
 
 
 def test_names_are_coloured_on_a_terminal_alone() -> None:
@@ -316,7 +316,7 @@ def test_the_log_can_go_to_a_file(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "stack.log"
     with output.log_file(log) as write:
         write("merge", "hello")
-    assert log.read_text() == "merge            | hello\n"
+    assert log.read_text() == "merge      | hello\n"
 
 
 def test_a_port_in_use_is_told_with_its_owner() -> None:

@@ -14,8 +14,7 @@ from tests.stacks import Body, RunningStack
 
 TAKES = {
     "split": "io.pocwhisp.recording.received.v1",
-    "transcribe-left": "io.pocwhisp.recording.split.v1",
-    "transcribe-right": "io.pocwhisp.recording.split.v1",
+    "transcribe": "io.pocwhisp.recording.split.v1",
     "merge": "io.pocwhisp.channel.transcribed.v1",
     "summarize": "io.pocwhisp.transcript.merged.v1",
     "persist": "io.pocwhisp.transcript.summarized.v1",

@@ -107,6 +107,13 @@ def test_each_transcribe_command_prints_the_conversation_or_writes_its_files(
     assert says_what_was_said(output) or endings
 
 
+@pytest.mark.parametrize("command", commands("evaluate"))
+def test_each_evaluate_command_tells_the_errors_of_all_calls(
+    there: Callable[[str], str], command: str
+) -> None:
+    assert "total" in run(there(command), 300.0)
+
+
 @contextmanager
 def going_on(command: str, output: Path) -> Iterator[None]:
     """A command that goes on until Ctrl-C; it must end well then."""
@@ -161,6 +168,6 @@ def test_make_test_is_what_runs_these_tests() -> None:
 
 
 def test_every_command_of_the_readme_is_run_by_a_test() -> None:
-    verbs = ("transcribe", "watch", "events", *EXPECTED)
+    verbs = ("transcribe", "watch", "events", "evaluate", *EXPECTED)
     tested = {*commands(*verbs), *(line for line in COMMANDS if line.startswith("curl "))}
     assert set(COMMANDS) - tested == OWN_PROCESS

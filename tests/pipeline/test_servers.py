@@ -17,7 +17,8 @@ from infra.local.postgres import LONGEST_SOCKET, SOCKET, Postgres, socket_folder
 from infra.local.processes import Supervisor
 from infra.local.servers import Given, Nats, blobs_url
 from infra.local.state import is_alive
-from infra.local.topology import DEPLOYMENTS, ROOT, routes
+from infra.local.topology import DEPLOYMENTS, ROOT, Deployment, routes
+from shared.delivery import ROOM
 
 OWNER = """
 import asyncio, sys
@@ -234,10 +235,17 @@ def test_every_event_a_function_accepts_has_a_route_to_each_of_its_deployments()
         for route in found
         if route["type"] == "io.pocwhisp.recording.split.v1"
     }
-    assert ("transcribe-left", f"http://127.0.0.1:{ports['transcribe-left']}/") in split
-    assert ("transcribe-right", f"http://127.0.0.1:{ports['transcribe-right']}/") in split
+    assert split == {
+        (name, f"http://127.0.0.1:{ports[name]}/") for name in ("transcribe", "persist")
+    }
     assert {route["function"] for route in found} == set(ports) - {"ingest", "sweep"}
-    assert all(route["in_flight"] >= 1 for route in found)
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment.name)
+def test_all_that_is_in_flight_to_a_function_finds_room_there(deployment: Deployment) -> None:
+    sent = [route["in_flight"] for route in routes({deployment.name: 4000}, [deployment])]
+    assert all(in_flight >= 1 for in_flight in sent)
+    assert sum(sent) <= ROOM * (deployment.concurrency or 0)
 
 
 async def run(url: str, statement: str) -> object:

@@ -1,0 +1,98 @@
+"""`pocwhisp evaluate` by real stacks: one that runs, and one for each side."""
+
+import os
+import subprocess
+import wave
+from pathlib import Path
+
+import pytest
+
+from infra.local.scores import Evaluation, Side
+from infra.local.truth import load_truth
+from tests.recognizers import NANO, NANO_CALL
+from tests.stacks import POCWHISP, ROOT, RunningStack
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Path:
+    """A folder with the nano call's first two turns and their truth."""
+    folder = tmp_path / "calls"
+    folder.mkdir()
+    truth = load_truth(NANO_CALL.with_suffix(".json"))
+    end = (truth.turns[1].end_time + truth.turns[2].start_time) / 2
+    with wave.open(str(NANO_CALL)) as whole, wave.open(str(folder / "short.wav"), "wb") as short:
+        short.setparams(whole.getparams())
+        short.writeframes(whole.readframes(round(end * whole.getframerate())))
+    cut = truth.model_copy(update={"duration": end, "turns": truth.turns[:2]})
+    (folder / "short.json").write_text(cut.model_dump_json())
+    return folder
+
+
+def evaluate(folder: Path, data: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [*POCWHISP, "evaluate", str(folder), "--data", str(data), *options]
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def said_in(folder: Path) -> int:
+    truth = load_truth(folder / "short.json")
+    return sum(len(turn.text.split()) for turn in truth.turns)
+
+
+def figures(side: Side) -> tuple[str, float]:
+    """The engine and the word error rate of a side's one recording, which must add up."""
+    (score,) = side.recordings
+    assert score.channels is not None
+    assert score.channels == side.total.channels
+    assert score.turn_order_errors == ()
+    assert score.real_time_factor is not None
+    assert 0 < score.real_time_factor < 10
+    rate = score.channels.both.word_error_rate
+    assert score.recognizer is not None
+    assert rate is not None
+    return score.recognizer.split()[0], rate
+
+
+def test_a_running_stack_is_evaluated_as_it_is(stack: RunningStack, calls: Path) -> None:
+    done = evaluate(calls, stack.data)
+    assert done.returncode == 0, done.stderr
+    assert "short.wav: completed" in done.stderr
+    assert "starting a stack" not in done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows if "left" in row] == ["short.wav", "total"]
+    assert ["both", str(said_in(calls))] in [row[:2] for row in rows]
+    assert "sphinx" in done.stdout
+
+
+def test_two_settings_are_evaluated_side_by_side(tmp_path: Path, calls: Path) -> None:
+    data = tmp_path / "data"
+    done = evaluate(
+        calls, data, "--json", "--with", "RECOGNIZER=sphinx",
+        *("--against", "RECOGNIZER=whisper", "--against", f"WHISPER_MODEL={NANO}"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    of_sphinx, of_whisper = Evaluation.model_validate_json(done.stdout).sides
+    assert of_sphinx.settings == {"RECOGNIZER": "sphinx"}
+    assert of_whisper.settings == {"RECOGNIZER": "whisper", "WHISPER_MODEL": str(NANO)}
+    assert figures(of_sphinx)[0] == "sphinx"
+    assert figures(of_whisper)[0] == "whisper-nano"
+    assert of_whisper.total.channels.both.words == said_in(calls)
+    assert 0 <= figures(of_whisper)[1] <= 0.2
+    assert [path.name for path in data.iterdir()] == ["evaluate.log"]
+
+
+def test_a_folder_that_cannot_be_evaluated_is_wrong_usage(tmp_path: Path, calls: Path) -> None:
+    (calls / "more.wav").write_bytes((calls / "short.wav").read_bytes())
+    (calls / "short.json").write_text('{"turns": []}')
+    done = evaluate(calls, tmp_path / "data", "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{calls}/more.wav has no truth; needed: more.json beside it." in done.stderr
+    assert f"{calls}/short.json: duration: Field required" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_server_has_its_own_settings(tmp_path: Path, calls: Path) -> None:
+    done = evaluate(calls, tmp_path, "--server", "http://127.0.0.1:1", "--with", "RECOGNIZER=auto")
+    assert done.returncode == 2
+    assert "--server" in done.stderr
