@@ -33,6 +33,8 @@ DELIVERIES = Counter(
     ["function", "outcome"],
 )
 SECONDS = Histogram("pocwhisp_delivery_seconds", "Time per delivery.", ["function"])
+ROOM = 2
+"""Deliveries that a function holds for each one it works on: as many wait as are worked on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +85,37 @@ class Received:
 
 
 class Delivery:
-    """The route that hands CloudEvents to one function, `concurrency` at a time."""
+    """The route that hands CloudEvents to one function, `concurrency` at a time.
+
+    As many more wait. Any further one is answered 503 at once, to be sent again: a queue lasts in
+    the broker, in memory it would grow and be lost.
+    """
 
     def __init__(
         self, function: Function[...], *, concurrency: int = 1, clock: Clock = utc_now
     ) -> None:
         self._function = function
         self._slots = asyncio.Semaphore(concurrency)
+        self._room = ROOM * concurrency
         self._clock = clock
 
     async def __call__(self, request: Request, parts: Parts) -> Response:
         received = await receive(request)
         if isinstance(received, Response):
             return received
-        async with self._slots:
-            return await self._deliver(received, parts)
+        if self._room == 0:
+            return self._refuse(received)
+        self._room -= 1
+        try:
+            async with self._slots:
+                return await self._deliver(received, parts)
+        finally:
+            self._room += 1
+
+    def _refuse(self, received: Received) -> Response:
+        busy = Unavailable("Busy: as many deliveries as may are at work or waiting.")
+        self._log(received, "retried", str(busy), 0.0)
+        return unavailable(busy)
 
     async def _deliver(self, received: Received, parts: Parts) -> Response:
         started = time.perf_counter()

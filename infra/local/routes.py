@@ -14,8 +14,8 @@ PREFIX = "io.pocwhisp."
 class Route(BaseModel):
     """All events of one type go to one deployed function.
 
-    Two deployments of one function (transcribe-left, transcribe-right) are two routes: each has
-    a consumer of its own and gets every event.
+    Two functions that take the same type (transcribe and persist), or two deployments of one, are
+    two routes: each has a consumer of its own and gets every event.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,7 +74,7 @@ class DispatchSettings(BaseSettings):
     ] = 600
     work_factor: Annotated[
         float, Field(gt=0, description="One delivery may take so many times the audio's length.")
-    ] = 10
+    ] = 20
     connect_timeout: Annotated[
         float, Field(gt=0, description="A function that takes longer to connect to is not up.")
     ] = 5

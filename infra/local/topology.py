@@ -14,6 +14,7 @@ from functions.split.handler import split
 from functions.summarize.handler import summarize
 from functions.transcribe.handler import transcribe
 from infra.local.ports import HOST
+from shared.delivery import ROOM
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 class Deployment:
     """A function as it is deployed.
 
-    `concurrency`: events it handles at once, and deliveries in flight to it. `accepts`: the
-    types it is sent. `needs_database`: it is not asked to be ready before the database is.
+    `concurrency`: events it handles at once. `accepts`: the types it is sent. `needs_database`:
+    it is not asked to be ready before the database is.
     """
 
     name: str
@@ -38,6 +39,12 @@ class Deployment:
     def argv(self) -> list[str]:
         """The command; `-P` keeps a folder named like one of ours out of the imports."""
         return [sys.executable, "-P", "-m", self.module]
+
+    @property
+    def in_flight(self) -> int:
+        """Deliveries of one type at a time: those of all types together must find room there."""
+        at_once = self.concurrency or 1
+        return max(1, min(at_once, ROOM * at_once // max(1, len(self.accepts))))
 
     def environment(self, port: int) -> dict[str, str]:
         """What this deployment's environment says besides where the stores are."""
@@ -54,18 +61,10 @@ DEPLOYMENTS = (
     ),
     Deployment(name="split", module="functions.split.main", concurrency=4, accepts=split.accepts),
     Deployment(
-        name="transcribe-left",
+        name="transcribe",
         module="functions.transcribe.main",
-        concurrency=1,
+        concurrency=8,
         accepts=transcribe.accepts,
-        env={"CHANNEL": "left"},
-    ),
-    Deployment(
-        name="transcribe-right",
-        module="functions.transcribe.main",
-        concurrency=1,
-        accepts=transcribe.accepts,
-        env={"CHANNEL": "right"},
     ),
     Deployment(name="merge", module="functions.merge.main", concurrency=8, accepts=merge.accepts),
     Deployment(
@@ -99,7 +98,7 @@ def routes(
             "function": deployment.name,
             "type": event.type,
             "url": url(ports[deployment.name]),
-            "in_flight": deployment.concurrency,
+            "in_flight": deployment.in_flight,
         }
         for deployment in deployments
         for event in deployment.accepts

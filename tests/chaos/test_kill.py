@@ -12,7 +12,7 @@ import pytest
 
 from tests.stacks import Body, RunningStack, eventually, stopped
 
-PIPELINE = ("split", "transcribe-left", "transcribe-right", "merge", "summarize", "persist")
+PIPELINE = ("split", "transcribe", "merge", "summarize", "persist")
 
 
 def said(body: Body) -> list[Body]:
@@ -52,7 +52,7 @@ def test_every_function_may_be_killed_once_while_the_call_is_in_it(
 def test_transcribe_may_be_killed_in_the_middle_of_its_work(
     stack: RunningStack, sample_call: Body
 ) -> None:
-    pid = stack.pid("transcribe-left")
+    pid = stack.pid("transcribe")
     before = cpu_seconds(pid)
     session_id = stack.post(wait="0").json()["session_id"]
     eventually(lambda: cpu_seconds(pid) > before + 1.0, "a second of recognition")

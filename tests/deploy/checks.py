@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from events import EVENTS
-from infra.local.topology import DEPLOYMENTS
+from tests.deploy.deployments import DEPLOYMENTS
 from tests.deploy.durations import backoff_seconds, go_seconds, iso_seconds
 from tests.deploy.rendering import Manifest, Rendered, annotation, container, environment
 from tests.deploy.schemas import core_misfits, is_core
@@ -89,7 +89,7 @@ def delivery_says_all_four(rendered: Rendered) -> list[str]:
 
 @check
 def every_consumer_and_type_has_one_subscription(rendered: Rendered) -> list[str]:
-    """As infra/local/topology.py has them, and none besides."""
+    """As one machine has them, transcribe once per channel, and none besides."""
     wanted: Counter[tuple[str, str | None]] = Counter(
         (deployment.name, event.type) for deployment in DEPLOYMENTS for event in deployment.accepts
     )
@@ -212,7 +212,7 @@ def every_service_scales_to_zero(rendered: Rendered) -> list[str]:
 
 @check
 def every_deployment_has_its_service(rendered: Rendered) -> list[str]:
-    """The same deployments as on one machine, told the same, from the function's own image."""
+    """As on one machine, transcribe once per channel; told the same, from the function's image."""
     wanted = {deployment.name: deployment for deployment in DEPLOYMENTS}
     found = [f"{name}" for name in sorted(wanted.keys() ^ rendered.services.keys())]
     for name in wanted.keys() & rendered.services.keys():

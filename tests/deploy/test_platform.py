@@ -119,11 +119,11 @@ def test_backoff_doubles_before_every_retry_without_a_cap() -> None:
     assert backoff_seconds(11, 1) == 4094
 
 
-def test_what_differs_between_cpu_and_gpu_is_transcribe_and_its_channel() -> None:
+def test_what_differs_between_cpu_and_gpu_is_transcribe_and_what_it_takes_in() -> None:
     cpu, gpu = rendered("cpu"), rendered("gpu")
     differ = {
         manifest["metadata"]["name"]
         for manifest, other in zip(cpu.manifests, gpu.manifests, strict=True)
         if manifest != other
     }
-    assert differ == {"transcribe-left", "transcribe-right", "recording-split-v1"}
+    assert differ == {"transcribe-left", "transcribe-right", "recording-split-v1", "persist"}
