@@ -41,7 +41,7 @@ class Loudness:
     """The noise floor of a stretch is this percentile of its levels."""
     history: int = 4
     """Stretches that the noise floor looks back on, the present one among them."""
-    around: int = 8
+    around: int = 5
     """Frames before and after a loud one that are let through with it: soft first and last sounds,
     and what a detector needs to get going."""
 

@@ -52,7 +52,7 @@ def test_a_file_that_was_cut_off_is_transcribed_with_a_warning(stack: RunningSta
 def test_what_the_client_asks_for_comes_back_in_body_and_list(stack: RunningStack) -> None:
     asked = {
         "language": "en",
-        "task": "translate",
+        "task": "transcribe",
         "enable_summarization": "false",
         "channels": "left:agent,right:customer",
         "external_id": "call-4711",
@@ -72,8 +72,17 @@ def test_what_the_client_asks_for_comes_back_in_body_and_list(stack: RunningStac
         assert request["external_id"] == "call-4711"
         assert request["started_at"] == "2026-03-01T09:30:00Z"
         assert request["labels"] == {"team": "north"}
-        assert (request["task"], request["prompt"]) == ("translate", "A call about routers.")
+        assert (request["task"], request["prompt"]) == ("transcribe", "A call about routers.")
         assert request["hotwords"] == ["router", "fibre"]
+
+
+def test_a_task_that_the_recogniser_has_not_learnt_fails_and_says_so(stack: RunningStack) -> None:
+    response = stack.http.post(PATH, files={"audio": wav_file()}, data={"task": "translate"})
+    problem = response.json()
+    assert (response.status_code, problem["error"]) == (500, "processing_failed")
+    assert "unsupported_task" in problem["message"]
+    kept = stack.http.get(problem["check_url"]).json()
+    assert (kept["status"], kept["request"]["task"]) == ("failed", "translate")
 
 
 def test_fields_may_be_parameters_of_the_query(stack: RunningStack) -> None:

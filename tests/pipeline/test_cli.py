@@ -97,7 +97,7 @@ def test_what_is_asked_for_reaches_the_api(stack: RunningStack, tmp_path: Path) 
     done = pocwhisp(
         "transcribe", call, "--json", "--server", stack.info.url, "--language", "en",
         *("--channels", "left:agent,right:customer", "--no-summary", "--external-id", "call 7"),
-        *("--label", "team=north", "--label", "shift=2", "--task", "translate"),
+        *("--label", "team=north", "--label", "shift=2", "--task", "transcribe"),
         *("--prompt", "A call about routers.", "--hotwords", "router,fibre"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -107,7 +107,7 @@ def test_what_is_asked_for_reaches_the_api(stack: RunningStack, tmp_path: Path) 
         "channels": {"left": "agent", "right": "customer"},
         "external_id": "call 7",
         "labels": {"team": "north", "shift": "2"},
-        "task": "translate",
+        "task": "transcribe",
         "prompt": "A call about routers.",
         "hotwords": ["router", "fibre"],
         "enable_summarization": False,
