@@ -18,6 +18,11 @@ SOUND = FULL_SCALE * 10 ** (-45 / 20)
 """RMS of a block from which a channel must not have a sound of its own in a copy."""
 COPIED = 0.9
 """Correlation that each such block needs: what is left is 6 dB below what is alike."""
+MOMENT = 512
+OWN = FULL_SCALE * 10 ** (-52 / 20)
+"""RMS from which what one channel has alone in a moment (32 ms) may be a word."""
+MOMENTS = 3
+"""So many of them in a block are a word: a party of its own, however quiet."""
 COPY = 0.995
 """Correlation of the whole, the noise of a codec allowed for: what is left is 20 dB below."""
 MOST_APART = 10.0
@@ -70,7 +75,8 @@ class Comparison:
 class Likeness:
     """Tells whether one channel is the other times a constant, of either sign, everywhere.
 
-    In numbers: the correlation without a delay, in each block with sound and in the whole.
+    In numbers: the correlation without a delay, in each block with sound and in the whole; and no
+    more than moments in which one channel has what the other has not.
     """
 
     def __init__(self) -> None:
@@ -97,6 +103,18 @@ class Likeness:
         self._both += both
         if max(squares) >= SOUND**2 * len(left) and both**2 <= COPIED**2 * squares[0] * squares[1]:
             self._copied = False
+        own = _own_moments(left, right, squares[0]), _own_moments(right, left, squares[1])
+        if max(own) >= MOMENTS:
+            self._copied = False
+
+
+def _own_moments(of: Samples, sound: Samples, squares: float) -> int:
+    """Moments in which a channel sounds otherwise than the other, `of` which it may be a copy."""
+    gain = _product(of, sound) / squares if squares else 0.0
+    own = (sound - gain * of).reshape(-1, MOMENT)
+    power = np.einsum("ij,ij->i", own, own) / MOMENT
+    most = np.einsum("ij,ij->i", *[sound.reshape(-1, MOMENT)] * 2) / MOMENT
+    return int(np.count_nonzero((power > OWN**2) & (power > most / 4)))
 
 
 def _block(channel: bytes, start: int) -> Samples:

@@ -68,7 +68,7 @@ class Batcher(Generic[Key, Item, Result]):
         self._size = size
         self._deadline = deadline
         self._most = lanes
-        self._depth = 2 * size if depth is None else depth
+        self._depth = 2 * size * len(devices) if depth is None else depth
         self._devices = [_Device(work, size) for work in devices]
         self._threads = ThreadPoolExecutor(len(devices), thread_name_prefix="device")
         self._workers: list[asyncio.Task[None]] = []
@@ -279,8 +279,8 @@ class _Device(Generic[Key, Item, Result]):
         try:
             return [*self._results(key, items)]
         except Exception as error:  # noqa: BLE001 - whatever it is, it is somebody's item's
-            if len(items) == 1:
-                return [_failure(error)]
+            if len(items) == 1 or isinstance(error, Unavailable):
+                return [_failure(error)] * len(items)
             half = len(items) // 2
             if isinstance(error, TooLarge):
                 self.size = half
@@ -309,7 +309,8 @@ class _Device(Generic[Key, Item, Result]):
 def _failure(error: Exception) -> PocWhispError:
     if isinstance(error, PocWhispError):
         return error
-    failure = Transient(f"The device failed: {error}")
+    kind = Unavailable if isinstance(error, TooLarge) else Transient
+    failure = kind(f"The device failed: {error}")
     failure.__cause__ = error
     return failure
 

@@ -67,7 +67,8 @@ class Decoded:
 
     `tokens` are those of the text alone. `mean_log_probability` is over all tokens and the end
     of the text. `until` is the last time it wrote, in seconds of the window, if it wrote any.
-    `languages` holds the probability of each, if the language was asked for.
+    `is_cut` tells that the text is as long as the engine lets it be, so it may go on. `languages`
+    holds the probability of each, if the language was asked for.
     """
 
     language: str
@@ -76,4 +77,5 @@ class Decoded:
     mean_log_probability: float
     no_speech_probability: float
     until: float | None = None
+    is_cut: bool = False
     languages: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))

@@ -8,12 +8,15 @@ import numpy as np
 from functions.transcribe.batcher import TooLarge
 from functions.transcribe.decoding import Asked, Decoded, Options, Search
 from functions.transcribe.vocabulary import Vocabulary
+from shared.errors import Unavailable
 
 if TYPE_CHECKING:
     from ctranslate2 import StorageView
     from faster_whisper import WhisperModel
 
-NO_MEMORY = ("out of memory", "bad_alloc", "cudaErrorMemoryAllocation")
+NO_MEMORY = ("out of memory", "bad_alloc", "cudaErrorMemoryAllocation", "ALLOC_FAILED")
+BROKEN = ("CUDA failed", "cuBLAS failed", "cuDNN failed")
+"""After such an error a process can use its GPU no more."""
 LONGEST = 448
 """Tokens of a prompt and its text together that the model can take in; the text gets half."""
 
@@ -21,7 +24,8 @@ LONGEST = 448
 class WhisperDevice:
     """Encodes, decodes and aligns a batch: three calls of the engine for any mixture of windows.
 
-    Blocks its thread without the GIL. Raises `TooLarge` if the device has no memory for the batch.
+    Blocks its thread without the GIL. Raises `TooLarge` if the device has no memory for the batch,
+    and `Unavailable` from when it is broken: that is no fault of a call. `failure` says why then.
     Where the language is asked for, each window is decoded in the one likeliest for it.
     """
 
@@ -30,6 +34,7 @@ class WhisperDevice:
         self._model: Any = whisper.model
         self._vocabulary = vocabulary
         self._search = search
+        self.failure = ""
 
     def __call__(self, options: Options, windows: Sequence[Asked]) -> list[Decoded]:
         try:
@@ -37,6 +42,9 @@ class WhisperDevice:
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, MemoryError) or any(sign in str(error) for sign in NO_MEMORY):
                 raise TooLarge(str(error)) from error
+            if any(sign in str(error) for sign in BROKEN):
+                self.failure = str(error)
+                raise Unavailable(f"The GPU is broken: {error}") from error
             raise
 
     def _decode(self, options: Options, windows: Sequence[Asked]) -> list[Decoded]:
@@ -60,6 +68,7 @@ class WhisperDevice:
                 mean_log_probability=_mean(one.scores[0], len(one.sequences_ids[0])),
                 no_speech_probability=float(one.no_speech_prob),
                 until=self._vocabulary.until(one.sequences_ids[0]),
+                is_cut=len(one.sequences_ids[0]) >= LONGEST // 2,
                 languages=found if options.language is None else {},
             )
             for language, text, alignment, one, found in zip(

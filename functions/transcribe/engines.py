@@ -29,6 +29,10 @@ class LocalRecognizer(Recognizer, Protocol):
         """Load the model. Raises `NoEngine` if that fails."""
         ...
 
+    async def check(self) -> None:
+        """Raise `Unavailable` if it cannot recognise any more."""
+        ...
+
     async def close(self) -> None: ...
 
     @property
@@ -108,7 +112,8 @@ def model_for(
 def _best(settings: Settings, has_gpu: Probe) -> Model:
     """The first of the best that is in the cache; the GPU is asked for only if any is."""
     there = {name: model for name in BEST_ON_GPU if (model := _whole(name, settings))}
-    best = (BEST_ON_GPU if has_gpu() else BEST_ON_CPU) if there else BEST_ON_CPU
+    on_gpu = bool(there) and settings.whisper_device != "cpu" and has_gpu()
+    best = BEST_ON_GPU if on_gpu else BEST_ON_CPU
     for name in best:
         if name in there:
             return there[name]

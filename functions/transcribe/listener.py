@@ -18,7 +18,7 @@ from collections.abc import (
 from dataclasses import dataclass
 from itertools import groupby
 
-from events.documents import Language, Segment, Word
+from events.documents import Language, Segment
 from functions.transcribe.decoding import Asked, Decoded, Options, Task
 from functions.transcribe.guards import Guards, Verdict, compression_ratio, without_loops
 from functions.transcribe.mel import FRAMES, HOP, Mel
@@ -98,7 +98,9 @@ class Listener:
         try:
             async for window in windows:
                 on_their_way.append(asyncio.create_task(self._hear(window, next(votes, None))))
-                while len(on_their_way) >= self.ahead():
+                while on_their_way and (
+                    len(on_their_way) >= self.ahead() or on_their_way[0].done()
+                ):
                     yield await on_their_way.popleft()
             while on_their_way:
                 yield await on_their_way.popleft()
@@ -165,8 +167,10 @@ class Listener:
         """Seconds of the window after which there is speech but no word; None if all is told."""
         if not words:
             return None
-        until = max(words[-1].end, decoded.until or 0.0)
-        return until if 0 < until < window.seconds - self.guards.unheard else None
+        wrote = 0.0 if self._repeats(decoded) else decoded.until or 0.0  # a loop writes to the end
+        until = max(words[-1].end, wrote)
+        unheard = self.guards.pause if decoded.is_cut else self.guards.unheard
+        return until if 0 < until < window.seconds - unheard else None
 
     def _segments(
         self, window: Window, words: Sequence[Piece], decoded: Decoded
@@ -183,18 +187,10 @@ class Listener:
             )
 
 
-def _placed(window: Window, words: Sequence[Piece]) -> Iterator[tuple[int, Word]]:
+def _placed(window: Window, words: Sequence[Piece]) -> Iterator[tuple[int, Piece]]:
     """The words at their place in the recording, with the span each lies in; never backwards."""
     last = 0
     for word in words:
         placed = window.place(word.start, word.end, since=last)
         last = placed.span
-        yield (
-            last,
-            Word(
-                word=word.text,
-                start_time=placed.start,
-                end_time=placed.end,
-                confidence=word.probability,
-            ),
-        )
+        yield last, word._replace(start=placed.start, end=placed.end)

@@ -37,7 +37,7 @@ async def compose() -> AsyncIterator[Parts]:
                 "serves": settings.serves,
                 "degraded": chosen.degraded,
             }
-            yield Parts(bus, ports, checks)
+            yield Parts(bus, ports, checks | {"recognizer": chosen.recognizer.check})
         finally:
             REGISTRY.unregister(figures)
             await chosen.recognizer.close()

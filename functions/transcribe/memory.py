@@ -19,12 +19,13 @@ SPARE = 1.25
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What a model's need of memory follows from: its weights in bytes, its width, its decoder's
-    layers.
+    layers, and the bytes of a number that it works with.
     """
 
     weights: int
     width: int
     layers: int
+    number: int = FLOAT16
 
     def window(self, beam: int) -> int:
         """Bytes that one window in a batch takes while it is encoded and decoded.
@@ -36,7 +37,7 @@ class Shape:
         cache = 2 * self.layers * self.width * (POSITIONS + TOKENS * beam)
         attention = self.width // HEAD * POSITIONS**2
         network = 6 * POSITIONS * self.width
-        return int(SPARE * FLOAT16 * (cache + attention + network))
+        return int(SPARE * self.number * (cache + attention + network))
 
 
 @dataclass(frozen=True, slots=True)

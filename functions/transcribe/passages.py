@@ -74,12 +74,16 @@ class Passages:
             yield passage
 
     async def _keys(self) -> AsyncIterator[str]:
-        """Of those that are there, whatever work they belong to."""
+        """Of those that are there, whatever work they belong to.
+
+        Another delivery may have removed the first ones while this one still kept more.
+        """
         for number in count(1):
             key = self._key(number)
-            if await self.blobs.size(key) is None:
+            if await self.blobs.size(key) is not None:
+                yield key
+            elif number > self.known.pieces // PIECES:
                 return
-            yield key
 
     def _key(self, number: int) -> str:
         return self.split.run_key.passage(self.channel, number)

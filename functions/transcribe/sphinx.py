@@ -2,7 +2,8 @@
 
 pocketsphinx holds the GIL while it decodes, so it runs in child processes and the event loop
 stays free. Every utterance is decoded from its own samples alone: equal samples give equal words,
-whatever was decoded before them and wherever, so any child will do.
+whatever was decoded before them and wherever, so any child will do. An utterance of nothing but
+tones is not decoded: the decoder knows words only, and would find some.
 """
 
 import asyncio
@@ -23,8 +24,11 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from events.documents import Engine, Language, Request, Segment, Word
 from functions.transcribe.recognizer import NOTHING, SAMPLE_RATE, Heard, Known, Samples
+from functions.transcribe.tones import is_tone
 from functions.transcribe.utterances import Cutter, Cutting, Utterance
 from shared.errors import Permanent, Transient
 from shared.languages import language_code
@@ -36,6 +40,8 @@ FRAME_RATE = 100
 """Frames a second in the decoder's word times."""
 SEARCH = {"maxhmmpf": 5_000}
 """Where the search differs from the engine's own settings: faster in noise, hardly a word worse."""
+HEARING = 2
+"""Raised when equal samples and an equal model come to other words than before: 2 refuses tones."""
 AHEAD = 1
 """Utterances of a channel that are cut, and decoded if a child is free, behind the first one."""
 MOST_PROCESSES = 2
@@ -89,6 +95,9 @@ class SphinxRecognizer:
     async def warm(self) -> None:
         """Start all children, so that no utterance need wait for the model."""
         await asyncio.gather(asyncio.to_thread(_engine), self._children.warm())
+
+    async def check(self) -> None:
+        """A child that died is replaced with the next utterance."""
 
     async def close(self) -> None:
         """End the children, after the utterances they are decoding."""
@@ -246,7 +255,7 @@ def _serve(connection: Connection) -> None:
     with suppress(EOFError, ConnectionError):
         while True:
             samples = connection.recv_bytes()
-            connection.send(_decode(decoder, samples) if samples else [])
+            connection.send(_said(decoder, samples))
 
 
 def _decoder() -> "Decoder":
@@ -255,6 +264,13 @@ def _decoder() -> "Decoder":
     return Decoder(
         **{kind: str(path) for kind, path in _model().items()}, **SEARCH, loglevel="FATAL"
     )
+
+
+def _said(decoder: "Decoder", samples: bytes) -> list[Said]:
+    """What is said in an utterance: nothing in an empty one, nor in one of tones."""
+    if not samples or is_tone(np.frombuffer(samples, np.int16)):
+        return []
+    return _decode(decoder, samples)
 
 
 def _decode(decoder: "Decoder", samples: bytes) -> list[Said]:
@@ -282,7 +298,7 @@ def _model() -> dict[str, Path]:
 
 @cache
 def _engine() -> Engine:
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr((HEARING, SEARCH)).encode())
     for path in _model().values():
         for file in sorted(path.iterdir()) if path.is_dir() else (path,):
             digest.update(file.read_bytes())

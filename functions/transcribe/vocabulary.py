@@ -85,7 +85,7 @@ class Vocabulary:
         best path through the attention (dynamic time warping). Its probability is the mean of
         its tokens'.
         """
-        if not decoded.tokens:
+        if not decoded.tokens or not decoded.alignment.alignments:
             return []
         words = self._of(written, "transcribe")
         texts, tokens = words.split_to_word_tokens([*decoded.tokens, words.eot])

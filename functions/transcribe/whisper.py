@@ -8,7 +8,7 @@ windows are made while the present ones are decoded, and the event loop stays fr
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,7 +25,7 @@ from functions.transcribe.gpu import gpus, smallest_memory
 from functions.transcribe.guards import Guards
 from functions.transcribe.listener import VOTERS, Asker, Listener, Submit, elect
 from functions.transcribe.mel import FRAMES, Padding, Spectrogram
-from functions.transcribe.memory import Shape, Share, share
+from functions.transcribe.memory import FLOAT16, Shape, Share, share
 from functions.transcribe.models import Model, NoEngine
 from functions.transcribe.recognizer import NOTHING, Heard, Known, Samples
 from functions.transcribe.silero import SileroDetector
@@ -34,7 +34,7 @@ from functions.transcribe.streams import chained, taken
 from functions.transcribe.vocabulary import ENGLISH, Vocabulary
 from functions.transcribe.windows import Window, Windower
 from shared.digest import work_digest
-from shared.errors import Permanent
+from shared.errors import Permanent, Unavailable
 from shared.languages import language_code
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ class WhisperRecognizer:
     many channels are being recognised; `Transient` for whatever happens inside the engine.
 
     Repetitive or unlikely text is decoded again by chance (Whisper's temperature fallback): only
-    then may equal samples give unequal words. No window is heard with the text before it, in
-    which a model may get caught. A confidence is the mean probability of the tokens.
+    then, or on a GPU, may equal samples give unequal words. No window is heard with the text
+    before it, in which a model may get caught. A confidence is the mean probability of the tokens.
     """
 
     def __init__(self, model: Model, setup: Setup | None = None) -> None:
@@ -118,6 +118,12 @@ class WhisperRecognizer:
     async def warm(self) -> None:
         """Load the model, so that the first recording need not wait for it."""
         await asyncio.gather(asyncio.to_thread(lambda: self.engine), asyncio.to_thread(self._load))
+
+    async def check(self) -> None:
+        """Raise `Unavailable` once a device is broken: only a new process helps."""
+        for device in self._loaded.devices if self._loaded else ():
+            if device.failure:
+                raise Unavailable(f"The GPU is broken: {device.failure}")
 
     async def close(self) -> None:
         """Let go of the model; its memory is free when the batches in work have ended."""
@@ -214,6 +220,7 @@ class _Loaded:
     batcher: Batcher[Options, Asked, Decoded]
     vocabulary: Vocabulary
     spectrogram: Spectrogram
+    devices: Sequence[WhisperDevice]
     at_once: int
 
     def asker(self, submit: Submit, request: Request) -> Asker:
@@ -246,6 +253,7 @@ def _loaded(model: Model, setup: Setup, device: str, arithmetic: str) -> _Loaded
         Batcher(devices, size=own.batch, lanes=setup.lanes),
         vocabulary,
         Spectrogram(whispers[0].feature_extractor.mel_filters, setup.padding),
+        devices,
         own.batch * len(devices),
     )
 
@@ -278,7 +286,7 @@ def _indices(setup: Setup, device: str) -> tuple[int, ...]:
     if device == "cpu":
         return (0,)
     there = range(gpus())
-    wanted = setup.indices or tuple(there)
+    wanted = tuple(dict.fromkeys(setup.indices)) or tuple(there)
     if not there:
         raise ValueError("there is no GPU that CTranslate2 can use")
     if missing := [str(index) for index in wanted if index not in there]:
@@ -299,15 +307,16 @@ def _try_out(whisper: "WhisperModel") -> None:
 
 def _share(model: Model, whisper: "WhisperModel", setup: Setup, device: str) -> Share:
     if setup.batch is not None:
-        return Share(setup.batch, 1)
+        return Share(setup.batch, 1 if device == "cpu" else INSTANCES)
     if device == "cpu":
         return Share(CPU_BATCH, 1)
     total = smallest_memory()
     if total is None:
         return Share(GPU_BATCH, 1)
     encoded = whisper.encode(np.zeros((whisper.model.n_mels, FRAMES), np.float32))
-    shape = Shape(model.size, int(encoded.shape[-1]), model.layers)
-    return share(total, setup.fraction, shape, setup.search.beam)
+    number = FLOAT16 if "16" in whisper.model.compute_type else 2 * FLOAT16
+    shape = Shape(model.size, int(encoded.shape[-1]), model.layers, number)
+    return share(total, setup.fraction, shape, max(setup.search.beam, setup.search.samples))
 
 
 def _vocabulary(whisper: "WhisperModel") -> Vocabulary:

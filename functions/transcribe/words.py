@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from sys import intern
 from typing import NamedTuple
 
 from events.documents import Segment, Word
@@ -11,6 +12,7 @@ PAUSE = 0.5
 """Seconds of silence between two words that end a segment: the other party may speak there."""
 SPACELESS = frozenset({"ja", "lo", "my", "th", "yue", "zh"})
 """Languages written without spaces, where every piece is a word."""
+FIELDS = set(Word.model_fields)
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters and lone surrogates: PostgreSQL keeps no NUL, JSON no surrogate."""
 
@@ -52,12 +54,22 @@ def is_spoken(text: str) -> bool:
     return any(character.isalnum() for character in text)
 
 
-def in_order(words: Iterable[Word], since: float, until: float) -> Iterator[Word]:
-    """The words one after the other between two times, none longer than it was."""
+def in_order(words: Iterable[Piece], since: float, until: float) -> Iterator[Word]:
+    """The words one after the other between two times, none longer than it was.
+
+    A long call has many: equal ones share their text, and all of them what pydantic knows of
+    which fields are set.
+    """
     for word in words:
-        start = min(max(word.start_time, since), until)
-        since = min(max(word.end_time, start), until)
-        yield word.model_copy(update={"start_time": round(start, 3), "end_time": round(since, 3)})
+        start = min(max(word.start, since), until)
+        since = min(max(word.end, start), until)
+        yield Word.model_construct(
+            FIELDS,
+            word=intern(word.text),
+            start_time=round(start, 3),
+            end_time=round(since, 3),
+            confidence=word.probability,
+        )
 
 
 def segments_of(

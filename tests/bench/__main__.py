@@ -1,8 +1,31 @@
-"""`make bench`: measure, print the tables, and write them to tests/bench/RESULTS.md."""
+"""`make bench`: measure, print the tables, and write them to tests/bench/RESULTS.md.
 
+With names of parts, such as `python -m tests.bench frontend turns`, only these are measured and
+printed.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.bench import calls, machine, split_memory, starts, uploads, whisper_call
+from tests.bench import (
+    batching,
+    calls,
+    figures,
+    frontend,
+    gpu,
+    machine,
+    memory,
+    recognition,
+    silence,
+    split_memory,
+    starts,
+    turns,
+    uploads,
+    whisper_call,
+    words,
+)
+from tests.bench.figures import Part
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PREFACE = """# Figures
@@ -10,13 +33,49 @@ PREFACE = """# Figures
 Written by `make bench`. Times depend on the machine and on what else runs on it; ratios within
 one run depend on it less. No test fails by the clock.
 """
+PARTS: Mapping[str, Callable[[], Part]] = {
+    "recognition": recognition.part,
+    "gpu": gpu.part,
+    "frontend": frontend.part,
+    "batching": batching.part,
+    "memory": memory.part,
+    "turns": turns.part,
+    "silence": silence.part,
+    "words": words.part,
+}
+"""What makes up the table of recognition."""
+SECTIONS: Mapping[str, Callable[[], str]] = {
+    "calls": calls.section,
+    "whisper_call": whisper_call.section,
+    "uploads": uploads.section,
+    "split_memory": split_memory.section,
+    "starts": starts.section,
+}
 
 
 def main() -> None:
-    sections = (machine, calls, whisper_call, uploads, split_memory, starts)
-    text = "\n".join([PREFACE, *(each.section() for each in sections)])
-    RESULTS.write_text(text, encoding="utf-8")
+    asked = arguments()
+    longer = {"memory": lambda: memory.part(memory.LONGER)} if asked.long else {}
+    parts = {**PARTS, **longer}
+    names = asked.names or [*parts, *SECTIONS]
+    text = "\n".join([PREFACE, machine.section(), *measured(names, parts)])
+    if not asked.names:
+        RESULTS.write_text(text, encoding="utf-8")
     print(text)  # noqa: T201 - this is its purpose
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*PARTS, *SECTIONS, []], metavar="PART")
+    parser.add_argument("--long", action="store_true", help="memory: calls of up to 10 hours")
+    return parser.parse_args()
+
+
+def measured(names: Sequence[str], parts: Mapping[str, Callable[[], Part]]) -> list[str]:
+    """The table of the parts asked for, and the sections."""
+    made = [part() for name, part in parts.items() if name in names]
+    sections = [section() for name, section in SECTIONS.items() if name in names]
+    return [*([figures.section(made)] if made else []), *sections]
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 
+from infra.local.scoring import turn_order_errors, word_error_rate
+from infra.local.truth import load_truth
 from tests.bench.tables import table
-from tests.calls.scoring import turn_order_errors, word_error_rate
-from tests.calls.truth import load_truth
 from tests.stacks import POCWHISP, ROOT, Body, RunningStack, running
 
 CALLS = ROOT / "tests" / "calls"

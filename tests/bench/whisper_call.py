@@ -3,10 +3,10 @@
 import tempfile
 from pathlib import Path
 
+from infra.local.scoring import Segment, turn_order_errors, word_error_rate
+from infra.local.truth import load_truth
 from tests.bench.tables import table
 from tests.calls import direct
-from tests.calls.scoring import Segment, turn_order_errors, word_error_rate
-from tests.calls.truth import load_truth
 from tests.recognizers import NANO, NANO_CALL
 from tests.stacks import running
 

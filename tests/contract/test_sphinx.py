@@ -16,6 +16,7 @@ from events.documents import Request, Segment
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
 from functions.transcribe.sphinx import SphinxRecognizer
 from shared.errors import Permanent, Transient
+from tests.bench.noises import noises
 from tests.recognizers import hear, recognized, two_voices
 
 
@@ -58,6 +59,27 @@ def test_a_translation_is_refused(recognizer: SphinxRecognizer, speech: Samples)
     with pytest.raises(Permanent, match="cannot translate") as refused:
         hear(recognizer, speech, Request(task="translate"))
     assert refused.value.code == "unsupported_task"
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        "busy tone",
+        "melody with vibrato",
+        "music-like chords",
+        "music-like chords and drums",
+        "North American ringback",
+        "ringback tone",
+    ],
+)
+def test_tones_are_not_taken_for_words(recognizer: SphinxRecognizer, sound: str) -> None:
+    assert hear(recognizer, noises()[sound][: 8 * SAMPLE_RATE]) == []
+
+
+def test_words_after_a_ringback_are_heard(recognizer: SphinxRecognizer, speech: Samples) -> None:
+    ring = noises()["North American ringback"][: 2 * SAMPLE_RATE]
+    heard = hear(recognizer, np.concatenate((ring, speech)))
+    assert "sounds good to me" in " ".join(segment.text for segment in heard)
 
 
 def children() -> set[int]:

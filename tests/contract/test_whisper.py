@@ -207,12 +207,17 @@ def test_more_channels_than_there_are_lanes_are_told_to_come_again(speech: Sampl
 
 
 @pytest.mark.parametrize(
-    "trouble", [RuntimeError("CUDA failed with error out of memory"), IndexError("words")]
+    ("trouble", "kind"),
+    [
+        (RuntimeError("CUDA failed with error out of memory"), Unavailable),
+        (IndexError("words"), Transient),
+    ],
 )
-def test_trouble_inside_the_engine_is_transient(
+def test_trouble_inside_the_engine_is_not_for_good(
     recognizer: WhisperRecognizer,
     speech: Samples,
     trouble: Exception,
+    kind: type[Exception],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -220,9 +225,26 @@ def test_trouble_inside_the_engine_is_transient(
 
     with monkeypatch.context() as patch:
         patch.setattr(faster_whisper.WhisperModel, "encode", fail)
-        with pytest.raises(Transient, match=str(trouble)):
+        with pytest.raises(kind, match=str(trouble)):
             hear(recognizer, speech)
     assert hear(recognizer, speech)
+
+
+def test_a_process_whose_gpu_broke_is_not_ready(
+    speech: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA failed with error an illegal memory access was encountered")
+
+    recognizer = nano()
+    run(recognizer.check())
+    with monkeypatch.context() as patch:
+        patch.setattr(faster_whisper.WhisperModel, "encode", fail)
+        with pytest.raises(Unavailable, match="illegal memory"):
+            hear(recognizer, speech)
+    with pytest.raises(Unavailable, match="broken"):
+        run(recognizer.check())
+    run(recognizer.close())
 
 
 @pytest.mark.parametrize("name", ["model.bin", "config.json", "tokenizer.json", "vocabulary.json"])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.transcribe.batcher import Batcher, TooLarge
-from shared.errors import Permanent, Transient
+from shared.errors import Permanent, Transient, Unavailable
 from tests.batching import (
     NEVER,
     PATIENCE,
@@ -244,10 +244,24 @@ async def test_an_item_too_large_alone_is_to_be_tried_again(items: str) -> None:
     device = QuickDevice(lambda items: TooLarge("full") if "a" in items else None)
     async with batching(device, depth=len(items)) as batcher, batcher.lane() as lane:
         first, *others = await submit(lane, items)
-        with pytest.raises(Transient, match="full") as failed:
+        with pytest.raises(Unavailable, match="full") as failed:
             await first
         assert isinstance(failed.value.__cause__, TooLarge)
         assert await asyncio.gather(*others) == [f"k:{item}" for item in items[1:]]
+
+
+@in_loop
+async def test_a_device_that_is_gone_is_not_asked_again_for_each_item() -> None:
+    asked: list[str] = []
+
+    def gone(_: str, items: Sequence[str]) -> list[str]:
+        asked.append("".join(items))
+        raise Unavailable("gone")
+
+    async with batching(gone, size=4, depth=4) as batcher, batcher.lane() as lane:
+        outcomes = await asyncio.gather(*await submit(lane, "abcd"), return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes] == ["gone"] * 4
+    assert asked == ["abcd"]
 
 
 @pytest.mark.parametrize("error", [Poison(), StopIteration(), Permanent("a_code", "No.")])

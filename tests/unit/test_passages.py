@@ -128,3 +128,14 @@ def test_none_stays_behind_even_if_removing_them_is_broken_off(deletes: int) -> 
         assert [await blobs.size(KEY.passage("left", n)) for n in range(1, 4)] == [None] * 3
 
     run(work())
+
+
+def test_what_another_delivery_removed_hides_nothing_of_our_own() -> None:
+    async def work() -> None:
+        blobs = FailingBlobs(9)
+        ours = await kept_after(blobs, pieces(3 * PIECES))
+        await blobs.delete(KEY.passage("left", 1))
+        await ours.remove()
+        assert [await blobs.size(KEY.passage("left", n)) for n in range(1, 4)] == [None] * 3
+
+    run(work())

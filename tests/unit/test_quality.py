@@ -208,6 +208,19 @@ def test_a_channel_that_says_one_word_of_its_own_is_no_copy() -> None:
     assert not compared(more, speech).dual_mono
 
 
+@pytest.mark.parametrize(("seconds", "level"), [(0.2, -36), (0.3, -40), (1.0, -46)])
+def test_a_party_that_is_quiet_and_says_little_is_no_copy(seconds: float, level: float) -> None:
+    speech, other = call()
+    loudness = np.square(speech[: 12 * BLOCK].reshape(-1, BLOCK)).sum(axis=1)
+    pause = BLOCK * int(loudness.argmin()) + RATE // 4
+    word = other[other.argmax() - RATE // 10 :][: round(seconds * RATE)]
+    quiet = word * 2**15 * 10 ** (level / 20) / np.sqrt(np.square(word).mean())
+    more = speech.copy()
+    more[pause : pause + len(word)] += quiet
+    assert not compared(speech, more).dual_mono
+    assert not compared(more, speech).dual_mono
+
+
 def test_a_mixture_of_both_parties_in_two_ways_is_no_copy() -> None:
     left, right = call()
     assert not compared(left + 0.7 * right, 0.7 * left + right).dual_mono

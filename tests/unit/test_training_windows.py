@@ -109,7 +109,7 @@ def test_what_is_seen_is_spoken_where_its_guides_say(rng: random.Random) -> None
 @given(randoms, st.booleans())
 def test_unknown_times_guide_nothing_and_label_nothing(rng: random.Random, full: bool) -> None:  # noqa: FBT001
     pool = Pool([(1.0, [UNTIMED])])
-    style = Style(full=full, utterances=1, timestamps=False)
+    style = Style(full=full, utterances=1)
     example = COMPOSER.example(rng, pool, style, augment=False)
     assert not any(example.now)
     assert not any(example.ahead)

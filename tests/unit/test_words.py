@@ -23,16 +23,8 @@ def told(
     pieces: list[Piece], language: str = "en", since: float = 0, until: float = 99
 ) -> list[Segment]:
     """The pieces as segments between two times."""
-    words = [
-        Word(
-            word=word.text,
-            start_time=max(word.start, 0),
-            end_time=max(word.end, 0),
-            confidence=word.probability,
-        )
-        for word in words_of(pieces, language)
-    ]
-    return segments_of(list(in_order(words, since, until)), language)
+    words = in_order(words_of(pieces, language), since, until)
+    return segments_of(list(words), language)
 
 
 def words(pieces: list[Piece], language: str = "en") -> list[str]:
@@ -66,10 +58,7 @@ def test_punctuation_adds_nothing_to_a_word_but_its_sign() -> None:
 
 
 def test_a_word_that_begins_too_early_is_moved_and_not_stretched() -> None:
-    one, two = (
-        Word(word="one", start_time=0, end_time=1, confidence=1),
-        Word(word="two", start_time=0.5, end_time=0.8, confidence=1),
-    )
+    one, two = Piece("one", 0, 1, 1), Piece("two", 0.5, 0.8, 1)
     assert [(w.start_time, w.end_time) for w in in_order([one, two], 0.2, 5)] == [(0.2, 1), (1, 1)]
 
 

@@ -1,0 +1,73 @@
+"""How full batches are when many calls wait."""
+
+import asyncio
+import math
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+
+from events.documents import Request
+from functions.transcribe.batcher import Figures
+from functions.transcribe.decoding import Search
+from functions.transcribe.models import Model
+from functions.transcribe.recognizer import SAMPLE_RATE, Recognizer, Samples
+from functions.transcribe.whisper import Setup, WhisperRecognizer
+from tests.bench.figures import Figure, Part
+from tests.bench.hours import SIDES, hour
+from tests.bench.parrot import TINY, parrot
+
+CALLS = 16
+BATCH = 16
+SECONDS = 300.0
+ACTIVITY = 0.385
+TOKENS = 20
+NOTE = (
+    f"Batch fill: both channels of {CALLS} calls of {SECONDS / 60:.0f} minutes begun at once in "
+    f"one recogniser, Whisper tiny's shape, greedy, {TOKENS} tokens per window, at most {BATCH} "
+    "windows in a batch; windows decoded over what the batches had room for, the first and the "
+    "last batch included."
+)
+
+
+def part() -> Part:
+    """The share of the batches' places that were taken."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = parrot(Path(folder) / "tiny", TINY, TOKENS)
+        setup = Setup(threads=os.cpu_count() or 1, batch=BATCH, search=Search(beam=1))
+        figures = asyncio.run(recognised(WhisperRecognizer(Model("tiny", model), setup)))
+    return Part(
+        [
+            Figure(
+                f"batch fill at B={BATCH} with {CALLS} calls queued",
+                "≥ 0.90",
+                f"{figures.full:.2f} ({figures.items} windows in {figures.batches} batches, "
+                f"{math.ceil(figures.items / BATCH)} at least)",
+            )
+        ],
+        NOTE,
+    )
+
+
+async def recognised(recognizer: WhisperRecognizer) -> Figures:
+    """Every channel of every call to its end; what the batches did."""
+    calls = [hour(SECONDS, ACTIVITY, seed).samples for seed in range(CALLS)]
+    sides = [np.ascontiguousarray(call[:, side]) for call in calls for side in range(len(SIDES))]
+    await recognizer.warm()
+    await asyncio.gather(*(hear(recognizer, side) for side in sides))
+    figures = recognizer.figures
+    await recognizer.close()
+    assert figures is not None
+    return figures
+
+
+async def hear(recognizer: Recognizer, samples: Samples) -> None:
+    async for _ in recognizer.recognize(blocks(samples), Request(language="en")):
+        pass
+
+
+async def blocks(samples: Samples) -> AsyncIterator[Samples]:
+    for at in range(0, len(samples), SAMPLE_RATE):
+        yield samples[at : at + SAMPLE_RATE]
