@@ -39,8 +39,8 @@ class Speech:
     """Silence that ends a span. A shorter one stays inside."""
     padding: float = 0.1
     """Silence kept before and after a span."""
-    longest: float = 30.0
-    """What a window holds at most: Whisper hears 30 s at a time."""
+    longest: float = 28.5
+    """What a window holds at most. Whisper hears 30 s at a time, the last seconds less well."""
     breath: float = 0.1
     """Shortest silence in which a span that no window has room for may be cut."""
     piece: float = 1.0

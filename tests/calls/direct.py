@@ -11,8 +11,7 @@ import numpy as np
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from numpy.typing import NDArray
 
-from infra.local.scoring import Segment, word_error_rate
-from infra.local.truth import Truth
+from infra.local.scoring import Segment
 from tests.recognizers import channel
 
 SIDES = ("left", "right")
@@ -25,10 +24,6 @@ class Direct:
 
     sequential: list[Segment]
     batched: list[Segment]
-
-    def best(self, truth: Truth) -> float:
-        """The lower of the two word error rates."""
-        return min(word_error_rate(truth, self.sequential), word_error_rate(truth, self.batched))
 
 
 def recognised(call: Path, model: Path, threads: int) -> Direct:

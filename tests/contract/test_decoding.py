@@ -65,8 +65,9 @@ def polyglot(folder: Path) -> Iterator[WhisperRecognizer]:
 
 @pytest.fixture(scope="module")
 def nano() -> Iterator[WhisperRecognizer]:
-    """Hears a call in many short windows."""
-    recognizer = WhisperRecognizer(find(str(NANO), NOWHERE), Setup(threads=1, speech=SHORT))
+    """Hears a call in many short windows, and never by chance."""
+    setup = Setup(threads=1, speech=SHORT, guards=Guards(temperatures=(0.0,)))
+    recognizer = WhisperRecognizer(find(str(NANO), NOWHERE), setup)
     run(recognizer.warm())
     yield recognizer
     run(recognizer.close())
@@ -83,6 +84,11 @@ def sides() -> tuple[Samples, Samples]:
 def alone(nano: WhisperRecognizer, sides: tuple[Samples, Samples]) -> list[list[Heard]]:
     """Each channel of the call by itself."""
     return [run(pieces(nano, side)) for side in sides]
+
+
+def texts(heard: list[Heard]) -> list[str]:
+    """What is said; its probabilities depend a little on the size of the batch."""
+    return [segment.text for piece in heard for segment in piece.segments]
 
 
 def new_batches(recognizer: WhisperRecognizer, batches: int, items: int) -> tuple[int, int]:
@@ -340,6 +346,6 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved_until_it_does(
     async def both() -> list[list[Heard]]:
         return await asyncio.gather(*(pieces(nano, side) for side in sides))
 
-    assert run(both()) == alone
+    assert [texts(side) for side in run(both())] == [texts(side) for side in alone]
     assert max(sizes) > 2
     assert all(size <= 2 for size in sizes[-3:])
