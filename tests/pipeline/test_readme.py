@@ -111,9 +111,11 @@ def test_each_transcribe_command_prints_the_conversation_or_writes_its_files(
 def test_each_evaluate_command_tells_the_errors_of_a_call(
     there: Callable[[str], str], tmp_path: Path, command: str
 ) -> None:
-    for file in (ROOT / "tests" / "calls").glob("nano.*"):
-        shutil.copy(file, tmp_path)
-    assert "nano" in run(there(command).replace("tests/calls", str(tmp_path), 1))
+    folder = tmp_path / "calls"
+    folder.mkdir()
+    for name in ("nano.wav", "nano.json"):
+        shutil.copy(ROOT / "tests" / "calls" / name, folder)
+    assert "nano" in run(there(command).replace("tests/calls", str(folder), 1))
 
 
 @contextmanager
