@@ -55,17 +55,26 @@ class Asker:
         return await (await self.submit(options, asked))
 
 
-async def elect(asker: Asker, windows: Sequence[Window]) -> tuple[Language, list[Decoded]]:
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """A window of a channel whose language is in question, and what it was taken for."""
+
+    asked: Asked
+    decoded: Decoded
+
+
+async def elect(asker: Asker, windows: Sequence[Window]) -> tuple[Language, list[Vote]]:
     """The language that is likeliest on the mean of these windows, and what each was taken for.
 
     Each window is decoded in the language likeliest for itself, which is most often the same.
     """
 
-    async def vote(window: Window) -> Decoded:
-        return await asker.decoded(await asker.asked(window), None, 0.0)
+    async def vote(window: Window) -> Vote:
+        asked = await asker.asked(window)
+        return Vote(asked, await asker.decoded(asked, None, 0.0))
 
     votes = await together(*(vote(window) for window in windows))
-    return _elected([vote.languages for vote in votes]), votes
+    return _elected([vote.decoded.languages for vote in votes]), votes
 
 
 def _elected(ballots: Sequence[Mapping[str, float]]) -> Language:
@@ -89,7 +98,7 @@ class Listener:
     guards: Guards
     language: Language
     ahead: Callable[[], int]
-    votes: Sequence[Decoded] = ()
+    votes: Sequence[Vote] = ()
 
     async def listen(self, windows: AsyncIterator[Window]) -> AsyncGenerator[Heard, None]:
         """What is said in each window, in their order; later ones are on their way meanwhile."""
@@ -109,9 +118,9 @@ class Listener:
                 task.cancel()
             await asyncio.gather(*on_their_way, return_exceptions=True)
 
-    async def _hear(self, window: Window, vote: Decoded | None = None, again: int = AGAIN) -> Heard:
-        asked = await self.asker.asked(window)
-        decoded = await self._believed(asked, vote)
+    async def _hear(self, window: Window, vote: Vote | None = None, again: int = AGAIN) -> Heard:
+        asked = vote.asked if vote else await self.asker.asked(window)
+        decoded = await self._believed(asked, vote.decoded if vote else None)
         if decoded is None:
             return Heard((), self.language)
         words = await asyncio.to_thread(self._words, decoded)

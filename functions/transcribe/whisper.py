@@ -23,7 +23,7 @@ from functions.transcribe.decoding import Asked, Decoded, Options, Search
 from functions.transcribe.device import WhisperDevice
 from functions.transcribe.gpu import gpus, smallest_memory
 from functions.transcribe.guards import Guards
-from functions.transcribe.listener import VOTERS, Asker, Listener, Submit, elect
+from functions.transcribe.listener import VOTERS, Asker, Listener, Submit, Vote, elect
 from functions.transcribe.mel import FRAMES, Padding, Spectrogram
 from functions.transcribe.memory import FLOAT16, Shape, Share, share
 from functions.transcribe.models import Model, NoEngine
@@ -144,7 +144,7 @@ class WhisperRecognizer:
             async with loaded.batcher.lane() as lane:
                 asker = await asyncio.to_thread(loaded.asker, lane.submit, request)
                 language = known.language or _given(wanted, loaded.vocabulary)
-                votes: list[Decoded] = []
+                votes: list[Vote] = []
                 if language is None:
                     first += [window async for window in taken(VOTERS - 1, windows)]
                     language, votes = await elect(asker, first)
@@ -157,7 +157,7 @@ class WhisperRecognizer:
                         yield heard
 
     def _listener(
-        self, loaded: "_Loaded", asker: Asker, language: Language, votes: list[Decoded]
+        self, loaded: "_Loaded", asker: Asker, language: Language, votes: list[Vote]
     ) -> Listener:
         return Listener(
             asker=asker,

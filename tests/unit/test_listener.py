@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from events.documents import Language, Segment
 from functions.transcribe.decoding import Alignment, Asked, Decoded, Options, Task
 from functions.transcribe.guards import Guards
-from functions.transcribe.listener import AGAIN, Asker, Listener, elect
+from functions.transcribe.listener import AGAIN, Asker, Listener, Vote, elect
 from functions.transcribe.mel import FRAME_RATE
 from functions.transcribe.recognizer import SAMPLE_RATE, Heard
 from functions.transcribe.spans import Span
@@ -124,7 +124,10 @@ class Model:
             guards=Guards(),
             language=language,
             ahead=lambda: ahead,
-            votes=votes or (),
+            votes=[
+                Vote(Asked(window(n, 0.6).samples.astype(np.float32), 60), vote)
+                for n, vote in enumerate(votes or ())
+            ],
         )
 
 
@@ -251,7 +254,7 @@ async def test_the_language_is_the_likeliest_on_the_mean() -> None:
     model = Model(answer)
     language, votes = await elect(model.asker(), [window(n) for n in range(3)])
     assert language == Language(code="de", probability=0.5833)
-    assert [vote.language for vote in votes] == ["en", "de", "en"]
+    assert [vote.decoded.language for vote in votes] == ["en", "de", "en"]
     assert [options.language for _, options in model.asked] == [None] * 3
 
 
