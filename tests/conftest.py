@@ -1,6 +1,7 @@
 """Fixtures that several kinds of tests share."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if folder := config.getoption("--schemas"):
         os.environ["POCWHISP_SCHEMAS"] = str(folder)
+    # A shell's background job ignores Ctrl-C, and so would what the tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 settings.register_profile("any machine", deadline=None)
