@@ -5,7 +5,7 @@ a question in a word, and give signs of listening while the other goes on.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -216,8 +216,8 @@ def _said(
 
 
 def _later(word: Word, seconds: float) -> Word:
-    times = {"start_time": word.start_time + seconds, "end_time": word.end_time + seconds}
-    return word.model_copy(update=times)
+    start, end = word.start_time + seconds, word.end_time + seconds
+    return replace(word, start_time=start, end_time=end)
 
 
 def _ended(making: Making) -> float:

@@ -1,6 +1,7 @@
 """The record on PostgreSQL."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -160,7 +161,7 @@ def _segment_rows(event: Event, transcript: Transcript) -> list[dict[str, Any]]:
         {
             **segment.model_dump(exclude={"words"}),
             "overlaps": list(segment.overlaps),
-            "words": Jsonb([word.model_dump() for word in segment.words]),
+            "words": Jsonb([asdict(word) for word in segment.words]),
             "recording": event.recording,
             "run": event.run,
             "tenant": event.tenant,

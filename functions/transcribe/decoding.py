@@ -20,7 +20,7 @@ class Search:
 
     beam: int = 5
     samples: int = 5
-    timestamps: bool = True
+    timestamps: bool = False
     tokens: int | None = None
 
 
@@ -66,9 +66,7 @@ class Decoded:
     """What the model made of one window.
 
     `tokens` are those of the text alone. `mean_log_probability` is over all tokens and the end
-    of the text. `until` is the last time it wrote, in seconds of the window, if it wrote any.
-    `is_cut` tells that the text is as long as the engine lets it be, so it may go on. `languages`
-    holds the probability of each, if the language was asked for.
+    of the text. `languages` holds the probability of each, if the language was asked for.
     """
 
     language: str
@@ -76,6 +74,4 @@ class Decoded:
     alignment: Alignment
     mean_log_probability: float
     no_speech_probability: float
-    until: float | None = None
-    is_cut: bool = False
     languages: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))

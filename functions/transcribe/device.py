@@ -67,8 +67,6 @@ class WhisperDevice:
                 alignment=alignment,
                 mean_log_probability=_mean(one.scores[0], len(one.sequences_ids[0])),
                 no_speech_probability=float(one.no_speech_prob),
-                until=self._vocabulary.until(one.sequences_ids[0]),
-                is_cut=len(one.sequences_ids[0]) >= LONGEST // 2,
                 languages=found if options.language is None else {},
             )
             for language, text, alignment, one, found in zip(

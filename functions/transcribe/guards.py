@@ -28,16 +28,15 @@ class Guards:
     `temperatures` are tried in turn until a text is good; the first is 0 for the likeliest text.
     `repetitive` is the compression ratio above which a text repeats itself, `unlikely` the mean
     log-probability below which it is a guess, `no_speech` the probability of no speech above
-    which a guess counts as silence. `unheard` is how many seconds of speech at a window's end may
-    be without a word before they are heard again; `pause` seconds if the text was cut off there.
+    which a guess counts as silence. `unheard` is how many seconds of speech may be without a word
+    before they are heard again.
     """
 
     temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     repetitive: float = 2.4
     unlikely: float = -1.0
     no_speech: float = 0.6
-    unheard: float = 3.0
-    pause: float = 0.5
+    unheard: float = 1.0
 
     def verdict(self, text: str, mean_log_probability: float, no_speech: float) -> Verdict:
         """What to do with a text of this likelihood; an empty text is good."""

@@ -23,6 +23,7 @@ from functions.transcribe.decoding import Asked, Decoded, Options, Task
 from functions.transcribe.guards import Guards, Verdict, compression_ratio, without_loops
 from functions.transcribe.mel import FRAMES, HOP, Mel
 from functions.transcribe.recognizer import SAMPLE_RATE, Heard, Samples
+from functions.transcribe.unheard import completed, to_hear_again
 from functions.transcribe.vocabulary import ENGLISH, Vocabulary
 from functions.transcribe.windows import Window
 from functions.transcribe.words import Piece, in_order, segments_of, words_of
@@ -31,7 +32,7 @@ from shared.tasks import together
 VOTERS = 4
 """Windows that say in which language a channel is: the first ones."""
 AGAIN = 3
-"""Times that what is left of a window is heard again, at most."""
+"""Times that speech without a word is heard again, at most."""
 
 Submit = Callable[[Options, Asked], Awaitable[asyncio.Future[Decoded]]]
 """Hands a window to the batches, once there is room; the future is what the model wrote."""
@@ -125,8 +126,10 @@ class Listener:
             return Heard((), self.language)
         words = await asyncio.to_thread(self._words, decoded)
         segments = tuple(self._segments(window, words, decoded))
-        if again and (since := self._heard_until(window, words, decoded)) is not None:
-            segments += (await self._hear(window.after(since), again=again - 1)).segments
+        if again and (parts := to_hear_again(window, words, self.guards.unheard)):
+            rest = window.within(parts)
+            more = await self._hear(rest, again=again - 1)
+            segments = completed(segments, more.segments, rest.spans)
         return Heard(segments, self.language)
 
     async def _believed(self, asked: Asked, vote: Decoded | None) -> Decoded | None:
@@ -169,17 +172,6 @@ class Listener:
     def _written(self, decoded: Decoded) -> str:
         """The language of the text: translations are English."""
         return ENGLISH if self.asker.task == "translate" else decoded.language
-
-    def _heard_until(
-        self, window: Window, words: Sequence[Piece], decoded: Decoded
-    ) -> float | None:
-        """Seconds of the window after which there is speech but no word; None if all is told."""
-        if not words:
-            return None
-        wrote = 0.0 if self._repeats(decoded) else decoded.until or 0.0  # a loop writes to the end
-        until = max(words[-1].end, wrote)
-        unheard = self.guards.pause if decoded.is_cut else self.guards.unheard
-        return until if 0 < until < window.seconds - unheard else None
 
     def _segments(
         self, window: Window, words: Sequence[Piece], decoded: Decoded

@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     ] = None
     whisper_timestamps: Annotated[
         bool, Field(description="Whether the model writes times between sentences.")
-    ] = True
+    ] = False
     whisper_padding: Annotated[
         Literal["silence", "zero"],
         Field(description="What follows a short window; zero: as faster-whisper has it."),

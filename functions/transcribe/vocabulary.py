@@ -68,12 +68,6 @@ class Vocabulary:
         likely = likely[: HINTS // 2 if before else HINTS]
         return (*likely, *before[-(HINTS - len(likely)) :])
 
-    def until(self, tokens: Sequence[int]) -> float | None:
-        """The last time among the tokens, in seconds of the window."""
-        first = self._of(ENGLISH, "transcribe").timestamp_begin
-        times = [token - first for token in tokens if token >= first]
-        return times[-1] * 2 / FRAME_RATE if times else None
-
     def text(self, tokens: Sequence[int]) -> str:
         return str(self._of(ENGLISH, "transcribe").decode(list(tokens)))
 

@@ -40,7 +40,7 @@ from shared.languages import language_code
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
-REVISION = 2
+REVISION = 3
 """Counts changes to what is made of what a model says."""
 CPU_BATCH = 8
 INSTANCES = 2
@@ -135,7 +135,9 @@ class WhisperRecognizer:
         self, blocks: AsyncIterator[Samples], request: Request, known: Known = NOTHING
     ) -> AsyncGenerator[Heard, None]:
         wanted = _language(request)
-        async with aclosing(self._windows(blocks, known.pieces)) as windows:
+        async with aclosing(self._windows(blocks)) as windows:
+            async for _ in taken(known.pieces, windows):
+                pass
             first = [window async for window in taken(1, windows)]
             if not first:
                 return
@@ -168,21 +170,13 @@ class WhisperRecognizer:
             votes=votes,
         )
 
-    async def _windows(
-        self, blocks: AsyncIterator[Samples], known: int
-    ) -> AsyncGenerator[Window, None]:
-        """The channel's windows without those that are known already."""
+    async def _windows(self, blocks: AsyncIterator[Samples]) -> AsyncGenerator[Window, None]:
         windower = Windower(SileroDetector(), self._setup.speech)
-        count = 0
         async for block in blocks:
             for window in await asyncio.to_thread(windower.feed, block):
-                count += 1
-                if count > known:
-                    yield window
-        for window in await asyncio.to_thread(windower.end):
-            count += 1
-            if count > known:
                 yield window
+        for window in await asyncio.to_thread(windower.end):
+            yield window
 
     def _check(self, wanted: str | None, request: Request, vocabulary: Vocabulary) -> None:
         name, known = self._model.name, vocabulary.languages

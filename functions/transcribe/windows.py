@@ -6,10 +6,11 @@ depends on the samples alone, not on the blocks they come in. Memory stays bound
 a stretch, whatever the length of the channel.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from functions.transcribe.gate import FRAME, FULL_SCALE, Flags, Gate, Levels, Loudness, measure
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
@@ -53,30 +54,38 @@ class Window:
     def seconds(self) -> float:
         return len(self.samples) / SAMPLE_RATE
 
+    @property
+    def edges(self) -> NDArray[np.float64]:
+        """Where each span starts and where it ends in the window, seconds, shape (2, spans)."""
+        lengths = np.array([len(span) for span in self.spans]) / SAMPLE_RATE
+        ends = lengths.cumsum()
+        return np.stack((ends - lengths, ends))
+
     def place(self, start: float, end: float, since: int = 0) -> Placed:
         """Where that from `start` to `end` lies; in seconds from the window's start.
 
         It goes to the span with which it shares the most time, or to the nearest, from span
         `since` on, and is shortened to what is in it.
         """
-        ends = np.cumsum([len(span) for span in self.spans]) / SAMPLE_RATE
-        starts = ends - [len(span) / SAMPLE_RATE for span in self.spans]
+        starts, ends = self.edges
         shared = np.minimum(max(start, end), ends) - np.maximum(start, starts)
         index = since + int(shared[since:].argmax())
         span, offset = self.spans[index], float(starts[index])
         return Placed(index, _inside(span, start - offset), _inside(span, max(start, end) - offset))
 
-    def after(self, seconds: float) -> "Window":
-        """The part of the window from `seconds` on, which must be less than all of it."""
-        skipped = round(seconds * SAMPLE_RATE)
-        left = skipped
+    def within(self, parts: Iterable[tuple[float, float]]) -> "Window":
+        """What lies in these parts, which are in order and disjoint: seconds from the start."""
         spans: list[Span] = []
-        for span in self.spans:
-            taken = min(left, len(span))
-            left -= taken
-            if taken < len(span):
-                spans.append(Span(span.start + taken, span.end))
-        return Window(tuple(spans), self.samples[skipped:])
+        pieces: list[Samples] = []
+        for start, end in parts:
+            first, last = round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)
+            pieces.append(self.samples[first:last])
+            for span in self.spans:
+                inside = Span(span.start + max(first, 0), span.start + min(last, len(span)))
+                first, last = first - len(span), last - len(span)
+                if inside.start < inside.end:
+                    spans.append(inside)
+        return Window(tuple(spans), np.concatenate(pieces))
 
 
 def _inside(span: Span, time: float) -> float:

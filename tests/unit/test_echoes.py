@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given, settings
@@ -33,8 +34,8 @@ def words_of(side: ChannelTranscript) -> list[Word]:
 
 
 def late(word: Word, seconds: float) -> Word:
-    times = {"start_time": word.start_time + seconds, "end_time": word.end_time + seconds}
-    return word.model_copy(update=times)
+    start, end = word.start_time + seconds, word.end_time + seconds
+    return replace(word, start_time=start, end_time=end)
 
 
 def echoed(seed: int, delay: float) -> tuple[list[ChannelTranscript], tuple[Word, ...]]:
@@ -43,7 +44,7 @@ def echoed(seed: int, delay: float) -> tuple[list[ChannelTranscript], tuple[Word
     The right party has words of its own, so that no two are equal by chance.
     """
     call = conversation(seed, 8)
-    own = [word.model_copy(update={"word": f"zz{n}"}) for n, word in enumerate(call.words["right"])]
+    own = [replace(word, word=f"zz{n}") for n, word in enumerate(call.words["right"])]
     leaked = tuple(
         late(word, delay)
         for word in call.words["left"]
@@ -160,7 +161,7 @@ def test_a_leak_of_a_channel_that_is_not_there_takes_nothing_out(channel: Channe
 
 def test_what_is_left_of_a_segment_has_its_own_times_and_confidence() -> None:
     doubtful = segment(1, 4, "for calling hi there my router")
-    sure = tuple(word.model_copy(update={"confidence": 0.9}) for word in doubtful.words[2:])
+    sure = tuple(replace(word, confidence=0.9) for word in doubtful.words[2:])
     right = doubtful.model_copy(update={"words": (*doubtful.words[:2], *sure)})
     sides = [heard("left", segment(0, 2, "thank you for calling")), heard("right", right)]
     (_, cleaned), _ = without_echoes(sides, leaking(LEAK))

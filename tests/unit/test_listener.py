@@ -4,7 +4,8 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -34,6 +35,8 @@ VOCABULARY = Vocabulary(WORDS.tokenizer(), LANGUAGES, multilingual=True)
 ENGLISH = Language(code="en")
 EVERY = 0.5
 """Seconds of a word."""
+UNHEARD = 1.0
+"""Seconds of speech without a word that are heard again, where a test is about that."""
 
 
 def window(number: int, seconds: float = 3.0) -> Window:
@@ -42,24 +45,30 @@ def window(number: int, seconds: float = 3.0) -> Window:
     return Window((Span(start, start + length),), np.full(length, number, np.int16))
 
 
+def of_spans(*spans: tuple[float, float]) -> Window:
+    """Spans of these seconds of the recording."""
+    places = [Span(round(a * SAMPLE_RATE), round(b * SAMPLE_RATE)) for a, b in spans]
+    return Window(tuple(places), np.zeros(sum(map(len, places)), np.int16))
+
+
 def decoded(  # noqa: PLR0913 - all that a model tells
     text: str,
     *,
     likely: float = -0.2,
     no_speech: float = 0.0,
     language: str = "en",
-    until: float | None = None,
     languages: dict[str, float] | None = None,
+    at: Sequence[float] = (),
 ) -> Decoded:
-    """Words of half a second each, from the window's start on."""
+    """Words of half a second each, from the window's start on; or that begin at these seconds."""
     tokens = tuple(WORDS.text.index(f"Ġ{word}") for word in text.split())
+    starts = [*at, at[-1] + EVERY] if at else [n * EVERY for n in range(len(tokens) + 1)]
     return Decoded(
         language=language,
         tokens=tokens,
-        alignment=aligned([round(n * EVERY * 50) for n in range(len(tokens) + 1)]),
+        alignment=aligned([round(start * 50) for start in starts]),
         mean_log_probability=likely,
         no_speech_probability=no_speech,
-        until=until,
         languages=languages or {},
     )
 
@@ -117,11 +126,12 @@ class Model:
         ahead: int = 8,
         votes: list[Decoded] | None = None,
         task: Task = "transcribe",
+        unheard: float = math.inf,
     ) -> Listener:
         return Listener(
             asker=self.asker(task),
             vocabulary=VOCABULARY,
-            guards=Guards(),
+            guards=Guards(unheard=unheard),
             language=language,
             ahead=lambda: ahead,
             votes=[
@@ -292,22 +302,40 @@ def in_parts(*answers: Decoded) -> Answer:
 @in_loop
 async def test_the_end_of_a_window_without_a_word_is_heard_again() -> None:
     model = Model(in_parts(decoded(SENTENCE), decoded("no thanks")))
-    first, second = await segments(model.listener(), window(1, 7))
+    first, second = await segments(model.listener(unheard=UNHEARD), window(1, 4))
     assert (first.text, first.start_time, first.end_time) == (SENTENCE, 100, 103)
     assert (second.text, second.start_time, second.end_time) == ("no thanks", 103, 104)
-    assert model.frames == [7 * FRAME_RATE, 4 * FRAME_RATE]
+    assert model.frames == [4 * FRAME_RATE, FRAME_RATE]
 
 
 @in_loop
-async def test_a_time_behind_the_last_word_counts_as_heard() -> None:
-    model = Model(in_parts(decoded("no", until=7.0)))
-    assert await texts(model.listener(), window(1, 7)) == ["no"]
+async def test_a_span_without_a_word_is_heard_again_and_comes_at_its_place() -> None:
+    said = decoded("no thanks bye", at=(0.0, 0.5, 3.0))
+    model = Model(in_parts(said, decoded("can you give me")))
+    spoken = await segments(
+        model.listener(unheard=UNHEARD), of_spans((10, 11), (20, 22), (30, 30.6))
+    )
+    assert [(one.text, one.start_time) for one in spoken] == [
+        ("no thanks", 10),
+        ("can you give me", 20),
+        ("bye", 30),
+    ]
+    assert model.frames == [round(3.6 * FRAME_RATE), 2 * FRAME_RATE]
 
 
 @in_loop
-async def test_the_end_is_not_heard_again_for_ever() -> None:
+async def test_what_was_heard_first_stays_if_no_more_is_heard_again() -> None:
+    said = decoded("can you give me no bye", at=(0.0, 0.5, 1.0, 1.5, 2.0, 4.0))
+    model = Model(in_parts(said, decoded("")))
+    spoken = await texts(model.listener(unheard=UNHEARD), of_spans((10, 12), (20, 22), (30, 30.6)))
+    assert spoken == ["can you give me", "no", "bye"]
+    assert len(model.asked) == 2
+
+
+@in_loop
+async def test_speech_without_a_word_is_not_heard_again_for_ever() -> None:
     model = Model(lambda *_: decoded("no"))
-    spoken = await segments(model.listener(), window(0, 30))
+    spoken = await segments(model.listener(unheard=UNHEARD), window(0, 30))
     assert [segment.start_time for segment in spoken] == [n * EVERY for n in range(AGAIN + 1)]
 
 
@@ -373,7 +401,7 @@ def test_every_segment_lies_in_one_span_in_order(
     whole = Window(tuple(spans), np.zeros(sum(map(len, spans)), np.int16))
     words = (SENTENCE.split() * 4)[: len(frames) - 1]
     tokens = tuple(WORDS.text.index(f"Ġ{word}") for word in words)
-    likely = Decoded("en", tokens, aligned(frames), -0.1, 0.0, until=30.0)
+    likely = Decoded("en", tokens, aligned(frames), -0.1, 0.0)
     spoken = asyncio.run(segments(Model(lambda *_: likely).listener(), whole))
     for segment in spoken:
         assert any(

@@ -202,24 +202,27 @@ def test_a_word_never_lies_before_the_span_of_the_word_before() -> None:
 
 @patient
 @given(stories.filter(bool), st.data())
-def test_what_is_after_a_moment_of_a_window_is_the_rest_of_it(
+def test_what_is_within_parts_of_a_window_is_their_samples_at_their_place(
     story: list[tuple[float, float]], data: st.DataObject
 ) -> None:
     samples = told(story)
     window = data.draw(st.sampled_from(windows(samples)))
-    seconds = data.draw(st.floats(0, window.seconds, exclude_max=True))
-    rest = window.after(seconds)
-    assert rest.seconds == pytest.approx(window.seconds - seconds, abs=1e-4)
-    assert np.array_equal(rest.samples, window.samples[round(seconds * SAMPLE_RATE) :])
-    own = [samples[span.start : span.end] for span in rest.spans]
-    assert np.array_equal(rest.samples, np.concatenate([*own, samples[:0]]))
-    assert {span.end for span in rest.spans} <= {span.end for span in window.spans}
-    assert all(map(len, rest.spans))
+    edges = data.draw(st.lists(st.floats(0, window.seconds), min_size=2, max_size=6, unique=True))
+    parts = list(zip(sorted(edges)[::2], sorted(edges)[1::2], strict=False))
+    found = window.within(parts)
+    assert found.seconds == pytest.approx(sum(end - start for start, end in parts), abs=1e-3)
+    own = [samples[span.start : span.end] for span in found.spans]
+    assert np.array_equal(found.samples, np.concatenate([*own, samples[:0]]))
+    assert all(
+        any(whole.start <= span.start < span.end <= whole.end for whole in window.spans)
+        for span in found.spans
+    )
 
 
-def test_what_is_after_nothing_is_the_whole_window() -> None:
+def test_all_of_a_window_is_within_its_edges() -> None:
     (window,) = windows(told([(1, 2), (3, 2)]))
-    assert plain([window.after(0)]) == plain([window])
+    assert plain([window.within([(0, window.seconds)])]) == plain([window])
+    assert plain([window.within(window.edges.T.tolist())]) == plain([window])
 
 
 def test_spans_far_apart_share_a_window() -> None:

@@ -1,0 +1,73 @@
+"""Which parts of a window are heard again, and what becomes of what is found there."""
+
+import numpy as np
+import pytest
+
+from events.documents import Segment
+from functions.transcribe.recognizer import SAMPLE_RATE
+from functions.transcribe.spans import Span
+from functions.transcribe.unheard import completed, to_hear_again
+from functions.transcribe.windows import Window
+from functions.transcribe.words import Piece
+from tests.examples import segment
+
+THREE = ((10.0, 14.0), (20.0, 22.0), (30.0, 34.0))
+"""Seconds of the recording; in the window they start at 0, 4 and 6 and end with 10."""
+
+
+def spans(*seconds: tuple[float, float]) -> tuple[Span, ...]:
+    return tuple(Span(round(a * SAMPLE_RATE), round(b * SAMPLE_RATE)) for a, b in seconds)
+
+
+def window(*seconds: tuple[float, float]) -> Window:
+    places = spans(*seconds)
+    return Window(places, np.zeros(sum(map(len, places)), np.int16))
+
+
+def words(*times: tuple[float, float]) -> list[Piece]:
+    return [Piece("word", start, end, 0.9) for start, end in times]
+
+
+@pytest.mark.parametrize(
+    ("told", "again"),
+    [
+        (words((0, 3.8), (4, 6), (6, 9.5)), []),
+        (words((0, 4), (6, 10)), [(4, 6)]),
+        (words((1.5, 4), (4, 6), (6, 10)), [(0, 4)]),
+        (words((0, 4), (4, 6), (6, 8.5)), [(6, 10)]),
+        (words((0, 3.8), (5.2, 6), (6, 10)), [(4, 6)]),
+        (words((0, 1), (4, 6), (6, 7)), [(1, 4), (7, 10)]),
+        ([], []),
+    ],
+    ids=["all told", "a span", "its start", "its end", "across two", "most of it", "nobody"],
+)
+def test_spans_that_lack_words_are_heard_again_or_if_these_are_most_what_lacks_them(
+    told: list[Piece], again: list[tuple[float, float]]
+) -> None:
+    assert to_hear_again(window(*THREE), told, 1.0) == again
+
+
+def at(start: float, text: str) -> Segment:
+    return segment(start, start + len(text.split()) / 2, text)
+
+
+def texts(segments: tuple[Segment, ...]) -> list[str]:
+    return [one.text for one in segments]
+
+
+BEFORE = (at(10, "the first one"), at(20, "half"), at(30, "the last"))
+
+
+def test_what_is_heard_again_with_more_words_takes_its_place_in_order_of_time() -> None:
+    found = completed(BEFORE, (at(20, "not only half"),), spans((20, 22)))
+    assert texts(found) == ["the first one", "not only half", "the last"]
+
+
+def test_what_has_fewer_words_is_not_believed() -> None:
+    assert completed(BEFORE, (at(10, "the"),), spans((10, 14))) == BEFORE
+    assert completed(BEFORE, (), spans((20, 22))) == BEFORE
+
+
+def test_what_was_heard_elsewhere_stays() -> None:
+    found = completed(BEFORE, (at(12, "and the second"),), spans((11.6, 14)))
+    assert texts(found) == ["the first one", "and the second", "half", "the last"]
