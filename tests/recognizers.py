@@ -29,12 +29,14 @@ T = TypeVar("T")
 class Sample:
     """Mono speech: what is said in it, from and until when in seconds, and how exactly.
 
-    `early`: how much too early an engine may say that an utterance begins, in seconds.
+    `early`: how much too early an engine may say that an utterance begins, in seconds; `short`:
+    and that it ends.
     """
 
     samples: Samples
     spoken: tuple[tuple[str, float, float], ...]
     early: float = 0.2
+    short: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def two_questions() -> Sample:
     """Nine seconds of the nano call's agent, from 8 s on.
 
     Whisper counts the breath before an utterance to its first word, as far as the voice activity
-    detection lets it: 0.4 s.
+    detection lets it: 0.4 s. What fades away behind the last one it gives to its question mark.
     """
     return Sample(
         channel(NANO_CALL, 0)[8 * SAMPLE_RATE : 17 * SAMPLE_RATE],
@@ -82,6 +84,7 @@ def two_questions() -> Sample:
             ("what is your last name", 6.642, 8.201),
         ),
         early=0.5,
+        short=0.4,
     )
 
 

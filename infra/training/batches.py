@@ -46,8 +46,8 @@ def style(rng: random.Random, *, full: bool) -> Style:
     if not full:
         few, timestamps = rng.choice((1, 2, 2, 3, 3, 4)), rng.random() < 0.65
         return Style(utterances=few, timestamps=timestamps, prompt=rng.random() < 0.3)
-    if kind > 0.75:
-        count, timestamps = rng.choice((None, None, rng.randint(2, 8))), rng.random() < 0.5
+    if kind > 0.6:
+        count, timestamps = rng.choice((None, None, rng.randint(2, 8))), rng.random() < 0.65
         return Style(full=True, utterances=count, timestamps=timestamps, packed=True)
     timestamps = rng.random() < 0.6
     prompt = rng.random() < (0.5 if timestamps else 0.08)
