@@ -55,10 +55,8 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
 
 def main() -> None:
     asked = arguments()
-    longer = {"memory": lambda: memory.part(memory.LONGER)} if asked.long else {}
-    parts = {**PARTS, **longer}
-    names = asked.names or [*parts, *SECTIONS]
-    text = "\n".join([PREFACE, machine.section(), *measured(names, parts)])
+    names = asked.names or [*PARTS, *SECTIONS]
+    text = "\n".join([PREFACE, machine.section(), *measured(names)])
     if not asked.names:
         RESULTS.write_text(text, encoding="utf-8")
     print(text)  # noqa: T201 - this is its purpose
@@ -67,13 +65,12 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*PARTS, *SECTIONS, []], metavar="PART")
-    parser.add_argument("--long", action="store_true", help="memory: calls of up to 10 hours")
     return parser.parse_args()
 
 
-def measured(names: Sequence[str], parts: Mapping[str, Callable[[], Part]]) -> list[str]:
+def measured(names: Sequence[str]) -> list[str]:
     """The table of the parts asked for, and the sections."""
-    made = [part() for name, part in parts.items() if name in names]
+    made = [part() for name, part in PARTS.items() if name in names]
     sections = [section() for name, section in SECTIONS.items() if name in names]
     return [*([figures.section(made)] if made else []), *sections]
 

@@ -30,7 +30,7 @@ from tests.bench.hours import SIDES, Hour, hour
 from tests.examples import RECORDING, received
 
 HOUR = 3_600.0
-TIMED = 600.0
+TIMED = 1_800.0
 """Seconds of the call whose CPU is measured."""
 ACTIVITY = 0.385
 RATE = 8_000

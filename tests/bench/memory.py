@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,8 +27,7 @@ from tests.examples import BOTH, RECORDING, was_split
 from tests.recognizers import NANO
 from tests.stacks import ROOT
 
-LENGTHS = (1 / 6, 1.0, 3.0)
-LONGER = (*LENGTHS, 10.0)
+LENGTHS = (1 / 6, 1.0, 3.0, 10.0)
 """Hours of the calls."""
 PIECE = 600.0
 """Seconds that are made at a time."""
@@ -39,7 +37,7 @@ NOTE = (
     "time from a `file://` store, calls of nano's sentences at 39 % activity per side; the peak of "
     "the resident memory, and the slope from the shortest call to the longest. At most "
     f"{BATCH} windows in a batch: how many meet in larger ones is chance, and moves the peak more "
-    "than hours do. `python -m tests.bench memory --long` goes to 10 hours."
+    "than hours do."
 )
 
 
@@ -53,9 +51,9 @@ class Measured:
     words: int
 
 
-def part(lengths: Sequence[float] = LENGTHS) -> Part:
-    """The slope over these lengths, in hours."""
-    measured = [apart(hours) for hours in lengths]
+def part() -> Part:
+    """The slope over all lengths."""
+    measured = [apart(hours) for hours in LENGTHS]
     first, last = measured[0], measured[-1]
     slope = (last.peak - first.peak) / (last.hours - first.hours)
     peaks = ", ".join(f"{one.peak:.0f} MiB at {length(one.hours)}" for one in measured)

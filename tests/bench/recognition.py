@@ -24,7 +24,7 @@ ACTIVITY = 0.385
 LONG, SHORT = 600.0, 120.0
 """Seconds of the call whose CPU is measured, and of each of those that are queued."""
 QUEUED = 8
-FEWER = 3
+FEWER = 7
 """Pairs by a model of true shape, each of which takes minutes."""
 TOKENS = 80
 """What a model of true shape writes per window of ours: 25 s of speech are about 65 words."""
@@ -34,11 +34,11 @@ NOTE = (
     "CPU of all of its processes, broker and database included. Direct: `decode_audio` and "
     "`BatchedInferencePipeline` on both channels of the same file in a warm process. Both int8, "
     f"{THREADS} threads, beam 5, batches of 8 windows, word times. nano: a call of its own "
-    "sentences, ours with its times between sentences, which cost tokens. Base-shape: Whisper "
-    "base's size and random weights, but a position table that has it write so many tokens per "
-    f"window whatever it hears: {TOKENS} in ours, fewer in the peer's windows, of which it makes "
-    f"more, so that a call has equally many. Throughput: {QUEUED} calls of {SHORT / 60:.0f} "
-    "minutes posted at once, until the last result, against the same files one after the other."
+    "sentences. Base-shape: Whisper base's size and random weights, but a position table that has "
+    f"it write so many tokens per window whatever it hears: {TOKENS} in ours, fewer in the peer's "
+    "windows, of which it makes more, so that a call has equally many. Throughput: "
+    f"{QUEUED} calls of {SHORT / 60:.0f} minutes posted at once, until the last result, against "
+    "the same files one after the other."
 )
 
 
@@ -83,7 +83,7 @@ def by_parrots(data: Path, shape: Shape, name: str, device: str = "cpu") -> list
         tokens = equal_tokens(recorded)
         return Peer(parrot(data / f"{name}-{tokens}", shape, tokens, kind), THREADS, device)
 
-    env = {"WHISPER_TIMESTAMPS": "false", "WHISPER_DEVICE": device, "WHISPER_COMPUTE_TYPE": kind}
+    env = {"WHISPER_DEVICE": device, "WHISPER_COMPUTE_TYPE": kind}
     with stack_with(data, parrot(data / name, shape, TOKENS, kind), **env) as stack:
         return [
             cpu_figure(stack, peer(calls.long), calls.long, name, FEWER),
