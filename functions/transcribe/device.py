@@ -7,6 +7,7 @@ import numpy as np
 
 from functions.transcribe.batcher import TooLarge
 from functions.transcribe.decoding import Asked, Decoded, Options, Search
+from functions.transcribe.memory import TOKENS
 from functions.transcribe.vocabulary import Vocabulary
 from shared.errors import Unavailable
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 NO_MEMORY = ("out of memory", "bad_alloc", "cudaErrorMemoryAllocation", "ALLOC_FAILED")
 BROKEN = ("CUDA failed", "cuBLAS failed", "cuDNN failed")
 """After such an error a process can use its GPU no more."""
-LONGEST = 448
-"""Tokens of a prompt and its text together that the model can take in; the text gets half."""
 
 
 class WhisperDevice:
@@ -90,7 +89,7 @@ class WhisperDevice:
         forbidden = self._vocabulary.unspoken
         limits: dict[str, Any] = {
             "suppress_tokens": forbidden,
-            "max_length": LONGEST,
+            "max_length": TOKENS,
             "return_scores": True,
             "return_no_speech_prob": True,
         }

@@ -11,12 +11,14 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Iterable,
     Iterator,
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
+from operator import itemgetter
 
 from events.documents import Language, Segment
 from functions.transcribe.decoding import Asked, Decoded, Options, Task
@@ -26,7 +28,7 @@ from functions.transcribe.recognizer import SAMPLE_RATE, Heard, Samples
 from functions.transcribe.unheard import completed, to_hear_again
 from functions.transcribe.vocabulary import ENGLISH, Vocabulary
 from functions.transcribe.windows import Window
-from functions.transcribe.words import Piece, in_order, segments_of, words_of
+from functions.transcribe.words import Piece, in_order, is_stretched, longest, segments_of, words_of
 from shared.tasks import together
 
 VOTERS = 4
@@ -64,7 +66,7 @@ class Vote:
     decoded: Decoded
 
 
-async def elect(asker: Asker, windows: Sequence[Window]) -> tuple[Language, list[Vote]]:
+async def elect(asker: Asker, windows: Iterable[Window]) -> tuple[Language, deque[Vote]]:
     """The language that is likeliest on the mean of these windows, and what each was taken for.
 
     Each window is decoded in the language likeliest for itself, which is most often the same.
@@ -75,7 +77,7 @@ async def elect(asker: Asker, windows: Sequence[Window]) -> tuple[Language, list
         return Vote(asked, await asker.decoded(asked, None, 0.0))
 
     votes = await together(*(vote(window) for window in windows))
-    return _elected([vote.decoded.languages for vote in votes]), votes
+    return _elected([vote.decoded.languages for vote in votes]), deque(votes)
 
 
 def _elected(ballots: Sequence[Mapping[str, float]]) -> Language:
@@ -91,7 +93,7 @@ class Listener:
     """Turns the windows of one channel into what is said in them.
 
     `ahead` tells how many windows may be on their way at that moment. `votes` are what the first
-    windows were taken for when the language was not known yet.
+    windows were taken for when the language was not known yet; they are let go of as they are used.
     """
 
     asker: Asker
@@ -99,15 +101,15 @@ class Listener:
     guards: Guards
     language: Language
     ahead: Callable[[], int]
-    votes: Sequence[Vote] = ()
+    votes: deque[Vote] = field(default_factory=deque)
 
     async def listen(self, windows: AsyncIterator[Window]) -> AsyncGenerator[Heard, None]:
         """What is said in each window, in their order; later ones are on their way meanwhile."""
-        votes = iter(self.votes)
         on_their_way: deque[asyncio.Task[Heard]] = deque()
         try:
             async for window in windows:
-                on_their_way.append(asyncio.create_task(self._hear(window, next(votes, None))))
+                vote = self.votes.popleft() if self.votes else None
+                on_their_way.append(asyncio.create_task(self._hear(window, vote)))
                 while on_their_way and (
                     len(on_their_way) >= self.ahead() or on_their_way[0].done()
                 ):
@@ -120,9 +122,10 @@ class Listener:
             await asyncio.gather(*on_their_way, return_exceptions=True)
 
     async def _hear(self, window: Window, vote: Vote | None = None, again: int = AGAIN) -> Heard:
+        """What is said in a window. What repeats itself when it is heard again is not believed."""
         asked = vote.asked if vote else await self.asker.asked(window)
         decoded = await self._believed(asked, vote.decoded if vote else None)
-        if decoded is None:
+        if decoded is None or (again < AGAIN and self._repeats(decoded)):
             return Heard((), self.language)
         words = await asyncio.to_thread(self._words, decoded)
         segments = tuple(self._segments(window, words, decoded))
@@ -176,22 +179,32 @@ class Listener:
     def _segments(
         self, window: Window, words: Sequence[Piece], decoded: Decoded
     ) -> Iterator[Segment]:
-        """Segments at their place in the recording, none across two spans of speech."""
-        for index, said in groupby(_placed(window, words), key=lambda one: one[0]):
+        """Segments at their place in the recording, none across two spans of speech.
+
+        A stretched word is one by itself, as another may take its place.
+        """
+        for (index, _), said in groupby(_placed(window, words), key=itemgetter(0, 1)):
             span = window.spans[index]
             start, end = span.start / SAMPLE_RATE, span.end / SAMPLE_RATE
             yield from segments_of(
-                list(in_order((word for _, word in said), start, end)),
+                list(in_order((word for _, _, word in said), start, end)),
                 self._written(decoded),
                 mean_log_probability=decoded.mean_log_probability,
                 no_speech_probability=min(max(decoded.no_speech_probability, 0.0), 1.0),
             )
 
 
-def _placed(window: Window, words: Sequence[Piece]) -> Iterator[tuple[int, Piece]]:
-    """The words at their place in the recording, with the span each lies in; never backwards."""
+def _placed(window: Window, words: Sequence[Piece]) -> Iterator[tuple[int, bool, Piece]]:
+    """For each word the span it lies in, whether it is stretched, and the word at its place in the
+    recording; never backwards.
+
+    A stretched word is shortened: the first of a window, which gets what is before it, ends then.
+    """
     last = 0
-    for word in words:
+    for number, word in enumerate(words):
         placed = window.place(word.start, word.end, since=last)
-        last = placed.span
-        yield last, word._replace(start=placed.start, end=placed.end)
+        last, start, end = placed.span, placed.start, placed.end
+        if number == 0:
+            start = max(start, end - longest(word.text))
+        end = min(end, start + longest(word.text))
+        yield last, is_stretched(word), word._replace(start=start, end=end)

@@ -1,6 +1,7 @@
 """Streams in parts."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -15,9 +16,9 @@ async def taken(most: int, stream: AsyncIterator[T]) -> AsyncIterator[T]:
             return
 
 
-async def chained(first: Iterable[T], rest: AsyncIterator[T]) -> AsyncGenerator[T, None]:
-    """What was taken from a stream, and then its rest."""
-    for one in first:
-        yield one
+async def chained(first: deque[T], rest: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+    """What was taken from a stream, and then its rest; nothing is held on to."""
+    while first:
+        yield first.popleft()
     async for one in rest:
         yield one

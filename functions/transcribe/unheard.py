@@ -5,61 +5,77 @@ itself, without so much speech around it, the model most often hears it.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import TypeAlias
 
 from events.documents import Segment
 from functions.transcribe.recognizer import SAMPLE_RATE
 from functions.transcribe.spans import Span
 from functions.transcribe.windows import Window
-from functions.transcribe.words import Piece
+from functions.transcribe.words import Piece, is_spoken, is_stretched
 
 Part: TypeAlias = tuple[float, float]
 """Of a window, in seconds from its start."""
-LEAST = 0.3
-"""Seconds that a span shares with a part without words before it counts as touched by it."""
+TOUCH = 0.2
+"""Seconds that a span shares with a part without words, if it is to be heard again."""
 SHARE = 0.6
 """Spans that are more than this share of the window would be heard as badly again."""
+LESS = 0.5
+"""Seconds by which that is shorter than the window: the same would be heard the same."""
+ROUNDED = 0.001
+"""Seconds by which a segment may seem to be outside of its span."""
 
 
-def to_hear_again(window: Window, words: Sequence[Piece], least: float) -> list[Part]:
-    """The spans with at least so many seconds without a word; of a window that is most of them,
-    what has no word alone. In order; none if there is no word at all: then nobody speaks.
+def to_hear_again(window: Window, words: Sequence[Piece], gap: float) -> list[Part]:
+    """The spans with a gap of at least so many seconds; or if they are most of the window, the
+    gaps. In order; none if there is no word at all: then nobody speaks.
     """
-    if not words:
+    told = [word for word in words if is_spoken(word.text)]
+    if not told:
         return []
-    parts = without_words(words, window.seconds, least)
-    starts, ends = window.edges.tolist()
-    spans = [
-        (start, end)
-        for start, end in zip(starts, ends, strict=True)
-        if any(min(end, last) - max(start, first) > LEAST for first, last in parts)
-    ]
-    is_little = sum(end - start for start, end in spans) <= SHARE * window.seconds
-    return spans if is_little else parts
+    gaps = without_words(told, window.seconds, gap)
+    spans = [span for span in window.edges.T.tolist() if any(_touch(span, one) for one in gaps)]
+    if _seconds(spans) <= SHARE * window.seconds:
+        return [(start, end) for start, end in spans]
+    return gaps if _seconds(gaps) <= window.seconds - LESS else []
 
 
-def without_words(words: Sequence[Piece], seconds: float, least: float) -> list[Part]:
-    """Where there is no word for so long in a window of these seconds; before, between, behind."""
-    edges = (0.0, *(edge for word in words for edge in (word.start, word.end)), seconds)
-    return [(last, start) for last, start in list(pairwise(edges))[::2] if start - last >= least]
+def without_words(words: Sequence[Piece], seconds: float, gap: float) -> list[Part]:
+    """Where there is no word for so long in a window of these seconds; before, between, behind.
+
+    A stretched word may lie anywhere in its time: it is heard again with what it was given.
+    """
+    sure = [word for word in words if not is_stretched(word)]
+    edges = (0.0, *(edge for word in sure for edge in (word.start, word.end)), seconds)
+    between = zip(edges[::2], edges[1::2], strict=True)
+    return [(last, start) for last, start in between if start - last >= gap]
 
 
 def completed(
     segments: Sequence[Segment], more: Sequence[Segment], heard_again: Sequence[Span]
 ) -> tuple[Segment, ...]:
-    """All that was heard, in order of time: where it was heard again, that which has more words."""
-    before = [one for one in segments if _is_inside(one, heard_again)]
-    if _words(more) < _words(before):
-        return tuple(segments)
-    kept = (one for one in segments if not _is_inside(one, heard_again))
-    return tuple(sorted((*kept, *more), key=lambda one: one.start_time))
+    """All segments in order of time: of each span that was heard again, `more` of it or what was
+    there before, whichever has more words; of equally many, `more`.
+    """
+    chosen = [one for one in segments if not any(_is_inside(one, span) for span in heard_again)]
+    for span in heard_again:
+        hearings = ([one for one in heard if _is_inside(one, span)] for heard in (more, segments))
+        chosen += max(hearings, key=_words)
+    return tuple(sorted(chosen, key=lambda one: (one.start_time, one.end_time)))
 
 
-def _is_inside(segment: Segment, spans: Iterable[Span]) -> bool:
-    middle = (segment.start_time + segment.end_time) / 2 * SAMPLE_RATE
-    return any(span.start <= middle <= span.end for span in spans)
+def _touch(span: Sequence[float], gap: Part) -> bool:
+    shared = min(span[1], gap[1]) - max(span[0], gap[0])
+    return shared > min(TOUCH, (span[1] - span[0]) / 2)
+
+
+def _seconds(parts: Iterable[Sequence[float]]) -> float:
+    return sum(end - start for start, end in parts)
+
+
+def _is_inside(segment: Segment, span: Span) -> bool:
+    middle = (segment.start_time + segment.end_time) / 2
+    return span.start / SAMPLE_RATE - ROUNDED <= middle <= span.end / SAMPLE_RATE + ROUNDED
 
 
 def _words(segments: Iterable[Segment]) -> int:
-    return sum(len(one.words) for one in segments)
+    return sum(is_spoken(word.word) for one in segments for word in one.words)

@@ -8,6 +8,7 @@ windows are made while the present ones are decoded, and the event loop stays fr
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -138,7 +139,7 @@ class WhisperRecognizer:
         async with aclosing(self._windows(blocks)) as windows:
             async for _ in taken(known.pieces, windows):
                 pass
-            first = [window async for window in taken(1, windows)]
+            first = deque([window async for window in taken(1, windows)])
             if not first:
                 return
             loaded = await asyncio.to_thread(self._load)
@@ -146,9 +147,9 @@ class WhisperRecognizer:
             async with loaded.batcher.lane() as lane:
                 asker = await asyncio.to_thread(loaded.asker, lane.submit, request)
                 language = known.language or _given(wanted, loaded.vocabulary)
-                votes: list[Vote] = []
+                votes: deque[Vote] = deque()
                 if language is None:
-                    first += [window async for window in taken(VOTERS - 1, windows)]
+                    first.extend([window async for window in taken(VOTERS - 1, windows)])
                     language, votes = await elect(asker, first)
                 listener = self._listener(loaded, asker, language, votes)
                 async with (
@@ -159,7 +160,7 @@ class WhisperRecognizer:
                         yield heard
 
     def _listener(
-        self, loaded: "_Loaded", asker: Asker, language: Language, votes: list[Vote]
+        self, loaded: "_Loaded", asker: Asker, language: Language, votes: deque[Vote]
     ) -> Listener:
         return Listener(
             asker=asker,

@@ -1,4 +1,4 @@
-"""Packs the speech of one channel into windows of up to 30 s, block by block.
+"""Packs the speech of one channel into windows, block by block.
 
 The gate leaves out frames that cannot hold speech, the detector tells which of the others do, and
 spans of speech fill one window after the other, however far apart they lie. What the windows are
@@ -99,7 +99,7 @@ class Windower:
 
     Windows come in order of time, and so do the spans in them. Every frame that the detector
     calls speech is in exactly one. Only a span that is longer than a window, or than what is left
-    of one, is cut, in a silence inside; where there is none in 30 s, at its quietest frame.
+    of one, is cut, in a silence inside; where there is none, at its quietest frame.
     """
 
     def __init__(

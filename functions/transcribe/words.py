@@ -12,8 +12,8 @@ PAUSE = 0.5
 """Seconds of silence between two words that end a segment: the other party may speak there."""
 SPACELESS = frozenset({"ja", "lo", "my", "th", "yue", "zh"})
 """Languages written without spaces, where every piece is a word."""
-WORD, LETTER, DIGIT = 0.4, 0.1, 0.6
-"""Seconds that a word lasts at most, and how many more for each of its letters and digits."""
+AT_LEAST, PER_DIGIT, PER_CHARACTER = 0.4, 0.6, 0.1
+"""Seconds that any word may last, and how many more for each digit and other character of it."""
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters and lone surrogates: PostgreSQL keeps no NUL, JSON no surrogate."""
 
@@ -31,8 +31,7 @@ def words_of(pieces: Iterable[Piece], language: str) -> Iterator[Piece]:
     """Whole words: joins what belongs to one, such as `-of` to `state`, a comma or a quote.
 
     Times and probability are those of what is spoken of it: punctuation often gets the pause
-    after it. So does a word what the model did not write: none is longer than it can be said in.
-    What says nothing is left out.
+    after it. What says nothing is left out.
     """
     word: list[Piece] = []
     for piece in pieces:
@@ -48,14 +47,18 @@ def _word(pieces: Sequence[Piece]) -> Iterator[Piece]:
     if text:
         said = [piece for piece in pieces if is_spoken(piece.text)] or pieces
         probability = sum(piece.probability for piece in said) / len(said)
-        end = min(said[-1].end, said[0].start + longest(text))
-        yield Piece(text, said[0].start, end, min(max(probability, 0.0), 1.0))
+        yield Piece(text, said[0].start, said[-1].end, min(max(probability, 0.0), 1.0))
 
 
 def longest(word: str) -> float:
     """Seconds in which it is said, drawled; `$1,250` is one thousand two hundred fifty dollars."""
     digits = sum(character.isdigit() for character in word)
-    return WORD + LETTER * (len(word) - digits) + DIGIT * digits
+    return AT_LEAST + PER_DIGIT * digits + PER_CHARACTER * (len(word) - digits)
+
+
+def is_stretched(word: Piece) -> bool:
+    """Whether it has more time than its own: a word gets that of speech left out beside it."""
+    return word.end - word.start > longest(word.text)
 
 
 def is_spoken(text: str) -> bool:

@@ -222,7 +222,7 @@ def test_every_setting_of_the_engine_reaches_it(monkeypatch: pytest.MonkeyPatch)
         "WHISPER_DEVICE": "cuda",
         "WHISPER_BEAM": "2",
         "WHISPER_BATCH": "12",
-        "WHISPER_TIMESTAMPS": "false",
+        "WHISPER_TIMESTAMPS": "true",
         "WHISPER_PADDING": "zero",
         "GPU_INDICES": "[1, 2]",
         "GPU_MEMORY_FRACTION": "0.5",
@@ -239,7 +239,7 @@ def test_every_setting_of_the_engine_reaches_it(monkeypatch: pytest.MonkeyPatch)
         batch=12,
         lanes=14,
         padding="zero",
-        search=Search(beam=2, timestamps=False),
+        search=Search(beam=2, timestamps=True),
     )
 
 

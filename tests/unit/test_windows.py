@@ -211,6 +211,9 @@ def test_what_is_within_parts_of_a_window_is_their_samples_at_their_place(
     parts = list(zip(sorted(edges)[::2], sorted(edges)[1::2], strict=False))
     found = window.within(parts)
     assert found.seconds == pytest.approx(sum(end - start for start, end in parts), abs=1e-3)
+    cut = [[round(edge * SAMPLE_RATE) for edge in part] for part in parts]
+    expected = [window.samples[first:last] for first, last in cut]
+    assert np.array_equal(found.samples, np.concatenate(expected))
     own = [samples[span.start : span.end] for span in found.spans]
     assert np.array_equal(found.samples, np.concatenate([*own, samples[:0]]))
     assert all(
