@@ -23,7 +23,7 @@ CALLS = 16
 BATCH = 16
 SECONDS = 300.0
 ACTIVITY = 0.385
-TOKENS = 20
+TOKENS = 80
 NOTE = (
     f"Batch fill: both channels of {CALLS} calls of {SECONDS / 60:.0f} minutes begun at once in "
     f"one recogniser, Whisper tiny's shape, greedy, {TOKENS} tokens per window, at most {BATCH} "
