@@ -31,6 +31,12 @@ from functions.ingest.views import (
 )
 from shared.database import Connection, Database, reach_stage
 
+MEANINGS = {
+    "unsupported_language": "the model that runs does not know the language",
+    "unsupported_task": "the model that runs has not learnt the task",
+}
+"""What the sender can mend, in words: events carry the codes of errors alone."""
+
 
 class PostgresRecord:
     """`handler.Record` in the tables that persist's migrations make."""
@@ -184,9 +190,10 @@ def _failure(failure: dict[str, Any] | None) -> Failure | None:
     function, code = failure["function"], failure["error_code"]
     attempts = failure["attempts"]
     tried = "it cannot succeed" if failure["error_class"] == "permanent" else "it was retried"
+    why = f"{code}, {MEANINGS[code]}" if code in MEANINGS else code
     return Failure(
         error=code,
-        message=f"{function} gave up after {attempts} attempt(s): {code}; {tried}.",
+        message=f"{function} gave up after {attempts} attempt(s): {why}; {tried}.",
         function=function,
     )
 

@@ -80,7 +80,7 @@ def test_a_task_that_the_recogniser_has_not_learnt_fails_and_says_so(stack: Runn
     response = stack.http.post(PATH, files={"audio": wav_file()}, data={"task": "translate"})
     problem = response.json()
     assert (response.status_code, problem["error"]) == (500, "processing_failed")
-    assert "unsupported_task" in problem["message"]
+    assert "unsupported_task, the model that runs has not learnt the task" in problem["message"]
     kept = stack.http.get(problem["check_url"]).json()
     assert (kept["status"], kept["request"]["task"]) == ("failed", "translate")
 
