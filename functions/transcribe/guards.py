@@ -36,7 +36,7 @@ class Guards:
     repetitive: float = 2.4
     unlikely: float = -1.0
     no_speech: float = 0.6
-    unheard: float = 1.0
+    unheard: float = 2.0
 
     def verdict(self, text: str, mean_log_probability: float, no_speech: float) -> Verdict:
         """What to do with a text of this likelihood; an empty text is good."""

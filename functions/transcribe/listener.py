@@ -33,7 +33,7 @@ from shared.tasks import together
 
 VOTERS = 4
 """Windows that say in which language a channel is: the first ones."""
-AGAIN = 3
+AGAIN = 2
 """Times that speech without a word is heard again, at most."""
 
 Submit = Callable[[Options, Asked], Awaitable[asyncio.Future[Decoded]]]

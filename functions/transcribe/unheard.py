@@ -1,7 +1,7 @@
 """Speech in which the model wrote no word: Whisper skips some of a window now and then.
 
-A window holds speech and hardly any silence, so a second of it without a word is doubtful. By
-itself, without so much speech around it, the model most often hears it.
+A window holds speech and hardly any silence, so seconds of it without a word are doubtful. By
+themselves, without so much speech around them, the model most often hears what is said in them.
 """
 
 from collections.abc import Iterable, Sequence
