@@ -43,8 +43,11 @@ class Guards:
         unlikely = mean_log_probability < self.unlikely
         if unlikely and no_speech > self.no_speech:
             return Verdict.SILENT
-        doubtful = unlikely or compression_ratio(text) > self.repetitive
-        return Verdict.DOUBTFUL if doubtful else Verdict.GOOD
+        return Verdict.DOUBTFUL if unlikely or self.repeats(text) else Verdict.GOOD
+
+    def repeats(self, text: str) -> bool:
+        """Whether the text is a loop."""
+        return compression_ratio(text) > self.repetitive
 
 
 def compression_ratio(text: str) -> float:

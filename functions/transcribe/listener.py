@@ -22,7 +22,7 @@ from operator import itemgetter
 
 from events.documents import Language, Segment
 from functions.transcribe.decoding import Asked, Decoded, Options, Task
-from functions.transcribe.guards import Guards, Verdict, compression_ratio, without_loops
+from functions.transcribe.guards import Guards, Verdict, without_loops
 from functions.transcribe.mel import FRAMES, HOP, Mel
 from functions.transcribe.recognizer import SAMPLE_RATE, Heard, Samples
 from functions.transcribe.unheard import completed, to_hear_again
@@ -161,8 +161,7 @@ class Listener:
         return not self._repeats(decoded), decoded.mean_log_probability
 
     def _repeats(self, decoded: Decoded) -> bool:
-        text = self.vocabulary.text(decoded.tokens)
-        return compression_ratio(text) > self.guards.repetitive
+        return self.guards.repeats(self.vocabulary.text(decoded.tokens))
 
     def _words(self, decoded: Decoded) -> list[Piece]:
         """The words with their times in the window."""

@@ -9,7 +9,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from functions.transcribe.gate import Flags
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.spans import runs
 
 WINDOW = 1_024
 """Samples of a spectrum: 64 ms, which tell lines 32 Hz apart."""
@@ -29,8 +31,6 @@ LIVELY = 12
 LOUD = 10**-1.5
 """Power of a loud frame over that of the loudest ones: -15 dB."""
 
-Flags: TypeAlias = NDArray[np.bool_]
-"""A yes or no per frame, shape (frames,)."""
 Spectra: TypeAlias = NDArray[np.float32]
 """Magnitudes, shape (frames, lines)."""
 
@@ -76,16 +76,10 @@ def _still(spectra: Spectra) -> Flags:
 def _lasting(flags: Flags) -> Flags:
     """The flags without the runs that are shorter than a held sound."""
     lasting = np.zeros_like(flags)
-    for start, end in _runs(flags):
+    for start, end in runs(flags):
         lasting[start:end] = end - start >= HELD
     return lasting
 
 
 def _longest(flags: Flags) -> int:
-    return max((end - start for start, end in _runs(flags)), default=0)
-
-
-def _runs(flags: Flags) -> list[tuple[int, int]]:
-    """Where the flags are set without a gap: from and until which frame."""
-    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False)).tolist()
-    return list(zip(edges[::2], edges[1::2], strict=True))
+    return int(np.diff(runs(flags)).max(initial=0))

@@ -8,6 +8,7 @@ a stretch, whatever the length of the channel.
 
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ class Placed:
     end: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Window:
     """Spans of speech, in order and disjoint, and their samples one after another."""
 
@@ -54,7 +55,7 @@ class Window:
     def seconds(self) -> float:
         return len(self.samples) / SAMPLE_RATE
 
-    @property
+    @cached_property
     def edges(self) -> NDArray[np.float64]:
         """Where each span starts and where it ends in the window, seconds, shape (2, spans)."""
         lengths = np.array([len(span) for span in self.spans]) / SAMPLE_RATE

@@ -4,7 +4,6 @@ import asyncio
 import math
 import os
 import tempfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,11 @@ from events.documents import Request
 from functions.transcribe.batcher import Figures
 from functions.transcribe.decoding import Search
 from functions.transcribe.models import Model
-from functions.transcribe.recognizer import SAMPLE_RATE, Recognizer, Samples
 from functions.transcribe.whisper import Setup, WhisperRecognizer
 from tests.bench.figures import Figure, Part
 from tests.bench.hours import SIDES, hour
 from tests.bench.parrot import TINY, parrot
+from tests.recognizers import recognized
 
 CALLS = 16
 BATCH = 16
@@ -56,18 +55,9 @@ async def recognised(recognizer: WhisperRecognizer) -> Figures:
     calls = [hour(SECONDS, ACTIVITY, seed).samples for seed in range(CALLS)]
     sides = [np.ascontiguousarray(call[:, side]) for call in calls for side in range(len(SIDES))]
     await recognizer.warm()
-    await asyncio.gather(*(hear(recognizer, side) for side in sides))
+    english = Request(language="en")
+    await asyncio.gather(*(recognized(recognizer, side, request=english) for side in sides))
     figures = recognizer.figures
     await recognizer.close()
     assert figures is not None
     return figures
-
-
-async def hear(recognizer: Recognizer, samples: Samples) -> None:
-    async for _ in recognizer.recognize(blocks(samples), Request(language="en")):
-        pass
-
-
-async def blocks(samples: Samples) -> AsyncIterator[Samples]:
-    for at in range(0, len(samples), SAMPLE_RATE):
-        yield samples[at : at + SAMPLE_RATE]

@@ -26,12 +26,10 @@ class Part:
     note: str
 
 
-def paired(
-    ours: Callable[[], float], theirs: Callable[[], float], pairs: int = PAIRS
-) -> list[tuple[float, float]]:
+def paired(ours: Callable[[], float], theirs: Callable[[], float]) -> list[tuple[float, float]]:
     """Both measured in turn, so many times; who begins alternates."""
     measured = []
-    for number in range(pairs):
+    for number in range(PAIRS):
         if number % 2:
             second = theirs()
             measured.append((ours(), second))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.bench import cpu, packing
 from tests.bench.composed import composed, written
-from tests.bench.figures import PAIRS, Figure, Part, paired, ratio
+from tests.bench.figures import Figure, Part, paired, ratio
 from tests.bench.hours import hour
 from tests.bench.parrot import BASE, Shape, parrot
 from tests.bench.peers import Peer
@@ -24,8 +24,6 @@ ACTIVITY = 0.385
 LONG, SHORT = 600.0, 120.0
 """Seconds of the call whose CPU is measured, and of each of those that are queued."""
 QUEUED = 8
-FEWER = 7
-"""Pairs by a model of true shape, each of which takes minutes."""
 TOKENS = 80
 """What a model of true shape writes per window of ours: 25 s of speech are about 65 words."""
 WAIT = "120"
@@ -86,8 +84,8 @@ def by_parrots(data: Path, shape: Shape, name: str, device: str = "cpu") -> list
     env = {"WHISPER_DEVICE": device, "WHISPER_COMPUTE_TYPE": kind}
     with stack_with(data, parrot(data / name, shape, TOKENS, kind), **env) as stack:
         return [
-            cpu_figure(stack, peer(calls.long), calls.long, name, FEWER),
-            throughput_figure(stack, peer(*calls.queued), calls.queued, name, FEWER),
+            cpu_figure(stack, peer(calls.long), calls.long, name),
+            throughput_figure(stack, peer(*calls.queued), calls.queued, name),
         ]
 
 
@@ -123,12 +121,10 @@ def stack_with(data: Path, model: Path, **env: str) -> Iterator[RunningStack]:
         yield stack
 
 
-def cpu_figure(
-    stack: RunningStack, peer: Peer, call: Path, model: str, pairs: int = PAIRS
-) -> Figure:
+def cpu_figure(stack: RunningStack, peer: Peer, call: Path, model: str) -> Figure:
     """CPU seconds of one call, in pairs."""
     body, told = posted(stack, call), peer.batched(call)  # warm from here on
-    measured = paired(lambda: pipeline_cpu(stack, call), lambda: direct_cpu(peer, call), pairs)
+    measured = paired(lambda: pipeline_cpu(stack, call), lambda: direct_cpu(peer, call))
     words = sum(len(one["text"].split()) for one in body["transcript"]["segments"])
     return Figure(
         f"CPU seconds, whole pipeline ÷ direct batched call, {model}, {LONG / 60:.0f}-minute call",
@@ -150,11 +146,9 @@ def direct_cpu(peer: Peer, call: Path) -> float:
     return time.process_time() - before
 
 
-def throughput_figure(
-    stack: RunningStack, peer: Peer, calls: Sequence[Path], model: str, pairs: int = PAIRS
-) -> Figure:
+def throughput_figure(stack: RunningStack, peer: Peer, calls: Sequence[Path], model: str) -> Figure:
     """Wall time of several calls, in pairs; the pipeline has all of them at once."""
-    seconds = paired(lambda: direct_wall(peer, calls), lambda: queued_wall(stack, calls), pairs)
+    seconds = paired(lambda: direct_wall(peer, calls), lambda: queued_wall(stack, calls))
     return Figure(
         f"throughput with {QUEUED} calls queued ÷ direct, {model}",
         "≥ 1.25",

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from events.documents import Request
-from events.documents import Segment as Told
 from functions.transcribe.engines import LocalRecognizer
 from functions.transcribe.models import find
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
@@ -21,7 +19,7 @@ from tests.bench import packing
 from tests.bench.figures import Figure, Part
 from tests.bench.hours import CALLS, spurts
 from tests.bench.noises import FULL_SCALE, noises
-from tests.recognizers import NANO, channel
+from tests.recognizers import NANO, channel, recognized
 
 QUIET = -35.0
 """dBFS, RMS of active speech."""
@@ -98,7 +96,7 @@ async def closing(engine: LocalRecognizer) -> AsyncIterator[None]:
 
 
 async def silent(name: str, engine: LocalRecognizer) -> Figure:
-    found = {sound: await said(engine, samples) for sound, samples in noises().items()}
+    found = {sound: await recognized(engine, samples) for sound, samples in noises().items()}
     text = [f"{sound}: {told[0].text!r}" for sound, told in found.items() if told]
     return Figure(
         f"text on silence, noise and music-like tones, {name}",
@@ -130,24 +128,13 @@ async def errors(engine: LocalRecognizer, side: Side, samples: Samples) -> WordE
     speaker = SPEAKERS[side.number]
     told = [
         Segment(speaker=speaker, start_time=one.start_time, end_time=one.end_time, text=one.text)
-        for one in await said(engine, samples)
+        for one in await recognized(engine, samples)
     ]
     return word_errors(side.truth, told, speaker)
 
 
 def right(errors: WordErrors) -> int:
     return errors.words - errors.substituted - errors.deleted
-
-
-async def said(engine: LocalRecognizer, samples: Samples) -> list[Told]:
-    """All segments of a channel."""
-
-    async def blocks() -> AsyncIterator[Samples]:
-        for at in range(0, len(samples), SAMPLE_RATE):
-            yield samples[at : at + SAMPLE_RATE]
-
-    pieces = engine.recognize(blocks(), Request())
-    return [segment async for heard in pieces for segment in heard.segments]
 
 
 def covered() -> Figure:

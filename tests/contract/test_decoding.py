@@ -308,6 +308,7 @@ def test_times_that_a_model_writes_are_not_in_its_text() -> None:
     setup = Setup(threads=1, search=Search(timestamps=True), guards=Guards(temperatures=(0.0,)))
     recognizer = WhisperRecognizer(find(str(NANO), NOWHERE), setup)
     first, second = hear(recognizer, two_questions().samples)
+    run(recognizer.close())
     assert "customer number" in first.text
     assert second.text.endswith("last name?")
 

@@ -131,6 +131,6 @@ def test_what_is_too_short_to_be_held_is_no_tone(length: int) -> None:
     assert not is_tone(np.full(length, 1_000, np.int16))
 
 
-@pytest.mark.parametrize("level", [0, 1_000])
-def test_silence_and_a_constant_break_nothing(level: int) -> None:
-    is_tone(np.full(2 * SAMPLE_RATE, level, np.int16))
+@pytest.mark.parametrize(("level", "held"), [(0, False), (1_000, True)])
+def test_silence_is_no_tone_and_a_constant_is_one(level: int, held: bool) -> None:  # noqa: FBT001
+    assert is_tone(np.full(2 * SAMPLE_RATE, level, np.int16)) is held
