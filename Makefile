@@ -23,16 +23,16 @@ check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy events functions infra shared tests
 	$(BIN)/lint-imports
-	$(BIN)/python -m events.schema --check
-	$(BIN)/python -m events.asyncapi --check
+	$(BIN)/python -m events.tools.schema --check
+	$(BIN)/python -m events.tools.asyncapi --check
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 schemas: .venv/dev
-	$(BIN)/python -m events.schema
-	$(BIN)/python -m events.asyncapi
+	$(BIN)/python -m events.tools.schema
+	$(BIN)/python -m events.tools.asyncapi
 
 bench: .venv/dev
 	$(BIN)/python -m tests.bench

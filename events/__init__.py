@@ -1,30 +1,18 @@
 """The contracts: one frozen model per CloudEvent, and the documents kept as blobs."""
 
 from events.base import Event
-from events.channel import ChannelTranscribed
-from events.delivery import DeliveryParked
-from events.envelope import Envelope
-from events.recording import (
+from events.catalogue import (
+    EVENTS,
+    ChannelTranscribed,
+    DeliveryParked,
     RecordingCompleted,
     RecordingFailed,
     RecordingReceived,
     RecordingSplit,
+    TranscriptMerged,
+    TranscriptSummarized,
 )
-from events.transcript import TranscriptMerged, TranscriptSummarized
-
-EVENTS: dict[str, type[Event]] = {
-    model.type: model
-    for model in (
-        RecordingReceived,
-        RecordingSplit,
-        ChannelTranscribed,
-        TranscriptMerged,
-        TranscriptSummarized,
-        RecordingCompleted,
-        RecordingFailed,
-        DeliveryParked,
-    )
-}
+from events.envelope import Envelope
 
 __all__ = [
     "EVENTS",

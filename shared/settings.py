@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.formats import Limits
+from shared.audio.formats import Limits
 
 
 class ServeSettings(BaseSettings):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.stacks import Body, RunningStack, running
+from tests.support.stacks import Body, RunningStack, running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -12,8 +12,7 @@ from events.documents import Echo, Request
 from functions.ingest import queries
 from functions.ingest.echoes import echo_warnings
 from functions.ingest.figures import Figures, StageTime
-from functions.ingest.upload import Audio
-from functions.ingest.views import (
+from functions.ingest.http.views import (
     Asked,
     Engines,
     Facts,
@@ -29,7 +28,8 @@ from functions.ingest.views import (
     SummaryView,
     TranscriptView,
 )
-from shared.database import Connection, Database, reach_stage
+from functions.ingest.upload.upload import Audio
+from shared.record.database import Connection, Database, reach_stage
 
 MEANINGS = {
     "unsupported_language": "the model that runs does not know the language",

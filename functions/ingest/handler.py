@@ -10,10 +10,10 @@ from uuid import UUID
 from events import Envelope, RecordingCompleted, RecordingFailed, RecordingReceived
 from events.documents import Request
 from events.keys import RecordingKey
-from functions.ingest.asked import Fields, request_of
 from functions.ingest.figures import Figures
-from functions.ingest.upload import Audio, Upload
-from functions.ingest.views import Engines, Page, Session, State
+from functions.ingest.http.views import Engines, Page, Session, State
+from functions.ingest.upload.fields import Fields, request_of
+from functions.ingest.upload.upload import Audio, Upload
 from shared.errors import Unavailable
 from shared.ports import Blobs, Check, Clock, Publisher
 

@@ -3,7 +3,7 @@
 import structlog
 
 from functions.ingest.handler import Ports
-from functions.ingest.views import Engines, Health
+from functions.ingest.http.views import Engines, Health
 from shared.errors import Unavailable
 
 logger = structlog.get_logger()

@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.ingest.adapters import PostgresRecord
-from functions.ingest.api import create_api
 from functions.ingest.handler import Ports
-from functions.ingest.protocol import Protocol
+from functions.ingest.http.app import create_api
+from functions.ingest.http.protocol import Protocol
 from functions.ingest.settings import Settings
-from shared.database import Database
 from shared.ports import utc_now
+from shared.record.database import Database
 from shared.runtime import Opening, bus_and_blobs, serve
 from shared.settings import DatabaseSettings
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from events.base import Channel
 from events.documents import ChannelTranscript, SpokenSegment
-from functions.merge.listening import Floor, remarks
+from functions.merge.backchannels import Floor, remarks
 from functions.merge.phrases import PAUSE, Phrase, joined, phrases_of
 
 LONGEST = 30.0

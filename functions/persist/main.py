@@ -15,10 +15,10 @@ from functions.persist.settings import Settings
 from functions.persist.sweep import sweep_once
 from functions.persist.sweep_adapters import unfinished
 from shared.bus import Bus
-from shared.database import Database
 from shared.delivery import Delivery
 from shared.errors import Unavailable
 from shared.ports import utc_now
+from shared.record.database import Database
 from shared.runtime import Parts, Runtime, bus_and_blobs, serve, unavailable
 from shared.settings import BusSettings, DatabaseSettings
 

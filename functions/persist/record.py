@@ -8,12 +8,13 @@ from typing import Protocol
 from events import (
     DeliveryParked,
     Event,
+    RecordingCompleted,
+    RecordingFailed,
     RecordingReceived,
     RecordingSplit,
     TranscriptSummarized,
 )
 from events.documents import Levels, Summary, Transcript
-from events.recording import RecordingCompleted, RecordingFailed
 
 
 class Record(Protocol):

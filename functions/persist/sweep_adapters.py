@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from events import RecordingCompleted, RecordingFailed, RecordingReceived
 from events.keys import RecordingKey
 from functions.persist.record import Unannounced
-from shared.database import Connection, Database
+from shared.record.database import Connection, Database
 
 logger = structlog.get_logger()
 LOCK = 0x73776570

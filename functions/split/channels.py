@@ -9,7 +9,7 @@ import soxr
 from functions.split.clipping import Clipping
 from functions.split.levels import Meter
 from functions.split.samples import FULL_SCALE, Samples, channel_samples
-from shared.formats import AudioFormat
+from shared.audio.formats import AudioFormat
 
 RECOGNIZER_RATE = 16_000
 FRAMES_AT_ONCE = 1 << 15

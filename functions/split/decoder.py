@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from events.documents import AudioWarning
-from shared.formats import AudioFormat, Limits
+from shared.audio.formats import AudioFormat, Limits
 
 
 @dataclass(frozen=True, slots=True)

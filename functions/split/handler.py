@@ -21,12 +21,12 @@ from functions.split.decoder import Decoder
 from functions.split.levels import Measured, Meter, Track, levels_of, tracks
 from functions.split.quality import Compared, Comparison, side_by_side
 from functions.split.sounds import opened
+from shared.audio.formats import Limits
+from shared.audio.wav import PCM16_BYTES, pcm16_header, whole_frames
 from shared.digest import work_digest
-from shared.formats import Limits
 from shared.function import function
 from shared.ports import Blobs
 from shared.tasks import together
-from shared.wav import PCM16_BYTES, pcm16_header, whole_frames
 
 T = TypeVar("T")
 ENGINE = f"soxr {version('soxr')}, quality 1"

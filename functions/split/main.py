@@ -7,7 +7,7 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.split.containers import ContainerDecoder
+from functions.split.decoder_av import ContainerDecoder
 from functions.split.handler import split
 from functions.split.settings import Settings
 from shared.delivery import Delivery

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.formats import AudioFormat, Encoding
+from shared.audio.formats import AudioFormat, Encoding
 
 Samples: TypeAlias = NDArray[np.float32]
 """On the scale of 16-bit integers, which 32-bit floats hold exactly."""

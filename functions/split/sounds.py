@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from events.documents import AudioWarning
 from functions.split.decoder import Decoder, Sound
+from shared.audio.formats import Limits
+from shared.audio.validator import Judge
+from shared.audio.wav import LOOK_BEHIND_SAMPLES, Extent, Header
 from shared.errors import Missing
-from shared.formats import Limits
-from shared.judge import Judge
 from shared.ports import Blobs
-from shared.wav import LOOK_BEHIND_SAMPLES, Extent, Header
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.summarize.extractive import ExtractiveSummarizer
+from functions.summarize.extractive.engine import ExtractiveSummarizer
 from functions.summarize.handler import summarize
 from functions.summarize.settings import Settings
 from shared.delivery import Delivery

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Protocol
 
-from functions.transcribe.batcher import Figures
-from functions.transcribe.decoding import Search
-from functions.transcribe.gpu import has_gpu
-from functions.transcribe.models import Model, NoEngine, find
 from functions.transcribe.recognizer import Recognizer
 from functions.transcribe.settings import Settings
-from functions.transcribe.sphinx import SphinxRecognizer
-from functions.transcribe.whisper import Setup, WhisperRecognizer
+from functions.transcribe.sphinx.recognizer import SphinxRecognizer
+from functions.transcribe.whisper.batcher import Figures
+from functions.transcribe.whisper.decoding import Search
+from functions.transcribe.whisper.gpu import has_gpu
+from functions.transcribe.whisper.models import Model, NoEngine, find
+from functions.transcribe.whisper.recognizer import Setup, WhisperRecognizer
 
 BEST_ON_GPU = ("large-v3", "large-v3-turbo", "medium", "small", "base", "tiny")
 BEST_ON_CPU = ("small", "base", "tiny")

@@ -8,13 +8,13 @@ import numpy as np
 from events import ChannelTranscribed, RecordingSplit
 from events.base import Channel
 from events.documents import ChannelTranscript, Request
-from functions.transcribe.passages import Passages
+from functions.transcribe.checkpoints import Passages
 from functions.transcribe.recognizer import Recognizer, Samples
+from shared.audio.wav import PCM16_BYTES, HeaderReader, whole_frames
 from shared.digest import work_digest
 from shared.function import function
 from shared.ports import Blobs
 from shared.tasks import together
-from shared.wav import PCM16_BYTES, HeaderReader, whole_frames
 
 
 @function("transcribe")

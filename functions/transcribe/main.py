@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.transcribe.engines import Chosen, choose
-from functions.transcribe.figures import BatchFigures
 from functions.transcribe.handler import transcribe
-from functions.transcribe.models import NoEngine
 from functions.transcribe.settings import Settings
+from functions.transcribe.whisper.metrics import BatchFigures
+from functions.transcribe.whisper.models import NoEngine
 from shared.delivery import Delivery
 from shared.runtime import Parts, Runtime, bus_and_blobs, serve
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import psutil
 
-from infra.local.child import CannotStart
+from infra.local.supervisor.child import CannotStart
 
 HOST = "127.0.0.1"
 _given: set[int] = set()

@@ -23,9 +23,9 @@ from urllib.parse import quote
 
 import psycopg
 
-from infra.local.child import CannotStart
-from infra.local.processes import Process, Supervisor
-from infra.local.spawning import run_as
+from infra.local.supervisor.child import CannotStart
+from infra.local.supervisor.process import run_as
+from infra.local.supervisor.supervisor import Process, Supervisor
 
 ACCOUNT = "pocwhisp"
 """The system account PostgreSQL runs as where the stack runs as root, which it refuses to."""

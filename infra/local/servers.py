@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-from infra.local.child import CannotStart
 from infra.local.ports import HOST, free_ports, is_free
 from infra.local.postgres import Postgres
-from infra.local.processes import Process, Supervisor
+from infra.local.supervisor.child import CannotStart
+from infra.local.supervisor.supervisor import Process, Supervisor
 
 NATS_CONFIG = """\
 # Written at every start.

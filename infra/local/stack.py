@@ -12,13 +12,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-from infra.local.output import Sink
+from infra.deployments import DEPLOYMENTS, ROOT, Deployment, routes, url
 from infra.local.ports import claim, free_ports
-from infra.local.processes import CannotStart, Process, StartFailed, Supervisor
 from infra.local.servers import Given, blobs_url, nats, postgres
-from infra.local.spawning import answers
 from infra.local.state import StackInfo, lock, remove_state, running_stack, write_state
-from infra.local.topology import DEPLOYMENTS, ROOT, Deployment, routes, url
+from infra.local.supervisor.log import Sink
+from infra.local.supervisor.process import answers
+from infra.local.supervisor.supervisor import CannotStart, Process, StartFailed, Supervisor
 from shared.tasks import together
 
 __all__ = ["CannotStart", "Stack", "StackInfo", "StartFailed", "running_stack"]
@@ -151,7 +151,7 @@ class Stack:
     def _dispatcher(self) -> Process:
         return Process(
             name="dispatcher",
-            argv=[sys.executable, "-P", "-m", "infra.local.dispatcher"],
+            argv=[sys.executable, "-P", "-m", "infra.dispatcher.session"],
             env=self._environment()
             | {
                 "DISPATCH_ROUTES": json.dumps(routes(self._ports, self._deployments)),
@@ -196,6 +196,6 @@ class Stack:
 
 def _migrate(database_url: str) -> None:
     # Imported here: it takes half a second, well spent while the database starts.
-    from functions.persist.migrate import migrate  # noqa: PLC0415
+    from shared.record.migrate import migrate  # noqa: PLC0415
 
     migrate(database_url)

@@ -14,7 +14,7 @@ import psutil
 from pydantic import Field, ValidationError
 
 from events.base import Frozen
-from infra.local.child import CannotStart
+from infra.local.supervisor.child import CannotStart
 
 STATE = "stack.json"
 LOCK = "stack.lock"

@@ -15,7 +15,7 @@ Weights = Annotated[Path, typer.Argument(help="A checkpoint.pt, or a Hugging Fac
 @app.command()
 def synthesise(folder: Written, scale: float = 1.0, workers: int = 2) -> None:
     """Speak the training's sentences with espeak-ng and flite."""
-    from infra.training.synthesise import synthesise  # noqa: PLC0415 - each command its own
+    from infra.training.speech.synthesise import synthesise  # noqa: PLC0415 - each command its own
 
     for name in synthesise(folder, scale=scale, workers=workers):
         typer.echo(name)
@@ -36,8 +36,8 @@ def train(  # noqa: PLR0913 - an option each
     every: Annotated[int, typer.Option(help="Steps between reports.")] = 200,
 ) -> None:
     """Train on speech or on recordings."""
-    from infra.training.fitting import Materials, fit  # noqa: PLC0415 - needs torch
-    from infra.training.train import Plan  # noqa: PLC0415
+    from infra.training.fit.fitting import Materials, fit  # noqa: PLC0415 - needs torch
+    from infra.training.fit.train import Plan  # noqa: PLC0415
 
     materials = Materials(speech, recordings, weights)
     fit(folder, materials, Plan(steps, rate, muon, minutes), device=device, every=every)
@@ -52,8 +52,8 @@ def export(
     fixture: Annotated[bool, typer.Option(help="Off for a model that people may use.")] = True,
 ) -> None:
     """Write a model that faster-whisper loads."""
-    from infra.training.checkpoints import trained  # noqa: PLC0415 - needs torch
-    from infra.training.export import export  # noqa: PLC0415
+    from infra.training.model.checkpoints import trained  # noqa: PLC0415 - needs torch
+    from infra.training.model.export import export  # noqa: PLC0415
 
     export(trained(weights), folder, quantization=quantization, is_fixture=fixture)
 
@@ -67,8 +67,8 @@ def evaluate(
     size: Annotated[int, typer.Option(help="Calls per set, when they are made.")] = 4,
 ) -> None:
     """Print a table of what exported models hear in held-out sentences."""
-    from infra.training.evaluate import table  # noqa: PLC0415 - each command its own
-    from infra.training.held_out_sets import held_out_sets  # noqa: PLC0415
+    from infra.training.exam.evaluate import table  # noqa: PLC0415 - each command its own
+    from infra.training.exam.held_out_sets import held_out_sets  # noqa: PLC0415
 
     for line in table(models, held_out_sets(sets, size)):
         typer.echo(line)

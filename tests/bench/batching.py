@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from events.documents import Request
-from functions.transcribe.batcher import Figures
-from functions.transcribe.decoding import Search
-from functions.transcribe.models import Model
-from functions.transcribe.whisper import Setup, WhisperRecognizer
+from functions.transcribe.whisper.batcher import Figures
+from functions.transcribe.whisper.decoding import Search
+from functions.transcribe.whisper.models import Model
+from functions.transcribe.whisper.recognizer import Setup, WhisperRecognizer
 from tests.bench.figures import Figure, Part
 from tests.bench.hours import SIDES, hour
 from tests.bench.parrot import TINY, parrot
-from tests.recognizers import recognized
+from tests.support.recognizers import recognized
 
 CALLS = 16
 BATCH = 16

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psutil
 
-from infra.local.scoring import turn_order_errors, word_error_rate
-from infra.local.truth import load_truth
+from infra.evaluation.errors import turn_order_errors, word_error_rate
+from infra.evaluation.truth import load_truth
 from tests.bench.tables import table
-from tests.stacks import POCWHISP, ROOT, Body, RunningStack, running
+from tests.support.stacks import POCWHISP, ROOT, Body, RunningStack, running
 
 CALLS = ROOT / "tests" / "calls"
 

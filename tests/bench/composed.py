@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from infra.local.scoring import SPEAKERS
-from infra.local.truth import Speaker, Truth, Turn, load_truth
-from tests.recognizers import NANO_CALL, channel
+from infra.evaluation.errors import SPEAKERS
+from infra.evaluation.truth import Speaker, Truth, Turn, load_truth
+from tests.support.recognizers import NANO_CALL, channel
 
 PAUSE = 0.3, 1.5
 """Seconds between two turns, at least and at most: each side talks for about 39 % of the time."""

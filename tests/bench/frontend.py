@@ -12,22 +12,22 @@ from faster_whisper.feature_extractor import FeatureExtractor
 from numpy.typing import NDArray
 
 from events.keys import RecordingKey
-from functions.split.containers import ContainerDecoder
+from functions.split.decoder_av import ContainerDecoder
 from functions.split.handler import split
-from functions.transcribe.gate import FRAME, FULL_SCALE, Flags
 from functions.transcribe.handler import samples as samples_of
-from functions.transcribe.mel import Spectrogram
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from functions.transcribe.silero import SileroDetector
-from functions.transcribe.spans import Hysteresis, Speech
-from functions.transcribe.windows import Windower
+from functions.transcribe.whisper.mel import Spectrogram
+from functions.transcribe.whisper.speech.gate import FRAME, FULL_SCALE, Flags
+from functions.transcribe.whisper.speech.silero import SileroDetector
+from functions.transcribe.whisper.speech.spans import Hysteresis, Speech
+from functions.transcribe.whisper.speech.windows import Windower
+from shared.audio.formats import Limits
 from shared.blobs import ObjectBlobs
-from shared.formats import Limits
 from tests.bench import packing
 from tests.bench.composed import written
 from tests.bench.figures import Figure, Part, paired, ratio
 from tests.bench.hours import SIDES, Hour, hour
-from tests.examples import RECORDING, received
+from tests.support.examples import RECORDING, received
 
 HOUR = 3_600.0
 TIMED = 1_800.0

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from functions.transcribe.gpu import has_gpu
+from functions.transcribe.whisper.gpu import has_gpu
 from tests.bench.figures import Figure, Part
 from tests.bench.parrot import LARGE, TURBO
 from tests.bench.recognition import by_parrots

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from infra.local.truth import load_truth
+from infra.evaluation.truth import load_truth
 
 CALLS = Path(__file__).parents[1] / "calls"
 NAMES = ("support", "unseen", "nano")

@@ -14,18 +14,18 @@ import numpy as np
 from events.documents import ChannelTranscript
 from events.keys import RecordingKey
 from functions.transcribe.handler import transcribe
-from functions.transcribe.models import find
 from functions.transcribe.recognizer import SAMPLE_RATE
-from functions.transcribe.whisper import Setup, WhisperRecognizer
-from infra.local.topology import FEW_ARENAS
+from functions.transcribe.whisper.models import find
+from functions.transcribe.whisper.recognizer import Setup, WhisperRecognizer
+from infra.deployments import FEW_ARENAS
+from shared.audio.wav import pcm16_header
 from shared.blobs import ObjectBlobs
-from shared.wav import pcm16_header
 from tests.bench.composed import composed
 from tests.bench.figures import Figure, Part
 from tests.bench.split_memory import peak
-from tests.examples import BOTH, RECORDING, was_split
-from tests.recognizers import NANO
-from tests.stacks import ROOT
+from tests.support.examples import BOTH, RECORDING, was_split
+from tests.support.recognizers import NANO
+from tests.support.stacks import ROOT
 
 LENGTHS = (1 / 6, 1.0, 3.0, 10.0)
 """Hours of the calls."""

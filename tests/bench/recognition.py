@@ -15,8 +15,8 @@ from tests.bench.figures import Figure, Part, paired, ratio
 from tests.bench.hours import hour
 from tests.bench.parrot import BASE, Shape, parrot
 from tests.bench.peers import Peer
-from tests.recognizers import NANO, channel
-from tests.stacks import Body, RunningStack, running
+from tests.support.recognizers import NANO, channel
+from tests.support.stacks import Body, RunningStack, running
 
 THREADS = os.cpu_count() or 1
 ACTIVITY = 0.385

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from functions.transcribe.engines import LocalRecognizer
-from functions.transcribe.models import find
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from functions.transcribe.sphinx import SphinxRecognizer
-from functions.transcribe.whisper import WhisperRecognizer
-from infra.local.scoring import SPEAKERS, Segment, WordErrors, total, word_errors
-from infra.local.truth import Truth, load_truth
+from functions.transcribe.sphinx.recognizer import SphinxRecognizer
+from functions.transcribe.whisper.models import find
+from functions.transcribe.whisper.recognizer import WhisperRecognizer
+from infra.evaluation.errors import SPEAKERS, Segment, WordErrors, total, word_errors
+from infra.evaluation.truth import Truth, load_truth
 from tests.bench import packing
 from tests.bench.figures import Figure, Part
 from tests.bench.hours import CALLS, spurts
 from tests.bench.noises import FULL_SCALE, noises
-from tests.recognizers import NANO, channel, recognized
+from tests.support.recognizers import NANO, channel, recognized
 
 QUIET = -35.0
 """dBFS, RMS of active speech."""

@@ -10,13 +10,13 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from functions.split.containers import ContainerDecoder
+from functions.split.decoder_av import ContainerDecoder
 from functions.split.handler import split
+from shared.audio.formats import Limits
 from shared.blobs import ObjectBlobs
-from shared.formats import Limits
 from tests.bench.tables import table
-from tests.examples import fmt, received
-from tests.stacks import ROOT
+from tests.support.examples import fmt, received
+from tests.support.stacks import ROOT
 
 MIB = 1 << 20
 RATE = 48_000

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import httpx
 
+from infra.deployments import DEPLOYMENTS, ROOT, Deployment
 from infra.local.ports import free_ports
-from infra.local.topology import DEPLOYMENTS, ROOT, Deployment
 from tests.bench.tables import table
-from tests.stacks import RunningStack, running
+from tests.support.stacks import RunningStack, running
 
 ROUNDS = 3
 ENVIRONMENT = ("NATS_URL", "DATABASE_URL", "BLOBS_URL")

@@ -1,9 +1,9 @@
 """Turns in true order: made-up calls whose turns are known."""
 
 from functions.merge.turns import interleave
-from infra.local.scoring import Segment, turn_order_errors
+from infra.evaluation.errors import Segment, turn_order_errors
 from tests.bench.figures import Figure, Part
-from tests.conversations import conversation
+from tests.support.conversations import conversation
 
 CALLS = 250
 PAUSES = 0.2, 0.5

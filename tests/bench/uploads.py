@@ -15,7 +15,7 @@ import httpx
 import psutil
 
 from tests.bench.tables import table
-from tests.stacks import RunningStack, running, stopped
+from tests.support.stacks import RunningStack, running, stopped
 
 MIB = 1 << 20
 SIZES = (256, 1024)

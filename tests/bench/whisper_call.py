@@ -3,12 +3,12 @@
 import tempfile
 from pathlib import Path
 
-from infra.local.scoring import Segment, turn_order_errors, word_error_rate
-from infra.local.truth import load_truth
+from infra.evaluation.errors import Segment, turn_order_errors, word_error_rate
+from infra.evaluation.truth import load_truth
 from tests.bench.tables import table
 from tests.calls import direct
-from tests.recognizers import NANO, NANO_CALL
-from tests.stacks import running
+from tests.support.recognizers import NANO, NANO_CALL
+from tests.support.stacks import running
 
 TRUTH = load_truth(NANO_CALL.with_suffix(".json"))
 THREADS = 1

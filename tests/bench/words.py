@@ -4,13 +4,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.local.scoring import SPEAKERS, Segment, total, word_errors
-from infra.local.truth import Truth, load_truth
+from infra.evaluation.errors import SPEAKERS, Segment, total, word_errors
+from infra.evaluation.truth import Truth, load_truth
 from tests.bench.composed import composed, written
 from tests.bench.figures import Figure, Part
 from tests.bench.peers import Peer
 from tests.bench.recognition import THREADS, posted, stack_with
-from tests.recognizers import NANO, NANO_CALL
+from tests.support.recognizers import NANO, NANO_CALL
 
 SEEDS = range(100, 104)
 SECONDS = 240.0

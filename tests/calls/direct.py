@@ -11,8 +11,8 @@ import numpy as np
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from numpy.typing import NDArray
 
-from infra.local.scoring import Segment
-from tests.recognizers import channel
+from infra.evaluation.errors import Segment
+from tests.support.recognizers import channel
 
 SIDES = ("left", "right")
 FULL_SCALE = np.float32(2**-15)

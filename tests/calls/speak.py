@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from infra.local.truth import Speaker, Truth, Turn
+from infra.evaluation.truth import Speaker, Truth, Turn
 
 CHANNELS: tuple[Speaker, ...] = get_args(Speaker)
 VOICES: dict[Speaker, str] = {"left": "rms", "right": "slt"}

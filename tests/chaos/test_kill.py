@@ -10,7 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.stacks import Body, RunningStack, eventually, stopped
+from tests.support.stacks import Body, RunningStack, eventually, stopped
 
 PIPELINE = ("split", "transcribe", "merge", "summarize", "persist")
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from events.additive import ANNOTATIONS, Schema, not_additive
-from events.schema import schemas
+from events.tools.additive import ANNOTATIONS, Schema, not_additive
+from events.tools.schema import schemas
 
 SCHEMAS = schemas()
 GONE = object()

@@ -11,13 +11,14 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from events import EVENTS, DeliveryParked, Envelope, Event, RecordingReceived, asyncapi, schema
+from events import EVENTS, DeliveryParked, Envelope, Event, RecordingReceived
+from events.tools import asyncapi, schema
 from functions.merge.handler import merge
 from functions.persist.handler import persist
 from functions.split.handler import split
 from functions.summarize.handler import summarize
 from functions.transcribe.handler import transcribe
-from tests.examples import merged, parked, received, summarized, transcribed, was_split
+from tests.support.examples import merged, parked, received, summarized, transcribed, was_split
 
 DOCUMENT = asyncapi.document()
 PUBLISHED = Path(__file__).parents[1] / "data" / "asyncapi" / "3.0.0.json.gz"

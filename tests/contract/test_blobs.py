@@ -13,7 +13,7 @@ from obstore.store import MemoryStore
 from events.documents import Request, Transcript
 from shared.blobs import READ_CHUNK, ObjectBlobs
 from shared.errors import Missing, Permanent, Unavailable
-from tests.examples import stream, transcript
+from tests.support.examples import stream, transcript
 
 Inode: TypeAlias = tuple[int, int]
 KEY = "default/recording/audio.wav"

@@ -17,15 +17,15 @@ import pytest
 import soundfile
 
 from events.documents import Levels
-from functions.split.containers import Bounds, ContainerDecoder
 from functions.split.decoder import Decoder, Sound
+from functions.split.decoder_av import Bounds, ContainerDecoder
 from functions.split.handler import split
+from shared.audio.formats import ENCODINGS, Limits
 from shared.blobs import ObjectBlobs
 from shared.errors import Permanent, PocWhispError, Transient
-from shared.formats import ENCODINGS, Limits
-from tests.examples import received, stream
-from tests.sounds import both, pitch, wav_of
-from tests.stacks import ROOT
+from tests.support.examples import received, stream
+from tests.support.sounds import both, pitch, wav_of
+from tests.support.stacks import ROOT
 
 T = TypeVar("T")
 AUDIO = Path(__file__).parent.parent / "data" / "audio"

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import shared.database
-from shared.database import Database
+import shared.record.database
 from shared.errors import Unavailable
-from tests.records import (
+from shared.record.database import Database
+from tests.support.records import (
     accept,
     eventually,
     found,
@@ -17,16 +17,16 @@ from tests.records import (
 )
 
 if TYPE_CHECKING:
-    from tests.databases import Databases
+    from tests.support.databases import Databases
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> float:
     """Seconds until a database counts as away, fewer than usual."""
-    assert shared.database.ACQUIRE_TIMEOUT <= 5
-    monkeypatch.setattr(shared.database, "ACQUIRE_TIMEOUT", 1.0)
+    assert shared.record.database.ACQUIRE_TIMEOUT <= 5
+    monkeypatch.setattr(shared.record.database, "ACQUIRE_TIMEOUT", 1.0)
     return 1.0
 
 

@@ -10,21 +10,21 @@ from ctranslate2.models import Whisper
 from faster_whisper import WhisperModel
 
 from events.documents import Language, Request, Segment
-from functions.transcribe.batcher import TooLarge
-from functions.transcribe.decoding import Asked, Decoded, Options, Search
-from functions.transcribe.device import WhisperDevice
-from functions.transcribe.guards import Guards
-from functions.transcribe.mel import HOP, Spectrogram
-from functions.transcribe.models import find
 from functions.transcribe.recognizer import SAMPLE_RATE, Heard, Known, Samples
-from functions.transcribe.spans import Speech
-from functions.transcribe.vocabulary import Vocabulary
-from functions.transcribe.whisper import Setup, WhisperRecognizer
-from infra.local.scoring import normalised
-from infra.local.truth import load_truth
+from functions.transcribe.whisper.batcher import TooLarge
+from functions.transcribe.whisper.decoding import Asked, Decoded, Options, Search
+from functions.transcribe.whisper.device import WhisperDevice
+from functions.transcribe.whisper.guards import Guards
+from functions.transcribe.whisper.mel import HOP, Spectrogram
+from functions.transcribe.whisper.models import find
+from functions.transcribe.whisper.recognizer import Setup, WhisperRecognizer
+from functions.transcribe.whisper.speech.spans import Speech
+from functions.transcribe.whisper.vocabulary import Vocabulary
+from infra.evaluation.errors import normalised
+from infra.evaluation.truth import load_truth
 from shared.errors import Permanent
-from tests.models import FEW_LANGUAGES, random_model
-from tests.recognizers import (
+from tests.support.models import FEW_LANGUAGES, random_model
+from tests.support.recognizers import (
     NANO,
     NANO_CALL,
     NOWHERE,

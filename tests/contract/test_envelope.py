@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from events import EVENTS, ChannelTranscribed, DeliveryParked, Envelope, Event, RecordingReceived
-from events.additive import Schema
-from events.schema import schemas
+from events.tools.additive import Schema
+from events.tools.schema import schemas
 from shared.delivery import parse
 from shared.errors import Permanent
 

@@ -13,8 +13,8 @@ from events.documents import (
     Transcript,
 )
 from functions.persist.adapters import PostgresRecord
-from shared.database import Database
-from tests.examples import (
+from shared.record.database import Database
+from tests.support.examples import (
     RECORDING,
     levels,
     parked,
@@ -23,9 +23,9 @@ from tests.examples import (
     transcript,
     was_split,
 )
-from tests.records import accept, found, on
+from tests.support.records import accept, found, on
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 QUALITY = Quality(
     dual_mono=False,

@@ -13,11 +13,11 @@ import pytest
 from nats.errors import ConnectionClosedError
 from nats.js.api import StreamConfig
 
-from infra.local import listening
-from infra.local.client import ServerAway
-from infra.local.inbox import Inbox
-from infra.local.listening import Wanted, listen
-from tests.servers import NatsServer, free_port, nats_server
+from infra.client import event_stream
+from infra.client.client import ServerAway
+from infra.client.event_stream import Wanted, listen
+from shared.nats_inbox import Inbox
+from tests.support.servers import NatsServer, free_port, nats_server
 
 RECEIVED, SPLIT, COMPLETED = (
     f"io.pocwhisp.recording.{word}.v1" for word in ("received", "split", "completed")
@@ -35,9 +35,9 @@ PATIENCE = 5.0
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "PAUSE", 0.05)
-    monkeypatch.setattr(listening, "SILENCE", 2.5)
-    monkeypatch.setattr(listening, "CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr(event_stream, "PAUSE", 0.05)
+    monkeypatch.setattr(event_stream, "SILENCE", 2.5)
+    monkeypatch.setattr(event_stream, "CONNECT_TIMEOUT", 1.0)
 
 
 async def publish(server: NatsServer, *events: tuple[str, UUID], run: int = 1) -> None:

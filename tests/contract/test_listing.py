@@ -11,11 +11,11 @@ from uuid_utils.compat import uuid7
 from events.documents import AudioWarning, Request
 from functions.ingest.adapters import PostgresRecord
 from functions.ingest.figures import Figures, Uploads, exposition
-from functions.ingest.upload import Audio
-from functions.ingest.views import Page, Session, State
+from functions.ingest.http.views import Page, Session, State
+from functions.ingest.upload.upload import Audio
 from functions.persist.adapters import PostgresRecord as PersistRecord
-from shared.database import Database
-from tests.examples import (
+from shared.record.database import Database
+from tests.support.examples import (
     levels,
     parked,
     received,
@@ -26,7 +26,7 @@ from tests.examples import (
     was_split,
 )
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 T = TypeVar("T")
 UNKNOWN = Audio("call.mp3", 1, 9_000, "ab" * 32, "mp3", None, None, None)

@@ -13,11 +13,11 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from functions.persist.migrate import MIGRATIONS, migrate
-from shared.database import NEEDED_MIGRATION, SCHEMA, Database, conninfo
 from shared.errors import Unavailable
-from tests.examples import RECORDING
-from tests.records import (
+from shared.record.database import NEEDED_MIGRATION, SCHEMA, Database, conninfo
+from shared.record.migrate import MIGRATIONS, migrate
+from tests.support.examples import RECORDING
+from tests.support.records import (
     ROOT,
     TABLES,
     VERSIONS,
@@ -27,14 +27,14 @@ from tests.records import (
 )
 
 if TYPE_CHECKING:
-    from tests.databases import Databases
+    from tests.support.databases import Databases
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 
 def test_migrations_at_the_same_time_do_not_disturb_each_other(databases: "Databases") -> None:
     urls = [databases.empty()] * 2 + [databases.empty()]
-    command = [sys.executable, "-m", "functions.persist.migrate"]
+    command = [sys.executable, "-m", "shared.record.migrate"]
     running = [
         subprocess.Popen(command, cwd=ROOT, env={**os.environ, "DATABASE_URL": url}) for url in urls
     ]

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from functions.transcribe.models import NoEngine, find
-from tests.recognizers import NANO, NOWHERE, ROOT
+from functions.transcribe.whisper.models import NoEngine, find
+from tests.support.recognizers import NANO, NOWHERE, ROOT
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "acme/nano"
 FILES = {path.name: path.read_bytes() for path in NANO.iterdir()}
-MODELS = "from infra.local.models import app; app(prog_name='pocwhisp models')"
+MODELS = "from infra.cli.models import app; app(prog_name='pocwhisp models')"
 
 
 class Hub(BaseHTTPRequestHandler):

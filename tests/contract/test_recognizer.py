@@ -11,8 +11,18 @@ import pytest
 from events.documents import Request, Segment
 from functions.transcribe.engines import LocalRecognizer
 from functions.transcribe.recognizer import SAMPLE_RATE, Heard, Known, Samples
-from infra.local.scoring import normalised
-from tests.recognizers import TRIED, Sample, Tried, blocks_of, hear, pieces, recognized, run, said
+from infra.evaluation.errors import normalised
+from tests.support.recognizers import (
+    TRIED,
+    Sample,
+    Tried,
+    blocks_of,
+    hear,
+    pieces,
+    recognized,
+    run,
+    said,
+)
 
 
 @pytest.fixture(scope="module", params=TRIED, ids=lambda tried: tried.name)

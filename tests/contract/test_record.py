@@ -10,8 +10,8 @@ from psycopg.errors import UniqueViolation
 from events.documents import Engine, Request
 from functions.ingest.adapters import PostgresRecord as IngestRecord
 from functions.persist.adapters import PostgresRecord
-from shared.database import Database
-from tests.examples import (
+from shared.record.database import Database
+from tests.support.examples import (
     RECORDING,
     merged,
     parked,
@@ -22,7 +22,7 @@ from tests.examples import (
     transcript,
     was_split,
 )
-from tests.records import (
+from tests.support.records import (
     AUDIO,
     accept,
     complete,
@@ -32,7 +32,7 @@ from tests.records import (
     rows,
 )
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 
 def test_an_accepted_recording_waits_in_the_queue(url: str) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from events import schema
-from events.additive import Schema
+from events.tools import schema
+from events.tools.additive import Schema
 
 SCHEMAS = schema.schemas()
 

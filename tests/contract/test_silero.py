@@ -12,14 +12,14 @@ import soxr
 from faster_whisper.vad import get_vad_model
 from numpy.typing import NDArray
 
-from functions.transcribe.gate import FRAME, FULL_SCALE, Loudness
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from functions.transcribe.silero import SileroDetector
-from functions.transcribe.spans import Detector, Hysteresis, Speech
-from functions.transcribe.windows import Window, Windower
-from infra.local.truth import load_truth
+from functions.transcribe.whisper.speech.gate import FRAME, FULL_SCALE, Loudness
+from functions.transcribe.whisper.speech.silero import SileroDetector
+from functions.transcribe.whisper.speech.spans import Detector, Hysteresis, Speech
+from functions.transcribe.whisper.speech.windows import Window, Windower
+from infra.evaluation.truth import load_truth
 from tests.bench.hours import CALLS, NAMES, SIDES, hour, spurts
-from tests.recognizers import channel
+from tests.support.recognizers import channel
 
 ALL = [(name, side) for name in NAMES for side in SIDES]
 QUIET = -35

@@ -14,10 +14,10 @@ import pytest
 
 from events.documents import Request, Segment
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from functions.transcribe.sphinx import SphinxRecognizer
+from functions.transcribe.sphinx.recognizer import SphinxRecognizer
 from shared.errors import Permanent, Transient
 from tests.bench.noises import noises
-from tests.recognizers import hear, recognized, two_voices
+from tests.support.recognizers import hear, recognized, two_voices
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_the_engine_names_its_model() -> None:
 
 ORPHAN = """
 import asyncio, multiprocessing, signal
-from functions.transcribe.sphinx import SphinxRecognizer
+from functions.transcribe.sphinx.recognizer import SphinxRecognizer
 
 async def main():
     recognizer = SphinxRecognizer()

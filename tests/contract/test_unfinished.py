@@ -10,15 +10,15 @@ from events import Event, RecordingCompleted, RecordingFailed
 from functions.persist.adapters import PostgresRecord
 from functions.persist.record import Unannounced
 from functions.persist.sweep_adapters import unfinished
-from shared.database import Database
 from shared.errors import Unavailable
-from tests.examples import (
+from shared.record.database import Database
+from tests.support.examples import (
     RECORDING,
     parked,
     received,
     summarized,
 )
-from tests.records import (
+from tests.support.records import (
     EARLY,
     LATE,
     accept,
@@ -26,7 +26,7 @@ from tests.records import (
     on,
 )
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 
 async def swept(database: Database, before: datetime = LATE, limit: int = 100) -> list[Unannounced]:

@@ -21,17 +21,17 @@ from tokenizers import Tokenizer
 
 from events.documents import Request, Segment
 from functions.transcribe import main
-from functions.transcribe.decoding import Search
-from functions.transcribe.gpu import has_gpu
-from functions.transcribe.guards import Guards
-from functions.transcribe.models import REPOSITORIES, NoEngine, find
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
 from functions.transcribe.settings import Settings
-from functions.transcribe.spans import Speech
-from functions.transcribe.whisper import REVISION, Setup, WhisperRecognizer
+from functions.transcribe.whisper.decoding import Search
+from functions.transcribe.whisper.gpu import has_gpu
+from functions.transcribe.whisper.guards import Guards
+from functions.transcribe.whisper.models import REPOSITORIES, NoEngine, find
+from functions.transcribe.whisper.recognizer import REVISION, Setup, WhisperRecognizer
+from functions.transcribe.whisper.speech.spans import Speech
 from shared.errors import Permanent, Transient, Unavailable
 from shared.languages import LANGUAGES
-from tests.recognizers import (
+from tests.support.recognizers import (
     NANO,
     NOWHERE,
     ROOT,

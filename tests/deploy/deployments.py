@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from infra.local.topology import DEPLOYMENTS as ON_ONE_MACHINE
-from infra.local.topology import Deployment
+from infra.deployments import DEPLOYMENTS as ON_ONE_MACHINE
+from infra.deployments import Deployment
 
 
 def deployments() -> Iterator[Deployment]:

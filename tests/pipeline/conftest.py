@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import NatsServer, nats_server
+from tests.support.servers import NatsServer, nats_server
 
 
 @pytest.fixture

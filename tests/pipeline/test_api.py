@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.examples import wav_file
-from tests.stacks import Body, RunningStack
+from tests.support.examples import wav_file
+from tests.support.stacks import Body, RunningStack
 
 PATH = "/api/v1/transcribe"
 MONO = wav_file(bytes(32_000), channels=1)

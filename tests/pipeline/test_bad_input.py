@@ -9,8 +9,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.examples import wav_file
-from tests.stacks import RunningStack
+from tests.support.examples import wav_file
+from tests.support.stacks import RunningStack
 
 
 def wav(*, channels: int = 2, rate: int = 16_000, seconds: float = 2.0) -> bytes:

@@ -9,10 +9,10 @@ import pytest
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from events import EVENTS
-from infra.local.scoring import turn_order_errors, word_error_rate
-from infra.local.truth import load_truth
-from tests.examples import wav_file
-from tests.stacks import ROOT, SAMPLE_CALL, Body, RunningStack, stopped
+from infra.evaluation.errors import turn_order_errors, word_error_rate
+from infra.evaluation.truth import load_truth
+from tests.support.examples import wav_file
+from tests.support.stacks import ROOT, SAMPLE_CALL, Body, RunningStack, stopped
 
 TRUTH = load_truth(SAMPLE_CALL.with_suffix(".json"))
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from events import RecordingCompleted
-from tests.examples import wav_file
-from tests.servers import free_port
-from tests.stacks import POCWHISP, ROOT, Body, RunningStack, eventually, stopped
+from tests.support.examples import wav_file
+from tests.support.servers import free_port
+from tests.support.stacks import POCWHISP, ROOT, Body, RunningStack, eventually, stopped
 
 SILENCE = wav_file()
 STORY = [

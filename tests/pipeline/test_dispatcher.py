@@ -7,14 +7,14 @@ from uuid import UUID, uuid4
 import pytest
 
 from events import ChannelTranscribed, DeliveryParked, RecordingSplit
-from tests.dispatching import (
+from tests.support.dispatching import (
     TRACE,
     dispatching,
     heard,
     routed,
     until,
 )
-from tests.servers import DIE, NatsServer, ScriptedFunction
+from tests.support.servers import DIE, NatsServer, ScriptedFunction
 
 pytestmark = pytest.mark.anyio
 

@@ -15,10 +15,10 @@ from nats.aio.client import Client
 from structlog.testing import capture_logs
 
 from events import ChannelTranscribed, DeliveryParked
-from infra.local.dispatcher import dispatch
-from infra.local.routes import DispatchSettings, SweepSettings
+from infra.dispatcher.session import dispatch
+from infra.dispatcher.settings import DispatchSettings, SweepSettings
 from shared.bus import Bus
-from tests.dispatching import (
+from tests.support.dispatching import (
     QUICK,
     Stack,
     dispatching,
@@ -27,7 +27,7 @@ from tests.dispatching import (
     stopped,
     until,
 )
-from tests.servers import DIE, NatsServer, ScriptedFunction
+from tests.support.servers import DIE, NatsServer, ScriptedFunction
 
 pytestmark = pytest.mark.anyio
 
@@ -240,7 +240,7 @@ def start_dispatcher(
         "NATS_URL": server.url,
         "DISPATCH_ROUTES": json.dumps([route]),
     }
-    arguments = [sys.executable, "-m", "infra.local.dispatcher"]
+    arguments = [sys.executable, "-m", "infra.dispatcher.session"]
     return subprocess.Popen(arguments, env=environment, stdout=output, stderr=output)
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from events import EVENTS, RecordingCompleted
-from tests.examples import wav_file
-from tests.stacks import ROOT, Body, RunningStack, eventually
+from tests.support.examples import wav_file
+from tests.support.stacks import ROOT, Body, RunningStack, eventually
 
 PAGE = (ROOT / "docs" / "events.md").read_text("utf-8")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.scores import Evaluation, Side
-from infra.local.truth import load_truth
-from tests.recognizers import NANO, NANO_CALL
-from tests.stacks import POCWHISP, ROOT, RunningStack
+from infra.evaluation.report import Evaluation, Side
+from infra.evaluation.truth import load_truth
+from tests.support.recognizers import NANO, NANO_CALL
+from tests.support.stacks import POCWHISP, ROOT, RunningStack
 
 
 @pytest.fixture

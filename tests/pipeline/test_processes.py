@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import output
-from infra.local.child import back_off, until
+from infra.deployments import ROOT
 from infra.local.ports import claim, free_ports
-from infra.local.processes import CannotStart, Process, StartFailed, Supervisor
 from infra.local.state import StackInfo, is_alive, lock, running_stack, write_state
-from infra.local.topology import ROOT
+from infra.local.supervisor import log
+from infra.local.supervisor.child import back_off, until
+from infra.local.supervisor.supervisor import CannotStart, Process, StartFailed, Supervisor
 from shared.tasks import together
 
 SUPERVISOR_WITH_A_GRANDCHILD = """
 import asyncio, sys
 from pathlib import Path
-from infra.local.processes import Process, Supervisor
+from infra.local.supervisor.supervisor import Process, Supervisor
 from infra.local.state import lock
 
 async def main():
@@ -75,7 +75,7 @@ def shell(script: str, name: str = "worker", **options: object) -> Process:
 
 def test_a_killed_process_is_started_again() -> None:
     async def scenario() -> None:
-        async with Supervisor(output.silent) as supervisor:
+        async with Supervisor(log.silent) as supervisor:
             await supervisor.start(shell("exec sleep 600"))
             first = supervisor.pids["worker"]
             os.kill(first, signal.SIGKILL)
@@ -195,7 +195,7 @@ def test_the_highest_layer_stops_first() -> None:
 
 def test_a_process_that_dies_before_it_is_ready_is_named_with_its_last_words() -> None:
     async def scenario() -> None:
-        async with Supervisor(output.silent) as supervisor:
+        async with Supervisor(log.silent) as supervisor:
             await supervisor.start(shell("echo no such model; exit 3", ready="http://127.0.0.1:9/"))
 
     with pytest.raises(StartFailed) as failed:
@@ -207,7 +207,7 @@ def test_a_process_that_dies_before_it_is_ready_is_named_with_its_last_words() -
 
 def test_a_process_that_is_never_ready_is_named_after_the_deadline() -> None:
     async def scenario() -> None:
-        async with Supervisor(output.silent) as supervisor:
+        async with Supervisor(log.silent) as supervisor:
             process = shell("echo loading; exec sleep 600", ready=re.compile("loaded"))
             await supervisor.start(process, deadline=0.3)
 
@@ -217,7 +217,7 @@ def test_a_process_that_is_never_ready_is_named_after_the_deadline() -> None:
 
 def test_a_program_that_is_not_there_is_told_so() -> None:
     async def scenario() -> None:
-        async with Supervisor(output.silent) as supervisor:
+        async with Supervisor(log.silent) as supervisor:
             await supervisor.start(Process(name="worker", argv=["/nowhere/worker"]))
 
     with pytest.raises(StartFailed, match=r"cannot run: .*No such file.*'/nowhere/worker'"):
@@ -228,7 +228,7 @@ def test_the_first_failure_stops_all_that_were_starting() -> None:
     pids: list[int] = []
 
     async def scenario() -> None:
-        async with Supervisor(output.silent) as supervisor:
+        async with Supervisor(log.silent) as supervisor:
             await supervisor.start(shell("exec sleep 600", "early"))
             pids.append(supervisor.pids["early"])
             waiting = shell("exec sleep 600", "waiting", ready=re.compile("never"))
@@ -296,7 +296,7 @@ async def ended(supervisor: Supervisor) -> bool:
 
 def test_every_line_carries_the_name_of_its_process_in_one_column() -> None:
     stream = io.StringIO()
-    write = output.console(stream)
+    write = log.console(stream)
     write("merge", "hello")
     write("transcribe", "hello")
     assert stream.getvalue() == "merge      | hello\ntranscribe | hello\n"
@@ -308,15 +308,15 @@ def test_names_are_coloured_on_a_terminal_alone() -> None:
             return True
 
     stream = Terminal()
-    output.console(stream)("merge", "hello")
+    log.console(stream)("merge", "hello")
     assert re.fullmatch(r"\x1b\[\d+mmerge +\|\x1b\[0m hello\n", stream.getvalue())
 
 
 def test_the_log_can_go_to_a_file(tmp_path: Path) -> None:
-    log = tmp_path / "logs" / "stack.log"
-    with output.log_file(log) as write:
+    path = tmp_path / "logs" / "stack.log"
+    with log.log_file(path) as write:
         write("merge", "hello")
-    assert log.read_text() == "merge      | hello\n"
+    assert path.read_text() == "merge      | hello\n"
 
 
 def test_a_port_in_use_is_told_with_its_owner() -> None:

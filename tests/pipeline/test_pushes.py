@@ -9,8 +9,8 @@ from cloudevents.conversion import to_binary
 from cloudevents.http import from_dict
 
 from shared.bus import Bus
-from tests.examples import wav_file
-from tests.stacks import Body, RunningStack
+from tests.support.examples import wav_file
+from tests.support.stacks import Body, RunningStack
 
 TAKES = {
     "split": "io.pocwhisp.recording.received.v1",

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from events import RecordingCompleted
-from tests.examples import wav_file
-from tests.stacks import ROOT, Body, RunningStack, eventually
+from tests.support.examples import wav_file
+from tests.support.stacks import ROOT, Body, RunningStack, eventually
 
 README = (ROOT / "README.md").read_text()
 COMMANDS = [

@@ -11,20 +11,21 @@ import nats as nats_py
 import psycopg
 import pytest
 
-from infra.local import output, postgres, servers
-from infra.local.child import until
+from infra.deployments import DEPLOYMENTS, ROOT, Deployment, routes
+from infra.local import postgres, servers
 from infra.local.postgres import LONGEST_SOCKET, SOCKET, Postgres, socket_folder
-from infra.local.processes import Supervisor
 from infra.local.servers import Given, Nats, blobs_url
 from infra.local.state import is_alive
-from infra.local.topology import DEPLOYMENTS, ROOT, Deployment, routes
+from infra.local.supervisor import log
+from infra.local.supervisor.child import until
+from infra.local.supervisor.supervisor import Supervisor
 from shared.delivery import ROOM
 
 OWNER = """
 import asyncio, sys
 from pathlib import Path
-from infra.local.output import silent
-from infra.local.processes import Supervisor
+from infra.local.supervisor.log import silent
+from infra.local.supervisor.supervisor import Supervisor
 from infra.local.servers import Nats, Postgres
 
 async def main(data):
@@ -54,7 +55,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def test_an_event_the_broker_acknowledged_is_on_the_disk(tmp_path: Path) -> None:
     async def scenario() -> dict[str, object]:
-        async with Supervisor(output.silent) as supervisor:
+        async with Supervisor(log.silent) as supervisor:
             broker = Nats(tmp_path)
             await broker.start(supervisor)
             async with httpx.AsyncClient() as client:
@@ -69,7 +70,7 @@ def test_an_event_the_broker_acknowledged_is_on_the_disk(tmp_path: Path) -> None
 
 def test_the_brokers_folder_may_have_any_name(tmp_path: Path) -> None:
     async def scenario(folder: Path) -> None:
-        async with Supervisor(output.silent) as supervisor:
+        async with Supervisor(log.silent) as supervisor:
             await Nats(folder).start(supervisor)
         assert (folder / "jetstream").is_dir()
 
@@ -78,7 +79,7 @@ def test_the_brokers_folder_may_have_any_name(tmp_path: Path) -> None:
 
 def test_a_killed_broker_comes_back_at_its_address_with_its_events(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with Supervisor(output.silent) as supervisor:
+        async with Supervisor(log.silent) as supervisor:
             broker = Nats(tmp_path)
             await broker.start(supervisor)
             client = await nats_py.connect(broker.url)
@@ -97,7 +98,7 @@ def test_a_killed_broker_comes_back_at_its_address_with_its_events(tmp_path: Pat
 
 def test_the_broker_has_the_same_port_at_the_next_start_if_it_is_free(tmp_path: Path) -> None:
     async def start() -> str:
-        async with Supervisor(output.silent) as supervisor:
+        async with Supervisor(log.silent) as supervisor:
             broker = Nats(tmp_path)
             await broker.start(supervisor)
             assert Nats(tmp_path).url != broker.url
@@ -108,12 +109,12 @@ def test_the_broker_has_the_same_port_at_the_next_start_if_it_is_free(tmp_path: 
 
 def test_the_database_is_made_once_and_keeps_what_it_was_given(cluster: Path) -> None:
     async def scenario() -> None:
-        async with Supervisor(output.silent) as supervisor:
+        async with Supervisor(log.silent) as supervisor:
             database = Postgres(cluster)
             await database.start(supervisor)
             await run(database.url, "DROP TABLE IF EXISTS kept")
             await run(database.url, "CREATE TABLE kept AS SELECT 7 AS number")
-        async with Supervisor(output.silent) as supervisor:
+        async with Supervisor(log.silent) as supervisor:
             await Postgres(cluster).start(supervisor)
             assert await run(database.url, "SELECT number FROM kept") == 7
             assert await run(database.url, "SHOW fsync") == "on"
@@ -124,7 +125,7 @@ def test_the_database_is_made_once_and_keeps_what_it_was_given(cluster: Path) ->
 
 def test_a_killed_database_comes_back_by_itself(cluster: Path) -> None:
     async def scenario() -> None:
-        async with Supervisor(output.silent) as supervisor:
+        async with Supervisor(log.silent) as supervisor:
             database = Postgres(cluster)
             await database.start(supervisor)
             pid = supervisor.pids["postgres"]
@@ -162,7 +163,7 @@ def test_the_servers_of_a_killed_owner_are_gone_and_start_again(cluster: Path) -
     async def scenario() -> None:
         async with asyncio.timeout(5):
             await until(all_gone)
-        async with Supervisor(output.silent) as supervisor:
+        async with Supervisor(log.silent) as supervisor:
             database = Postgres(cluster)
             await Nats(cluster.parent / "nats").start(supervisor)
             await database.start(supervisor)
@@ -173,7 +174,7 @@ def test_the_servers_of_a_killed_owner_are_gone_and_start_again(cluster: Path) -
 
 def test_nobody_but_its_account_reaches_the_database(cluster: Path) -> None:
     async def scenario() -> None:
-        async with Supervisor(output.silent) as supervisor:
+        async with Supervisor(log.silent) as supervisor:
             database = Postgres(cluster)
             await database.start(supervisor)
             assert await run(database.url, "SHOW listen_addresses") == ""
@@ -208,7 +209,7 @@ def test_a_server_named_in_the_environment_is_used_and_none_is_started(
 
     async def scenario() -> None:
         given = [servers.nats(tmp_path / "nats"), servers.postgres(tmp_path / "postgres")]
-        async with Supervisor(output.silent) as supervisor:
+        async with Supervisor(log.silent) as supervisor:
             for server in given:
                 await server.start(supervisor)
             assert supervisor.pids == {}

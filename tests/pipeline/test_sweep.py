@@ -9,15 +9,15 @@ from uuid_utils.compat import uuid7
 
 from events.keys import RecordingKey
 from functions.ingest.adapters import PostgresRecord
-from functions.ingest.body import reader_of
 from functions.ingest.handler import Ports, take_in
-from functions.ingest.upload import Upload
+from functions.ingest.upload.body import reader_of
+from functions.ingest.upload.upload import Upload
+from shared.audio.formats import Limits
 from shared.blobs import ObjectBlobs
 from shared.bus import Bus
-from shared.database import Database
-from shared.formats import Limits
-from tests.examples import MULTIPART, form, part, stream
-from tests.stacks import SAMPLE_CALL, Body, RunningStack, eventually, stopped
+from shared.record.database import Database
+from tests.support.examples import MULTIPART, form, part, stream
+from tests.support.stacks import SAMPLE_CALL, Body, RunningStack, eventually, stopped
 
 
 async def take_in_and_die(stack: RunningStack) -> UUID:

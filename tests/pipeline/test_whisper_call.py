@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.scoring import turn_order_errors
-from infra.local.truth import load_truth
+from infra.evaluation.errors import turn_order_errors
+from infra.evaluation.truth import load_truth
 from tests.bench.composed import composed, written
 from tests.bench.words import errors
 from tests.calls import direct
-from tests.recognizers import NANO, NANO_CALL
-from tests.stacks import POCWHISP, ROOT, Body, RunningStack, running
+from tests.support.recognizers import NANO, NANO_CALL
+from tests.support.stacks import POCWHISP, ROOT, Body, RunningStack, running
 
 TRUTH = load_truth(NANO_CALL.with_suffix(".json"))
 THREADS = 1

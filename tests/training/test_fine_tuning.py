@@ -8,15 +8,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="no torch here: pip install '.[training]'")
 
-from infra.training import checkpoints  # noqa: E402 - only where torch is
-from infra.training.batches import stacked  # noqa: E402
-from infra.training.examples import Composer  # noqa: E402
-from infra.training.fitting import CHECKPOINT, Materials, fit  # noqa: E402
-from infra.training.placing import FULL, Style  # noqa: E402
-from infra.training.sources import Source, recorded  # noqa: E402
-from infra.training.train import Plan, Trainer  # noqa: E402
-from infra.training.vocabulary import FILE, Vocabulary  # noqa: E402
-from tests.recognizers import NANO, NANO_CALL  # noqa: E402
+from infra.training.data.batches import stacked  # noqa: E402
+from infra.training.data.examples import Composer  # noqa: E402
+from infra.training.data.placing import FULL, Style  # noqa: E402
+from infra.training.data.sources import Source, recorded  # noqa: E402
+from infra.training.fit.fitting import CHECKPOINT, Materials, fit  # noqa: E402
+from infra.training.fit.train import Plan, Trainer  # noqa: E402
+from infra.training.model import checkpoints  # noqa: E402 - only where torch is
+from infra.training.speech.vocabulary import FILE, Vocabulary  # noqa: E402
+from tests.support.recognizers import NANO, NANO_CALL  # noqa: E402
 
 VOCABULARY = Vocabulary.load(NANO / FILE)
 

@@ -11,14 +11,19 @@ from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch", reason="no torch here: pip install '.[training]'")
 
-from infra.training import checkpoints, layout  # noqa: E402 - only where torch is
-from infra.training.export import export  # noqa: E402
-from infra.training.locality import OFFSETS, rotation  # noqa: E402
-from infra.training.model import Whisper, model_of, sinusoids, weights_of  # noqa: E402
-from infra.training.muon import orthogonal  # noqa: E402
-from infra.training.train import Pupil  # noqa: E402
-from infra.training.vocabulary import FILE, Vocabulary  # noqa: E402
-from tests.recognizers import NANO  # noqa: E402
+from infra.training.fit.muon import orthogonal  # noqa: E402
+from infra.training.fit.train import Pupil  # noqa: E402
+from infra.training.model import checkpoints, layout  # noqa: E402
+from infra.training.model.export import export  # noqa: E402
+from infra.training.model.locality import OFFSETS, rotation  # noqa: E402
+from infra.training.model.network import (  # noqa: E402
+    Whisper,
+    model_of,
+    sinusoids,
+    weights_of,
+)
+from infra.training.speech.vocabulary import FILE, Vocabulary  # noqa: E402
+from tests.support.recognizers import NANO  # noqa: E402
 
 VOCABULARY = Vocabulary.load(NANO / FILE)
 WINDOW = 3000

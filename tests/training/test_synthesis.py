@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.training.held_out_sets import INDEX, held_out_sets
-from infra.training.mel import RATE
-from infra.training.shards import read_shards
-from infra.training.spoken import Spoken
-from infra.training.synthesise import PLAN, synthesise
-from infra.training.vocabulary import FILE
-from infra.training.voices import espeak, flite
+from infra.training.data.mel import RATE
+from infra.training.data.shards import read_shards
+from infra.training.exam.held_out_sets import INDEX, held_out_sets
+from infra.training.speech.spoken import Spoken
+from infra.training.speech.synthesise import PLAN, synthesise
+from infra.training.speech.vocabulary import FILE
+from infra.training.speech.voices import espeak, flite
 
 needs_espeak = pytest.mark.skipif(
     find_library("espeak-ng") is None, reason="no espeak-ng here: apt-get install espeak-ng"

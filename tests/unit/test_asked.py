@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from functions.ingest.asked import request_of
 from functions.ingest.errors import Refused
+from functions.ingest.upload.fields import request_of
 
 
 def test_nothing_asked_is_the_default_request() -> None:

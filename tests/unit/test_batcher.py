@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.transcribe.batcher import Batcher, TooLarge
+from functions.transcribe.whisper.batcher import Batcher, TooLarge
 from shared.errors import Permanent, Transient, Unavailable
-from tests.batching import (
+from tests.support.batching import (
     NEVER,
     PATIENCE,
     Poison,

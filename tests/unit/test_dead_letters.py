@@ -5,7 +5,7 @@ import pytest
 from events import DeliveryParked, Envelope, Event
 from functions.persist.dead_letters import DeadLetters, failed_function
 from shared.delivery import Received
-from tests.examples import parked, transcribed
+from tests.support.examples import parked, transcribed
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 MERGE = "http://merge.pocwhisp.svc.cluster.local/"

@@ -20,7 +20,7 @@ from shared.delivery import Delivery
 from shared.errors import Missing, Permanent, Transient, Unavailable
 from shared.function import Function, function
 from shared.runtime import Parts, Runtime
-from tests.examples import merged, received, was_split
+from tests.support.examples import merged, received, was_split
 
 Handle: TypeAlias = Callable[[RecordingReceived], Awaitable[Event | Sequence[Event] | None]]
 Posting: TypeAlias = Callable[[httpx.AsyncClient], Awaitable[Any]]

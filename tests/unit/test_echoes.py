@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from events.base import Channel
 from events.documents import Bleed, ChannelTranscript, Echo, Quality, Segment, Word
 from functions.merge.echoes import without_echoes
-from tests.conversations import conversation, segmented
-from tests.examples import BOTH, heard, segment
+from tests.support.conversations import conversation, segmented
+from tests.support.examples import BOTH, heard, segment
 
 LEAK = Bleed(source="left", into="right", delay=0.05, gain=-20, correlation=0.9)
 seeds = st.integers(0, 2**32 - 1)

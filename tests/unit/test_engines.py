@@ -5,12 +5,12 @@ from typing import Literal
 
 import pytest
 
-from functions.transcribe.decoding import Search
 from functions.transcribe.engines import choose, model_for, setup_of
-from functions.transcribe.models import FIXTURE, NoEngine, cached, find, in_cache
 from functions.transcribe.settings import Settings
-from functions.transcribe.sphinx import SphinxRecognizer
-from functions.transcribe.whisper import Setup, WhisperRecognizer
+from functions.transcribe.sphinx.recognizer import SphinxRecognizer
+from functions.transcribe.whisper.decoding import Search
+from functions.transcribe.whisper.models import FIXTURE, NoEngine, cached, find, in_cache
+from functions.transcribe.whisper.recognizer import Setup, WhisperRecognizer
 
 FILES = ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -8,15 +8,15 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from infra.local.child import CannotStart
-from infra.local.cli import app
-from infra.local.client import Refused
-from infra.local.evaluating import CannotEvaluate, Evaluator, Setup, calls_in, setups, unknown
-from infra.local.exits import Exit
-from infra.local.inputs import Recording
-from infra.local.scores import Evaluation, Score, Side, scored, side_of, table
-from infra.local.transcribing import Outcome
-from infra.local.truth import Truth, Turn, load_truth
+from infra.cli.app import app
+from infra.cli.exit_codes import Exit
+from infra.client.batch import Outcome
+from infra.client.client import Refused
+from infra.client.recordings import Recording
+from infra.evaluation.report import Evaluation, Score, Side, scored, side_of, table
+from infra.evaluation.runner import CannotEvaluate, Evaluator, Setup, calls_in, setups, unknown
+from infra.evaluation.truth import Truth, Turn, load_truth
+from infra.local.supervisor.child import CannotStart
 
 CALLS = Path(__file__).parent.parent / "calls"
 CALL = Truth(

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from events.base import Channel
 from events.documents import Engine, Request, SpokenSegment, Transcript
-from functions.summarize.extractive import ExtractiveSummarizer
-from functions.summarize.sentences import split, words_of
-from functions.summarize.sentiment import lexicon_digest, lexicon_version
+from functions.summarize.extractive.engine import ExtractiveSummarizer
+from functions.summarize.extractive.sentences import split, words_of
+from functions.summarize.extractive.sentiment import lexicon_digest, lexicon_version
 from functions.summarize.summarizer import Gist, Summarizer
 
 CALL: tuple[tuple[Channel, str], ...] = (

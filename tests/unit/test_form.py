@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.ingest.errors import Refused
-from functions.ingest.form import FormReader, Piece
-from tests.examples import BOUNDARY, MULTIPART, cut, form, part
+from functions.ingest.upload.multipart import FormReader, Piece
+from tests.support.examples import BOUNDARY, MULTIPART, cut, form, part
 
 BOUNDARY_LOOKALIKES = [b"\r\n", b"--", BOUNDARY.encode(), f"\r\n--{BOUNDARY}".encode()[:-1], b"\r"]
 content = st.lists(st.one_of(st.binary(max_size=40), st.sampled_from(BOUNDARY_LOOKALIKES))).map(

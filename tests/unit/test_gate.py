@@ -6,8 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from functions.transcribe.gate import FRAME, FULL_SCALE, Flags, Gate, Levels, Loudness, measure
 from functions.transcribe.recognizer import Samples
+from functions.transcribe.whisper.speech.gate import (
+    FRAME,
+    FULL_SCALE,
+    Flags,
+    Gate,
+    Levels,
+    Loudness,
+    measure,
+)
 
 AROUND = Loudness().around
 STRETCH = 300

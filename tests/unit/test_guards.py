@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transcribe.guards import TIMES, Guards, Verdict, compression_ratio, without_loops
+from functions.transcribe.whisper.guards import (
+    TIMES,
+    Guards,
+    Verdict,
+    compression_ratio,
+    without_loops,
+)
 
 GUARDS = Guards()
 SENTENCE = "Can you please give me your customer number?"

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from infra.local import options
-from infra.local.inputs import Recording, colliding, recordings
+from infra.cli import options
+from infra.client.recordings import Recording, colliding, recordings
 
 
 def touched(folder: Path, *names: str) -> None:

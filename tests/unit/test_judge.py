@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.containers import LONGEST_OPENING, AudioFacts, id3_length, mp3_header
+from shared.audio.compressed import LONGEST_OPENING, AudioFacts, id3_length, mp3_header
+from shared.audio.formats import Limits
+from shared.audio.validator import MOST_TAGS, Judge
 from shared.errors import Permanent
-from shared.formats import Limits
-from shared.judge import MOST_TAGS, Judge
-from tests.examples import chunk, cut, fmt, riff, wav_file
-from tests.sounds import rf64
+from tests.support.examples import chunk, cut, fmt, riff, wav_file
+from tests.support.sounds import rf64
 
 AUDIO = Path(__file__).parent.parent / "data" / "audio"
 TEN_SECONDS = Limits(max_seconds=10.0)

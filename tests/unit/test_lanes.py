@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from shared.errors import Unavailable
-from tests.batching import (
+from tests.support.batching import (
     Poison,
     QuickDevice,
     SteppedDevice,

@@ -17,17 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.documents import Language, Segment
-from functions.transcribe.decoding import Alignment, Asked, Decoded, Options, Task
-from functions.transcribe.guards import Guards
-from functions.transcribe.listener import AGAIN, Asker, Listener, Vote, elect
-from functions.transcribe.mel import FRAME_RATE
 from functions.transcribe.recognizer import SAMPLE_RATE, Heard
-from functions.transcribe.spans import Span
-from functions.transcribe.vocabulary import Vocabulary
-from functions.transcribe.windows import Window
+from functions.transcribe.whisper.channel import AGAIN, Asker, Listener, Vote, elect
+from functions.transcribe.whisper.decoding import Alignment, Asked, Decoded, Options, Task
+from functions.transcribe.whisper.guards import Guards
+from functions.transcribe.whisper.mel import FRAME_RATE
+from functions.transcribe.whisper.speech.spans import Span
+from functions.transcribe.whisper.speech.windows import Window
+from functions.transcribe.whisper.vocabulary import Vocabulary
 from shared.errors import Transient
-from tests.batching import in_loop, turn_the_loop
-from tests.models import Words
+from tests.support.batching import in_loop, turn_the_loop
+from tests.support.models import Words
 
 SENTENCE = "can you give me your number"
 LANGUAGES = ("en", "de", "ja")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local.listening import matches, narrowed
+from infra.client.event_stream import matches, narrowed
 
 TYPE = "io.pocwhisp.recording.completed.v1"
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from functions.transcribe.mel import FRAMES, FULL_SCALE, HOP, LENGTH, Spectrogram
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.whisper.mel import FRAMES, FULL_SCALE, HOP, LENGTH, Spectrogram
 
 WINDOW = 30 * SAMPLE_RATE
 EXTRACTORS = {bands: FeatureExtractor(feature_size=bands) for bands in (80, 128)}

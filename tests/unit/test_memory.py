@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transcribe.memory import FILL, MOST, SPARE, Shape, Share, share
+from functions.transcribe.whisper.memory import FILL, MOST, SPARE, Shape, Share, share
 
 GIB = 2**30
 LARGE = Shape(weights=3 * GIB, width=1_280, layers=32)

@@ -7,8 +7,8 @@ from events.base import Channel
 from events.documents import Bleed, Language, Quality, Transcript
 from functions.merge.handler import merge
 from shared.blobs import ObjectBlobs
-from tests.examples import heard, levels, merged, segment, transcribed
-from tests.handlers import KEY, run
+from tests.support.examples import heard, levels, merged, segment, transcribed
+from tests.support.handlers import KEY, run
 
 LEAKING = Quality(
     dual_mono=False,

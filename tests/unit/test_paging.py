@@ -1,5 +1,5 @@
-from functions.ingest.paging import paging_links
-from functions.ingest.views import Pagination
+from functions.ingest.http.paging import paging_links
+from functions.ingest.http.views import Pagination
 
 
 def links(offset: int, total: int) -> str:

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
 from events.documents import Language, Passage
-from functions.transcribe.passages import PIECES, Passages
+from functions.transcribe.checkpoints import PIECES, Passages
 from functions.transcribe.recognizer import NOTHING, Heard, Known
 from shared.blobs import ObjectBlobs
-from tests.examples import segment, was_split
-from tests.handlers import KEY, run
+from tests.support.examples import segment, was_split
+from tests.support.handlers import KEY, run
 
 ENGLISH = Language(code="en", probability=0.9)
 

@@ -21,7 +21,7 @@ from events.keys import RecordingKey
 from functions.persist.handler import persist
 from shared.blobs import ObjectBlobs
 from shared.errors import Missing
-from tests.examples import (
+from tests.support.examples import (
     RECORDING,
     levels,
     merged,
@@ -32,7 +32,7 @@ from tests.examples import (
     transcript,
     was_split,
 )
-from tests.handlers import KEY, run
+from tests.support.handlers import KEY, run
 
 
 @dataclass

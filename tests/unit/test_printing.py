@@ -4,7 +4,7 @@ from typing import Any, Literal
 import pytest
 from rich.console import Console, RenderableType
 
-from infra.local.printing import conversation, facts, plain_lines, quality
+from infra.cli.report import conversation, facts, plain_lines, quality
 
 FINE = {"channel": "left", "silent": False, "clipped": 0.0}
 METADATA: dict[str, Any] = {

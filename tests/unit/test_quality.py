@@ -17,8 +17,8 @@ from functions.split.bleed import BLOCK
 from functions.split.clipping import CEILING, NEAR, Clipping
 from functions.split.levels import MOMENT, QUIET_SPEECH, Meter
 from functions.split.quality import COPY, MOST_STRETCHES, Compared, Comparison, side_by_side
-from shared.formats import mu_law
-from tests.examples import cut, stream
+from shared.audio.formats import mu_law
+from tests.support.examples import cut, stream
 
 Sound: TypeAlias = NDArray[np.float64]
 CALLS = Path(__file__).parents[1] / "calls"

@@ -9,8 +9,14 @@ from hypothesis import strategies as st
 
 from events.base import Channel
 from events.documents import SpokenSegment
-from functions.summarize.salience import FEWEST, MOST, headlines, in_spoken_order, key_points
-from functions.summarize.sentences import Sentence, sentences, split
+from functions.summarize.extractive.salience import (
+    FEWEST,
+    MOST,
+    headlines,
+    in_spoken_order,
+    key_points,
+)
+from functions.summarize.extractive.sentences import Sentence, sentences, split
 
 WORDS = ("the", "my", "router", "modem", "okay", "hello", "broke", "because", "i'll", "not", "42")
 UTTERANCE = st.lists(st.sampled_from(WORDS), min_size=1, max_size=12).map(" ".join)

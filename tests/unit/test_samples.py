@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from functions.split.samples import LOUDEST_FLOAT, channel_samples
-from shared.formats import ENCODINGS, AudioFormat, Encoding
-from tests.sounds import PLAIN, stored
+from shared.audio.formats import ENCODINGS, AudioFormat, Encoding
+from tests.support.sounds import PLAIN, stored
 
 SUBTYPES = {
     (1, 8): "PCM_U8",

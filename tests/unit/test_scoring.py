@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local.scoring import (
+from infra.evaluation.errors import (
     Segment,
     Word,
     WordErrors,
@@ -15,7 +15,7 @@ from infra.local.scoring import (
     word_error_rate,
     word_errors,
 )
-from infra.local.truth import BrokenTruth, Speaker, Truth, Turn, load_truth, reference_text
+from infra.evaluation.truth import BrokenTruth, Speaker, Truth, Turn, load_truth, reference_text
 
 CALLS = Path(__file__).parent.parent / "calls"
 SUPPORT = load_truth(CALLS / "support.json")

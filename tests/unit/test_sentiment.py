@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from events.base import Channel
 from events.documents import Sentiment, SpokenSegment
-from functions.summarize.sentences import sentences
-from functions.summarize.sentiment import (
+from functions.summarize.extractive.sentences import sentences
+from functions.summarize.extractive.sentiment import (
     call_score,
     label,
     lexicon_digest,
@@ -15,7 +15,7 @@ from functions.summarize.sentiment import (
     score_of,
     segment_scores,
 )
-from functions.summarize.words import NEUTRAL_IN_CALLS
+from functions.summarize.extractive.words import NEUTRAL_IN_CALLS
 
 COMPLAINT = "this is terrible service and i am furious"
 DELIGHT = "you have been wonderful i am so happy"

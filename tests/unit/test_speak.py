@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.local.truth import load_truth
+from infra.evaluation.truth import load_truth
 from tests.calls import speak
 from tests.calls.speak import RATE, Line, Script, audible, load_script, noise_floor
 

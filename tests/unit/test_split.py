@@ -15,12 +15,22 @@ from events import Event, RecordingSplit
 from events.documents import Level, Levels
 from functions.split.channels import ChannelResampler, resampled_frames
 from functions.split.handler import split
+from shared.audio.formats import ENCODINGS, AudioFormat, Limits
 from shared.blobs import ObjectBlobs
 from shared.errors import Missing, Permanent, Unavailable
-from shared.formats import ENCODINGS, AudioFormat, Limits
-from tests.examples import chunk, cut, fmt, riff, stream, wav_file
-from tests.sounds import AMPLITUDE, PLAIN, FakeDecoder, both, pitch, rf64, tone, tones, wav_of
-from tests.splitting import (
+from tests.support.examples import chunk, cut, fmt, riff, stream, wav_file
+from tests.support.sounds import (
+    AMPLITUDE,
+    PLAIN,
+    FakeDecoder,
+    both,
+    pitch,
+    rf64,
+    tone,
+    tones,
+    wav_of,
+)
+from tests.support.splitting import (
     CALL,
     KEY,
     TWO_FILES,

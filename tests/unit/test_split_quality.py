@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from events import Event, RecordingSplit
 from events.base import Channel
 from events.documents import ChannelQuality, Levels, Quality
-from shared.formats import ENCODINGS
-from tests.examples import wav_file
-from tests.sounds import wav_of
-from tests.splitting import (
+from shared.audio.formats import ENCODINGS
+from tests.support.examples import wav_file
+from tests.support.sounds import wav_of
+from tests.support.splitting import (
     CALL,
     KEY,
     TWO_FILES,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local.subtitles import LONGEST, cues, srt, vtt
+from shared.text.subtitles import LONGEST, cues, srt, vtt
 
 NAMES = {"left": "agent", "right": "customer"}
 SRT_TIMES = re.compile(r"^(\d{2,}):(\d\d):(\d\d),(\d{3}) --> (\d{2,}):(\d\d):(\d\d),(\d{3})$")

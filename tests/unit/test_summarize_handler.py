@@ -18,13 +18,13 @@ from functions.summarize.handler import summarize
 from functions.summarize.summarizer import Gist
 from shared.blobs import ObjectBlobs
 from shared.errors import Missing
-from tests.examples import (
+from tests.support.examples import (
     ENGINE,
     merged,
     summarized,
     transcript,
 )
-from tests.handlers import KEY, REQUEST, run
+from tests.support.handlers import KEY, REQUEST, run
 
 
 @dataclass

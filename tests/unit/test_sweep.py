@@ -11,7 +11,7 @@ from events import Envelope, Event, RecordingCompleted, RecordingFailed, Recordi
 from functions.persist.record import Unannounced
 from functions.persist.sweep import AT_ONCE, Swept, sweep_once
 from shared.errors import Unavailable
-from tests.examples import RECORDING, received
+from tests.support.examples import RECORDING, received
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 PATIENCE = timedelta(seconds=10)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from functions.transcribe.tones import is_tone
-from functions.transcribe.utterances import Cutter
-from tests.recognizers import ROOT, channel, two_voices
+from functions.transcribe.sphinx.tones import is_tone
+from functions.transcribe.sphinx.utterances import Cutter
+from tests.support.recognizers import ROOT, channel, two_voices
 
 CALLS = "nano", "support", "unseen"
 FULL_SCALE = 32_768

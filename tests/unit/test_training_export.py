@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from functions.transcribe.models import find
-from infra.training.export import GENERATION, Trained, export
-from infra.training.layout import Shape, check, config_of, sizes
-from infra.training.vocabulary import Vocabulary
-from tests.recognizers import NANO, NOWHERE
+from functions.transcribe.whisper.models import find
+from infra.training.model.export import GENERATION, Trained, export
+from infra.training.model.layout import Shape, check, config_of, sizes
+from infra.training.speech.vocabulary import Vocabulary
+from tests.support.recognizers import NANO, NOWHERE
 
 VOCABULARY = Vocabulary.load(NANO / "tokenizer.json")
 SHAPE = Shape(VOCABULARY.size, width=32, encoder_layers=1)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local.truth import load_truth
-from infra.training import grammar
-from infra.training.vocabulary import FILE, SPECIAL, TIMESTAMPS, Vocabulary, build
+from infra.evaluation.truth import load_truth
+from infra.training.speech import grammar
+from infra.training.speech.vocabulary import FILE, SPECIAL, TIMESTAMPS, Vocabulary, build
 
 ROOT = Path(__file__).parent.parent
 SENTENCE = re.compile(r"[^.?]+[.?]")

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from infra.training.degrading import noises, normalised
-from infra.training.mel import RATE, centres, log_mel
-from infra.training.placing import FULL
+from infra.training.data.degrading import noises, normalised
+from infra.training.data.mel import RATE, centres, log_mel
+from infra.training.data.placing import FULL
 
 
 def chirp(seconds: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

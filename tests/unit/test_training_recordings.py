@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.local.truth import BrokenTruth, Truth, Turn, load_truth
-from infra.training.mel import RATE
-from infra.training.recordings import LONGEST, channels_of, read_recordings, utterances
-from infra.training.shards import read_shards, write_shard
-from infra.training.sources import recorded
-from infra.training.utterances import Phone, Utterance, Word
-from tests.recognizers import NANO_CALL
+from infra.evaluation.truth import BrokenTruth, Truth, Turn, load_truth
+from infra.training.data.mel import RATE
+from infra.training.data.recordings import LONGEST, channels_of, read_recordings, utterances
+from infra.training.data.shards import read_shards, write_shard
+from infra.training.data.sources import recorded
+from infra.training.data.utterances import Phone, Utterance, Word
+from tests.support.recognizers import NANO_CALL
 
 
 def truth(*turns: Turn) -> Truth:

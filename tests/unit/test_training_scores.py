@@ -3,9 +3,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from infra.training.held_out_sets import Said
-from infra.training.scores import Score
-from infra.training.utterances import Word
+from infra.training.data.utterances import Word
+from infra.training.exam.held_out_sets import Said
+from infra.training.exam.scores import Score
 
 SAID = (
     Said("No problem.", (Word("No", 1.0, 1.2), Word("problem.", 1.2, 1.6))),

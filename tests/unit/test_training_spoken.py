@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.training.mel import RATE
-from infra.training.spoken import EDGE, Spoken, resampled, timed_words, trimmed
-from infra.training.utterances import Phone, Word
+from infra.training.data.mel import RATE
+from infra.training.data.utterances import Phone, Word
+from infra.training.speech.spoken import EDGE, Spoken, resampled, timed_words, trimmed
 
 
 def test_a_word_ends_where_the_next_begins() -> None:

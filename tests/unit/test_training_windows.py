@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.training.batches import Batches, draw, full_late, stacked
-from infra.training.degrading import degraded
-from infra.training.examples import IGNORE, LAST, Composer, Example, Sounds, frame_labels
-from infra.training.mel import FLOOR, centres
-from infra.training.placing import FULL, Placed, Style, Window, place, shifted_bands, stretched
-from infra.training.utterances import Phone, Pool, Utterance, Word
-from infra.training.vocabulary import Vocabulary
-from tests.recognizers import NANO
+from infra.training.data.batches import Batches, draw, full_late, stacked
+from infra.training.data.degrading import degraded
+from infra.training.data.examples import IGNORE, LAST, Composer, Example, Sounds, frame_labels
+from infra.training.data.mel import FLOOR, centres
+from infra.training.data.placing import FULL, Placed, Style, Window, place, shifted_bands, stretched
+from infra.training.data.utterances import Phone, Pool, Utterance, Word
+from infra.training.speech.vocabulary import Vocabulary
+from tests.support.recognizers import NANO
 
 VOCABULARY = Vocabulary.load(NANO / "tokenizer.json")
 MINE = "My invoice is wrong."

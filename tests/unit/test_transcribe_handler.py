@@ -13,13 +13,13 @@ from obstore.store import MemoryStore
 from events import Event
 from events.base import Channel
 from events.documents import ChannelTranscript, Engine, Language, Request
+from functions.transcribe.checkpoints import PIECES
 from functions.transcribe.handler import transcribe
-from functions.transcribe.passages import PIECES
 from functions.transcribe.recognizer import NOTHING, Heard, Known, Recognizer, Samples
+from shared.audio.wav import pcm16_header
 from shared.blobs import ObjectBlobs
 from shared.errors import Missing, Permanent, Transient
-from shared.wav import pcm16_header
-from tests.examples import (
+from tests.support.examples import (
     ENGINE,
     RECORDING,
     cut,
@@ -28,7 +28,7 @@ from tests.examples import (
     transcribed,
     was_split,
 )
-from tests.handlers import KEY, REQUEST, run
+from tests.support.handlers import KEY, REQUEST, run
 
 
 @dataclass

@@ -6,12 +6,12 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from infra.local import results
-from infra.local.client import Refused, ServerAway, ServerError, Wishes
-from infra.local.exits import Exit
-from infra.local.inputs import Recording
-from infra.local.progress import Bars, Lines, board
-from infra.local.transcribing import Outcome, exit_code, summary
+from infra.cli.exit_codes import Exit
+from infra.cli.progress_display import Bars, Lines, board
+from infra.client import result_files
+from infra.client.batch import Outcome, exit_code, summary
+from infra.client.client import Refused, ServerAway, ServerError, Wishes
+from infra.client.recordings import Recording
 
 CALL = Recording(Path("calls/call.wav"), Path("call"))
 ODD = Recording(Path("[b] call.wav"), Path("[b] call"))
@@ -82,9 +82,9 @@ def test_wishes_are_the_upload_fields_of_these_names() -> None:
 def test_results_are_files_named_after_the_input(tmp_path: Path) -> None:
     recording = Recording(Path("in/sub/call.v2.wav"), Path("sub/call.v2"))
     endings = ["json", "txt", "srt", "vtt"]
-    assert not results.is_saved(recording, tmp_path, endings)
-    results.save(SESSION, recording, tmp_path, endings)
-    assert results.is_saved(recording, tmp_path, endings)
+    assert not result_files.is_saved(recording, tmp_path, endings)
+    result_files.save(SESSION, recording, tmp_path, endings)
+    assert result_files.is_saved(recording, tmp_path, endings)
     names = sorted(path.name for path in (tmp_path / "sub").iterdir())
     assert names == ["call.v2.json", "call.v2.srt", "call.v2.txt", "call.v2.vtt"]
     assert (tmp_path / "sub" / "call.v2.txt").read_text() == "[00:00.5] agent: hello\n"

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from events.base import Channel
 from events.documents import ChannelTranscript, Segment, SpokenSegment, Word
 from functions.merge.turns import LONGEST, MOST_WORDS, interleave
-from infra.local import scoring
-from infra.local.scoring import turn_order_errors
-from tests.conversations import Conversation, conversation, segment_of
-from tests.examples import BOTH, heard, segment
+from infra.evaluation import errors
+from infra.evaluation.errors import turn_order_errors
+from tests.support.conversations import Conversation, conversation, segment_of
+from tests.support.examples import BOTH, heard, segment
 
 tenths = st.integers(0, 50).map(lambda number: number / 10)
 texts = st.sampled_from(
@@ -48,7 +48,7 @@ def word(text: str, start: float, end: float, confidence: float = 0.5) -> Word:
     return Word(word=text, start_time=start, end_time=end, confidence=confidence)
 
 
-def scored(turns: Iterable[SpokenSegment]) -> list[scoring.Segment]:
+def scored(turns: Iterable[SpokenSegment]) -> list[errors.Segment]:
     return [
         {
             "speaker": turn.speaker,

@@ -8,11 +8,11 @@ import pytest
 
 from events.documents import Segment
 from functions.transcribe.recognizer import SAMPLE_RATE
-from functions.transcribe.spans import Span
-from functions.transcribe.unheard import completed, to_hear_again
-from functions.transcribe.windows import Window
-from functions.transcribe.words import Piece
-from tests.examples import segment
+from functions.transcribe.whisper.gaps import completed, to_hear_again
+from functions.transcribe.whisper.speech.spans import Span
+from functions.transcribe.whisper.speech.windows import Window
+from functions.transcribe.whisper.words import Piece
+from tests.support.examples import segment
 
 THREE = ((10.0, 14.0), (20.0, 22.0), (30.0, 34.0))
 """Seconds of the recording; in the window they start at 0, 4 and 6 and end with 10."""

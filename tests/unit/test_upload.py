@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.ingest.body import reader_of
 from functions.ingest.errors import Refused
-from functions.ingest.upload import LONGEST_FIELD, MOST_FIELDS, Upload
+from functions.ingest.upload.body import reader_of
+from functions.ingest.upload.upload import LONGEST_FIELD, MOST_FIELDS, Upload
+from shared.audio.formats import Limits
 from shared.errors import Permanent
-from shared.formats import Limits
-from tests.examples import MULTIPART, chunk, cut, fmt, form, part, riff, stream, wav_file
+from tests.support.examples import MULTIPART, chunk, cut, fmt, form, part, riff, stream, wav_file
 
 CALL = wav_file()
 MONO = wav_file(bytes(32_000), channels=1)

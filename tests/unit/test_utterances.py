@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from functions.transcribe.utterances import FULL_SCALE, Cutter, Cutting, Utterance
+from functions.transcribe.sphinx.utterances import FULL_SCALE, Cutter, Cutting, Utterance
 
 seeds = st.integers(0, 2**32 - 1)
 floors = st.floats(-70, -40)

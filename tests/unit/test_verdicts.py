@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local.verdicts import Ack, Answer, Failure, Outcome, Park, Policy, Retry, Tally, judge
+from infra.dispatcher.retry_policy import (
+    Ack,
+    Answer,
+    Failure,
+    Outcome,
+    Park,
+    Policy,
+    Retry,
+    Tally,
+    judge,
+)
 
 POLICY = Policy(max_attempts=3, base=1, cap=5, outage_cap=30)
 FRESH = Tally()

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.ingest.errors import Refused
-from functions.ingest.waiting import seconds_to_wait
+from functions.ingest.http.prefer import seconds_to_wait
 
 
 def asked(prefer: str | None = None, query: str | None = None) -> float:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import watching
-from infra.local.client import Refused, ServerAway
-from infra.local.inputs import Recording
-from infra.local.transcribing import Outcome
-from infra.local.watching import Folder, keep_watching
+from infra.client import folder_watch
+from infra.client.batch import Outcome
+from infra.client.client import Refused, ServerAway
+from infra.client.folder_watch import Folder, keep_watching
+from infra.client.recordings import Recording
 
 SETTLE = 2.0
 
@@ -107,8 +107,8 @@ def watched(
     *files: str,
 ) -> list[str]:
     """Watch with a server that answers so, until there are no answers left; what was tried."""
-    monkeypatch.setattr(watching, "LOOK_EVERY", 0.0)
-    monkeypatch.setattr(watching, "AGAIN_AFTER", 0.0)
+    monkeypatch.setattr(folder_watch, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(folder_watch, "AGAIN_AFTER", 0.0)
     for name in files:
         (tmp_path / name).write_bytes(b"a")
     errors, tried = list(answers), list[str]()

@@ -7,11 +7,11 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.audio.formats import ENCODINGS, AudioFormat
+from shared.audio.wav import LONGEST_READ_CHUNK, Extent, Header, HeaderReader, pcm16_header
 from shared.errors import Permanent
-from shared.formats import ENCODINGS, AudioFormat
-from shared.wav import LONGEST_READ_CHUNK, Extent, Header, HeaderReader, pcm16_header
-from tests.examples import chunk, cut, fmt, riff, wav_file
-from tests.sounds import rf64
+from tests.support.examples import chunk, cut, fmt, riff, wav_file
+from tests.support.sounds import rf64
 
 PCM16 = ENCODINGS[1, 16]
 STEREO = AudioFormat(PCM16, channels=2, sample_rate=8_000)

@@ -10,10 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from functions.transcribe.gate import FRAME, Loudness
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from functions.transcribe.spans import Detector, Hysteresis, Span, Speech, quietest, widest_pause
-from functions.transcribe.windows import Window, Windower
+from functions.transcribe.whisper.speech.gate import FRAME, Loudness
+from functions.transcribe.whisper.speech.spans import (
+    Detector,
+    Hysteresis,
+    Span,
+    Speech,
+    quietest,
+    widest_pause,
+)
+from functions.transcribe.whisper.speech.windows import Window, Windower
 
 PADDING = round(0.1 * SAMPLE_RATE)
 OPEN = Loudness(never=-200)

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.documents import Segment, Word
-from functions.transcribe.words import PAUSE, Piece, in_order, is_stretched, segments_of, words_of
+from functions.transcribe.whisper.words import (
+    PAUSE,
+    Piece,
+    in_order,
+    is_stretched,
+    segments_of,
+    words_of,
+)
 
 TIMES = st.floats(-1, 40, allow_nan=False)
 PIECES = st.lists(

@@ -1,0 +1,206 @@
+"""One upload: its audio goes through as it arrives, and is judged on the way.
+
+Both speakers come in one file (`audio` or `file`), or each in a mono file (`left` and `right`).
+"""
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+from functions.ingest.errors import Refused
+from functions.ingest.upload.body import BodyReader, pieces_of
+from functions.ingest.upload.multipart import Piece
+from shared.audio.formats import Limits
+from shared.audio.validator import AudioFacts, Judge
+
+ONE_FILE = ("audio", "file")
+TWO_FILES = ("left", "right")
+LONGEST_FIELD = 64 << 10
+MOST_FIELDS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """What is known of a recording once it has arrived; `None` where only decoding can tell."""
+
+    file_name: str | None
+    files: int
+    size: int
+    sha256: str
+    container: str
+    channels: int | None
+    sample_rate: int | None
+    duration: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One file of the upload: its bytes' number and digest, and what the judge made of it."""
+
+    file_name: str | None
+    size: int
+    sha256: str
+    facts: AudioFacts
+
+
+class AudioFile:
+    """One audio file of the body. Its `chunks` must be read to their end, once."""
+
+    def __init__(
+        self, piece: Piece, rest: AsyncIterator[Piece], limits: Limits, max_bytes: int
+    ) -> None:
+        self.field = piece.field
+        self.next: Piece | None = None
+        self._first, self._rest = piece, rest
+        self._judge = Judge(limits)
+        self._max_bytes = max_bytes
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._received: Received | None = None
+
+    @property
+    def is_right(self) -> bool:
+        return self.field == "right"
+
+    @property
+    def received(self) -> Received:
+        """The file's description, once its chunks have been read."""
+        if self._received is None:
+            raise AssertionError("The chunks were not read to their end.")
+        return self._received
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The file's bytes. Raise `Permanent` as soon as it cannot become a recording any more."""
+        yield self._take(self._first.content)
+        async for piece in self._rest:
+            if piece.first:
+                self.next = piece
+                break
+            yield self._take(piece.content)
+        facts = self._judge.finish()
+        self._received = Received(
+            self._first.file_name, self._size, self._digest.hexdigest(), facts
+        )
+
+    def _take(self, content: bytes) -> bytes:
+        self._size += len(content)
+        if self._size > self._max_bytes:
+            raise Refused(
+                "file_too_large", f"The file is larger than the {self._max_bytes} bytes allowed."
+            )
+        self._digest.update(content)
+        self._judge.feed(content)
+        return content
+
+
+class Upload:
+    """Reads a request's body once: its files as they come, its other fields put aside.
+
+    `fields` (repeated ones in order) and `audio` are known when `files` has ended.
+    """
+
+    def __init__(self, reader: BodyReader, limits: Limits, max_bytes: int) -> None:
+        self._reader = reader
+        self._limits = limits
+        self._max_bytes = max_bytes
+        self._received: dict[str, Received] = {}
+        self._fields: dict[str, list[bytes]] = {}
+
+    async def files(self, body: AsyncIterator[bytes]) -> AsyncIterator[AudioFile]:
+        """The audio files in order; read each one's chunks before asking for the next.
+
+        Raise `Refused` if they do not make one recording.
+        """
+        pieces = pieces_of(self._reader, body)
+        piece = await anext(pieces, None)
+        while piece is not None:
+            if piece.field in (*ONE_FILE, *TWO_FILES):
+                file = AudioFile(piece, pieces, self._limits_of(piece.field), self._max_bytes)
+                yield file
+                self._received[file.field] = file.received
+                piece = file.next
+            else:
+                self._take_field(piece)
+                piece = await anext(pieces, None)
+        self._check_complete()
+
+    @property
+    def fields(self) -> dict[str, list[str]]:
+        """The other fields' values."""
+        return {
+            name: [value.decode("utf-8", "replace") for value in values]
+            for name, values in self._fields.items()
+        }
+
+    @property
+    def audio(self) -> Audio:
+        """What came in, as one recording."""
+        first, *others = self._received.values()
+        both = _both(first.facts, others[0].facts) if others else first.facts
+        digests = [first.sha256, *(other.sha256 for other in others)]
+        return Audio(
+            file_name=first.file_name,
+            files=len(digests),
+            size=first.size + sum(other.size for other in others),
+            sha256=_digest_of(digests),
+            container=both.container,
+            channels=both.channels,
+            sample_rate=both.sample_rate,
+            duration=both.duration,
+        )
+
+    def _limits_of(self, field: str) -> Limits:
+        came = set(self._received)
+        if came and not (field in TWO_FILES and came < set(TWO_FILES) and field not in came):
+            raise Refused(
+                "invalid_request",
+                f"The form has `{'`, `'.join(came)}` and then `{field}`; send one of `audio` and "
+                "`file`, or both `left` and `right`.",
+            )
+        return replace(self._limits, channels=(1,)) if field in TWO_FILES else self._limits
+
+    def _check_complete(self) -> None:
+        came = set(self._received)
+        if not came:
+            found = ", ".join(sorted(self._fields)) or "none"
+            raise Refused(
+                "missing_file", f"The form's fields are: {found}; needed: `audio` or `file`."
+            )
+        if came < set(TWO_FILES):
+            raise Refused(
+                "missing_file",
+                f"The form has `{came.pop()}` only; needed: both `left` and `right`.",
+            )
+
+    def _take_field(self, piece: Piece) -> None:
+        values = self._fields.setdefault(piece.field, [])
+        if piece.first:
+            values.append(b"")
+        if piece.file_name is None:  # a file nobody asked for is not kept
+            values[-1] += piece.content
+        if len(values[-1]) > LONGEST_FIELD:
+            raise Refused(
+                "invalid_request",
+                f"The field `{piece.field}` is longer than the {LONGEST_FIELD} bytes allowed.",
+            )
+        if sum(map(len, self._fields.values())) > MOST_FIELDS:
+            raise Refused("invalid_request", f"The form has more than {MOST_FIELDS} fields.")
+
+
+def _digest_of(digests: list[str]) -> str:
+    """The file's digest; for two files, that of both digests."""
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
+
+
+def _both(left: AudioFacts, right: AudioFacts) -> AudioFacts:
+    """Two mono files as one recording: as long as the longer one, sampled as the left one."""
+    lengths = (left.duration, right.duration)
+    known = [length for length in lengths if length is not None]
+    return AudioFacts(
+        container=left.container,
+        channels=2,
+        sample_rate=left.sample_rate,
+        duration=max(known) if len(known) == len(lengths) else None,
+    )

@@ -1,8 +1,0 @@
-"""Alembic's entry: it runs the migrations on the connection that `migrate` hands in."""
-
-from alembic import context
-
-from shared.database import SCHEMA
-
-context.configure(connection=context.config.attributes["connection"], version_table_schema=SCHEMA)
-context.run_migrations()

@@ -1,0 +1,194 @@
+"""`Decoder` done with PyAV (FFmpeg), in a confined child process per reading of the file.
+
+Decoders of compressed audio are large, old, and fed by strangers. The child (`decoder_child.py`)
+has the file as its standard input, no secrets in its environment, and bounds on CPU time, memory
+and files; it opens the file as the one kind that its signature said and never guesses.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+from asyncio import StreamReader
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from events.documents import AudioWarning
+from functions.split.decoder import Sound
+from functions.split.decoder_child import END, FORMAT, HEAD, PIECE_BYTES, REFUSED, SAMPLES, Task
+from shared.audio.formats import FLOAT_32, AudioFormat, Limits
+from shared.errors import Permanent, Transient
+
+CHILD = Path(__file__).with_name("decoder_child.py")
+KEPT_ENVIRONMENT = ("LD_LIBRARY_PATH",)
+MISSING_SECONDS = 0.05
+"""A file may speak of this much more than it holds: encoders need time to swing in."""
+
+LONGEST_MESSAGE = 1 << 24
+MOST_CPU = 24 * 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one child may use. CPU in seconds: so much, and a share of the longest duration.
+
+    `patience` is how many times its CPU seconds a child may take by the clock without a word.
+    """
+
+    memory: int = 256 << 20
+    cpu: float = 30.0
+    cpu_share: float = 0.05
+    patience: float = 4.0
+
+
+class ContainerDecoder:
+    """Reads the file once to count, then as often as `Sound.pieces` is asked.
+
+    So no decoded audio is kept anywhere; the file itself lies in an unlinked temporary file,
+    because an M4A is read from its end.
+    """
+
+    def __init__(self, bounds: Bounds | None = None) -> None:
+        self._bounds = bounds or Bounds()
+
+    @property
+    def engine(self) -> str:
+        return f"av {version('av')}"
+
+    @asynccontextmanager
+    async def decoded(
+        self, file: AsyncIterator[bytes], container: str, limits: Limits
+    ) -> AsyncIterator[Sound]:
+        with tempfile.TemporaryFile() as copy:
+            async for piece in file:
+                await asyncio.to_thread(copy.write, piece)
+            await asyncio.to_thread(copy.flush)
+            children = _Children(copy, container, limits, self._bounds)
+            try:
+                yield await children.sound()
+            finally:
+                await children.end()
+
+
+class _Children:
+    """The processes that read one file."""
+
+    def __init__(self, file: BinaryIO, container: str, limits: Limits, bounds: Bounds) -> None:
+        self._file = file
+        self._container = container
+        self._limits = limits
+        self._bounds = bounds
+        self._cpu = round(min(bounds.cpu + bounds.cpu_share * limits.max_seconds, MOST_CPU))
+        self._running: set[Process] = set()
+
+    async def sound(self) -> Sound:
+        """Decode everything once and tell what it is."""
+        found: dict[str, Any] = {}
+        async with aclosing(self._messages(samples=False)) as messages:
+            async for _, body in messages:
+                found |= json.loads(body)
+        audio = AudioFormat(FLOAT_32, found["channels"], found["sample_rate"])
+        seconds = found["frames"] / audio.sample_rate
+        if seconds > self._limits.max_seconds:
+            raise self._limits.too_long()
+        warnings = tuple(_warnings(seconds, **found))
+        return Sound(
+            self._container, found["codec"], audio, found["frames"], warnings, self._pieces
+        )
+
+    async def end(self) -> None:
+        """Let none of them outlive the file."""
+        for child in tuple(self._running):
+            await self._end(child)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        async with aclosing(self._messages(samples=True)) as messages:
+            async for kind, body in messages:
+                if kind == SAMPLES:
+                    yield body
+
+    async def _messages(self, *, samples: bool) -> AsyncGenerator[tuple[bytes, bytes], None]:
+        """What a new child says, up to its END."""
+        child = await self._start(samples=samples)
+        kind = FORMAT
+        try:
+            while kind != END:
+                kind, body = await self._message(child)
+                if kind == REFUSED:
+                    raise Permanent("invalid_audio", body.decode())
+                yield kind, body
+        finally:
+            await self._end(child)
+
+    async def _start(self, *, samples: bool) -> Process:
+        task = Task(
+            container=self._container,
+            samples=samples,
+            max_seconds=self._limits.max_seconds,
+            max_cpu=self._cpu,
+            max_memory=self._bounds.memory,
+        )
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-B", str(CHILD), json.dumps(task)),
+            stdin=self._file,
+            stdout=PIPE,
+            limit=2 * PIECE_BYTES,
+            env={name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ},
+        )
+        self._running.add(child)
+        return child
+
+    async def _message(self, child: Process) -> tuple[bytes, bytes]:
+        try:
+            async with asyncio.timeout(self._bounds.patience * self._cpu):
+                kind, size = HEAD.unpack(await _output(child).readexactly(HEAD.size))
+                if size > LONGEST_MESSAGE:
+                    raise Transient("the decoding process talks nonsense")
+                return kind, await _output(child).readexactly(size)
+        except asyncio.IncompleteReadError:
+            raise _death(await child.wait(), self._cpu) from None
+        except TimeoutError:
+            raise Transient("the decoding process said nothing for too long") from None
+
+    async def _end(self, child: Process) -> None:
+        """Kill it if it lives. What is left in its pipe is read, or it would not be forgotten."""
+        with suppress(ProcessLookupError):
+            child.kill()
+        await _output(child).read()
+        await child.wait()
+        self._running.discard(child)
+
+
+def _output(child: Process) -> StreamReader:
+    if child.stdout is None:
+        raise TypeError("the child's output is not a pipe")
+    return child.stdout
+
+
+def _death(status: int, cpu: int) -> Exception:
+    """The error for a child that ended without its last word.
+
+    Only the bound on CPU time is the file's own fault for certain, since it does not depend on
+    what else the machine does.
+    """
+    if status == -signal.SIGXCPU:
+        return Permanent("invalid_audio", f"Decoding takes more than the {cpu} s of CPU allowed.")
+    return Transient(f"the decoding process ended with status {status}")
+
+
+def _warnings(seconds: float, errors: int, declared: float, **_: object) -> list[AudioWarning]:
+    found = []
+    if errors:
+        message = f"{errors} pieces could not be decoded; they were left out."
+        found.append(AudioWarning(code="decode_errors", message=message))
+    if declared > seconds + MISSING_SECONDS:
+        message = f"The file speaks of {declared:g} s; {seconds:g} s are there and were used."
+        found.append(AudioWarning(code="truncated", message=message))
+    return found

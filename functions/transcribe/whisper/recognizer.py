@@ -1,0 +1,337 @@
+"""`Recognizer` done with Whisper models on CTranslate2, loaded by faster-whisper.
+
+Speech first: only what Silero VAD takes for speech is packed into windows and decoded, so a silent
+channel costs nothing and cannot become text. The windows of all channels of all calls meet in one
+batch. CTranslate2, the VAD and the spectrogram work without the GIL in threads, so the next
+windows are made while the present ones are decoded, and the event loop stays free.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from events.documents import Engine, Language, Request
+from functions.transcribe.recognizer import NOTHING, Heard, Known, Samples
+from functions.transcribe.whisper.batcher import Batcher, Figures
+from functions.transcribe.whisper.channel import VOTERS, Asker, Listener, Submit, Vote, elect
+from functions.transcribe.whisper.decoding import Asked, Decoded, Options, Search
+from functions.transcribe.whisper.device import WhisperDevice
+from functions.transcribe.whisper.gpu import gpus, smallest_memory
+from functions.transcribe.whisper.guards import Guards
+from functions.transcribe.whisper.mel import FRAMES, Padding, Spectrogram
+from functions.transcribe.whisper.memory import FLOAT16, Shape, Share, share
+from functions.transcribe.whisper.models import Model, NoEngine
+from functions.transcribe.whisper.speech.silero import SileroDetector
+from functions.transcribe.whisper.speech.spans import Speech
+from functions.transcribe.whisper.speech.windows import Window, Windower
+from functions.transcribe.whisper.streams import chained, taken
+from functions.transcribe.whisper.vocabulary import ENGLISH, Vocabulary
+from shared.digest import work_digest
+from shared.errors import Permanent, Unavailable
+from shared.languages import language_code
+
+if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
+
+REVISION = 3
+"""Counts changes to what is made of what a model says."""
+CPU_BATCH = 8
+INSTANCES = 2
+"""At most on each GPU, with the same weights."""
+GPU_BATCH = 16
+"""Where nobody can tell how much memory the GPU has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """How a model is run.
+
+    `device` is `cpu`, `cuda` or `auto`; of several GPUs, those of `indices`, or all. `fraction` is
+    the share of a GPU's memory that may be used. `batch` windows are decoded at a time on each
+    instance, if given; else what the memory holds. `lanes` channels may be recognised at a time.
+    """
+
+    compute_type: str = "auto"
+    threads: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    indices: tuple[int, ...] = ()
+    fraction: float = 0.8
+    batch: int | None = None
+    lanes: int = 64
+    padding: Padding = "silence"
+    search: Search = field(default_factory=Search)
+    guards: Guards = field(default_factory=Guards)
+    speech: Speech = field(default_factory=Speech)
+
+    @property
+    def mark(self) -> str:
+        """Tells set-ups apart that make other words of the same sound; empty for the usual one."""
+        words = (self.padding, self.search, self.guards, self.speech)
+        usual = ("silence", Search(), Guards(), Speech())
+        return "" if words == usual else work_digest(*map(repr, words))[:8]
+
+
+class WhisperRecognizer:
+    """Recognises speech in the languages of its model, in a channel's own if none is asked for.
+
+    Takes the request's language, task, prompt (as text before each window) and hotwords; of
+    longer hints, the end of the prompt and the first hotwords. The model is loaded with the first
+    speech, or with `warm`, which raise `NoEngine` if that fails. `recognize` raises `Permanent`
+    for a language that Whisper (`invalid_language`) or this model (`unsupported_language`) does
+    not know, or a task that the model has not learnt (`unsupported_task`); `Unavailable` if too
+    many channels are being recognised; `Transient` for whatever happens inside the engine.
+
+    Repetitive or unlikely text is decoded again by chance (Whisper's temperature fallback): only
+    then, or on a GPU, may equal samples give unequal words. No window is heard with the text
+    before it, in which a model may get caught. A confidence is the mean probability of the tokens.
+    """
+
+    def __init__(self, model: Model, setup: Setup | None = None) -> None:
+        self._model = model
+        self._setup = setup or Setup()
+        self._loading = threading.Lock()
+        self._loaded: _Loaded | None = None
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Reads the model's files the first time, or in `warm`."""
+        own = f"{version('faster-whisper')}+{REVISION}"
+        marks = (own, self._arithmetic, self._setup.mark, self._model.revision[:12])
+        return Engine(
+            name=f"whisper-{self._model.name}",
+            revision=" ".join(mark for mark in marks if mark),
+            digest=self._model.digest(),
+        )
+
+    @property
+    def figures(self) -> Figures | None:
+        """What the batches did; None before the first."""
+        return self._loaded.batcher.figures if self._loaded else None
+
+    async def warm(self) -> None:
+        """Load the model, so that the first recording need not wait for it."""
+        await asyncio.gather(asyncio.to_thread(lambda: self.engine), asyncio.to_thread(self._load))
+
+    async def check(self) -> None:
+        """Raise `Unavailable` once a device is broken: only a new process helps."""
+        for device in self._loaded.devices if self._loaded else ():
+            if device.failure:
+                raise Unavailable(f"The GPU is broken: {device.failure}")
+
+    async def close(self) -> None:
+        """Let go of the model; its memory is free when the batches in work have ended."""
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            await loaded.batcher.close()
+
+    async def recognize(
+        self, blocks: AsyncIterator[Samples], request: Request, known: Known = NOTHING
+    ) -> AsyncGenerator[Heard, None]:
+        wanted = _language(request)
+        async with aclosing(self._windows(blocks)) as windows:
+            async for _ in taken(known.pieces, windows):
+                pass
+            first = deque([window async for window in taken(1, windows)])
+            if not first:
+                return
+            loaded = await asyncio.to_thread(self._load)
+            self._check(wanted, request, loaded.vocabulary)
+            async with loaded.batcher.lane() as lane:
+                asker = await asyncio.to_thread(loaded.asker, lane.submit, request)
+                language = known.language or _given(wanted, loaded.vocabulary)
+                votes: deque[Vote] = deque()
+                if language is None:
+                    first.extend([window async for window in taken(VOTERS - 1, windows)])
+                    language, votes = await elect(asker, first)
+                listener = self._listener(loaded, asker, language, votes)
+                async with (
+                    aclosing(chained(first, windows)) as all_windows,
+                    aclosing(listener.listen(all_windows)) as pieces,
+                ):
+                    async for heard in pieces:
+                        yield heard
+
+    def _listener(
+        self, loaded: "_Loaded", asker: Asker, language: Language, votes: deque[Vote]
+    ) -> Listener:
+        return Listener(
+            asker=asker,
+            vocabulary=loaded.vocabulary,
+            guards=self._setup.guards,
+            language=language,
+            ahead=lambda: max(2, 2 * loaded.at_once // max(loaded.batcher.callers, 1)),
+            votes=votes,
+        )
+
+    async def _windows(self, blocks: AsyncIterator[Samples]) -> AsyncGenerator[Window, None]:
+        windower = Windower(SileroDetector(), self._setup.speech)
+        async for block in blocks:
+            for window in await asyncio.to_thread(windower.feed, block):
+                yield window
+        for window in await asyncio.to_thread(windower.end):
+            yield window
+
+    def _check(self, wanted: str | None, request: Request, vocabulary: Vocabulary) -> None:
+        name, known = self._model.name, vocabulary.languages
+        if wanted is not None and wanted not in known:
+            raise Permanent(
+                "unsupported_language",
+                f"The model {name} does not know {wanted}, only {', '.join(known)}.",
+            )
+        if request.task == "translate" and not vocabulary.multilingual:
+            raise Permanent("unsupported_task", f"The model {name} cannot translate.")
+
+    def _load(self) -> "_Loaded":
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = _loaded(self._model, self._setup, self._device, self._arithmetic)
+            return self._loaded
+
+    @property
+    def _device(self) -> str:
+        if self._setup.device == "auto":
+            return "cuda" if gpus() else "cpu"
+        return self._setup.device
+
+    @property
+    def _arithmetic(self) -> str:
+        if self._setup.compute_type != "auto":
+            return self._setup.compute_type
+        return "float16" if self._device == "cuda" else "int8"
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A model in memory. `at_once`: the windows that all its instances decode at a time."""
+
+    batcher: Batcher[Options, Asked, Decoded]
+    vocabulary: Vocabulary
+    spectrogram: Spectrogram
+    devices: Sequence[WhisperDevice]
+    at_once: int
+
+    def asker(self, submit: Submit, request: Request) -> Asker:
+        """Asks for windows as the request wants them."""
+        return Asker(
+            submit=submit,
+            spectrogram=self.spectrogram,
+            task=request.task,
+            hints=self.vocabulary.hints(request.prompt or "", request.hotwords),
+        )
+
+
+def _loaded(model: Model, setup: Setup, device: str, arithmetic: str) -> _Loaded:
+    """Everything that a recognition needs, in memory. Raises `NoEngine`."""
+    try:
+        whispers = _whispers(model, setup, device, arithmetic)
+        own = _share(model, whispers[0], setup, device)
+    except Exception as error:  # the bindings raise RuntimeError, ValueError and bare Exception
+        raise NoEngine(
+            f"The Whisper model in {model.folder} cannot be loaded as {arithmetic} on {device}: "
+            f"{error}"
+        ) from error
+    vocabulary = _vocabulary(whispers[0])
+    devices = [
+        WhisperDevice(whisper, vocabulary, setup.search)
+        for whisper in whispers
+        for _ in range(own.instances)
+    ]
+    return _Loaded(
+        Batcher(devices, size=own.batch, lanes=setup.lanes),
+        vocabulary,
+        Spectrogram(whispers[0].feature_extractor.mel_filters, setup.padding),
+        devices,
+        own.batch * len(devices),
+    )
+
+
+def _whispers(model: Model, setup: Setup, device: str, arithmetic: str) -> list["WhisperModel"]:
+    """The model on each device, tried out: what would fail at the first recording fails now."""
+    from faster_whisper import WhisperModel  # noqa: PLC0415 - only this engine pays for it
+    from faster_whisper.vad import get_vad_model  # noqa: PLC0415
+
+    get_vad_model()
+    whispers = [
+        WhisperModel(
+            str(model.folder),
+            device=device,
+            device_index=index,
+            compute_type=arithmetic,
+            cpu_threads=setup.threads,
+            num_workers=1 if device == "cpu" else INSTANCES,
+            local_files_only=True,
+        )
+        for index in _indices(setup, device)
+    ]
+    for whisper in whispers:
+        _try_out(whisper)
+    return whispers
+
+
+def _indices(setup: Setup, device: str) -> tuple[int, ...]:
+    """The devices to be used. Raises `ValueError` for one that is not there."""
+    if device == "cpu":
+        return (0,)
+    there = range(gpus())
+    wanted = tuple(dict.fromkeys(setup.indices)) or tuple(there)
+    if not there:
+        raise ValueError("there is no GPU that CTranslate2 can use")
+    if missing := [str(index) for index in wanted if index not in there]:
+        raise ValueError(f"there is no GPU {', '.join(missing)}, only 0 to {there[-1]}")
+    return wanted
+
+
+def _try_out(whisper: "WhisperModel") -> None:
+    bands = len(whisper.feature_extractor.mel_filters)
+    if bands != whisper.model.n_mels:
+        raise ValueError(
+            f"it takes {whisper.model.n_mels} mel bands, its preprocessor_config.json "
+            f"(or, if that is missing, faster-whisper) says {bands}"
+        )
+    if whisper.model.device == "cuda":  # cuBLAS and cuDNN are loaded at their first use
+        whisper.encode(np.zeros((bands, FRAMES), np.float32))
+
+
+def _share(model: Model, whisper: "WhisperModel", setup: Setup, device: str) -> Share:
+    if setup.batch is not None:
+        return Share(setup.batch, 1 if device == "cpu" else INSTANCES)
+    if device == "cpu":
+        return Share(CPU_BATCH, 1)
+    total = smallest_memory()
+    if total is None:
+        return Share(GPU_BATCH, 1)
+    encoded = whisper.encode(np.zeros((whisper.model.n_mels, FRAMES), np.float32))
+    number = FLOAT16 if "16" in whisper.model.compute_type else 2 * FLOAT16
+    shape = Shape(model.size, int(encoded.shape[-1]), model.layers, number)
+    return share(total, setup.fraction, shape, max(setup.search.beam, setup.search.samples))
+
+
+def _vocabulary(whisper: "WhisperModel") -> Vocabulary:
+    return Vocabulary(
+        whisper.hf_tokenizer,
+        whisper.supported_languages,
+        multilingual=bool(whisper.model.is_multilingual),
+    )
+
+
+def _language(request: Request) -> str | None:
+    if request.language is None:
+        return None
+    code = language_code(request.language)
+    if code is None:
+        raise Permanent("invalid_language", f"Whisper knows no language {request.language!r}.")
+    return code
+
+
+def _given(wanted: str | None, vocabulary: Vocabulary) -> Language | None:
+    """The language if it need not be found out."""
+    code = wanted if vocabulary.multilingual else ENGLISH
+    return None if code is None else Language(code=code)

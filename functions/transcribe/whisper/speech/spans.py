@@ -1,0 +1,130 @@
+"""Where speech is in a channel, frame by frame, and where it may be cut."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from functions.transcribe.recognizer import SAMPLE_RATE
+from functions.transcribe.whisper.speech.gate import FRAME, Flags, Levels
+
+
+class Detector(Protocol):
+    """Tells how likely each frame of one channel holds speech, from 0 to 1.
+
+    `frames`: shape (n, FRAME), from -1 to 1, without a gap in between; returns shape (n,).
+    It remembers the frames of earlier calls and takes these as their continuation, unless they
+    begin `afresh`. So every channel needs a detector of its own.
+    """
+
+    def probabilities(
+        self, frames: NDArray[np.float32], *, afresh: bool
+    ) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What counts as speech, and how it is cut: probabilities, and durations in seconds.
+
+    Raises `ValueError` for settings that contradict each other.
+    """
+
+    threshold: float = 0.5
+    """Speech begins where it is at least this likely."""
+    release: float = 0.35
+    """It goes on as long as it is at least this likely."""
+    pause: float = 0.3
+    """Silence that ends a span. A shorter one stays inside."""
+    padding: float = 0.1
+    """Silence kept before and after a span."""
+    longest: float = 28.5
+    """What a window holds at most. Whisper hears 30 s at a time, the last seconds less well."""
+    breath: float = 0.1
+    """Shortest silence in which a span that no window has room for may be cut."""
+    piece: float = 1.0
+    """Nothing shorter is cut off a span: a word without the words around is heard less well."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.release <= self.threshold <= 1:
+            raise ValueError("speech ends where it is less likely than where it begins")
+        if self.pause < 2 * self.padding:
+            raise ValueError("a pause must hold the padding of both its neighbours")
+        if self.longest < 4 * (self.piece + self.pause):
+            raise ValueError("a window must hold several pieces and pauses")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Speech with its padding: samples `start` ≤ i < `end` of the recording."""
+
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+
+class Hysteresis:
+    """Turns the probabilities of frames, in blocks of any length, into speech or silence."""
+
+    def __init__(self, speech: Speech) -> None:
+        self._speech = speech
+        self._speaking = False
+
+    def spoken(self, probabilities: NDArray[np.float32]) -> Flags:
+        """Whether each of the next frames is speech, shape (n,)."""
+        begins = probabilities >= self._speech.threshold
+        certain = begins | (probabilities < self._speech.release)
+        latest = np.maximum.accumulate(np.where(certain, np.arange(1, len(certain) + 1), 0))
+        spoken: Flags = np.concatenate(([self._speaking], begins))[latest]
+        if len(spoken):
+            self._speaking = bool(spoken[-1])
+        return spoken
+
+
+def runs(flags: Flags) -> NDArray[np.int64]:
+    """Where the flags are set: first and last + 1 of each run, shape (runs, 2)."""
+    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
+    return edges.reshape(-1, 2).astype(np.int64)
+
+
+def between_pauses(spoken: Flags, pause: int) -> Iterator[tuple[int, int]]:
+    """First and last + 1 of the frames from one pause of so many frames to the next."""
+    found = runs(spoken)
+    if not len(found):
+        return
+    parted = found[1:, 0] - found[:-1, 1] >= pause
+    firsts = found[np.concatenate(([True], parted)), 0]
+    ends = found[np.concatenate((parted, [True])), 1]
+    yield from zip(firsts.tolist(), ends.tolist(), strict=True)
+
+
+def widest_pause(spoken: Flags, breath: int) -> int | None:
+    """The middle frame of the longest silence between speech; the last one of equals.
+
+    None: no silence lasts so many frames.
+    """
+    found = runs(spoken)
+    lengths = found[1:, 0] - found[:-1, 1]
+    if not len(lengths) or lengths.max() < breath:
+        return None
+    chosen = len(lengths) - 1 - int(lengths[::-1].argmax())
+    return int(found[chosen, 1] + found[chosen + 1, 0]) // 2
+
+
+def quietest(levels: Levels) -> int:
+    """The frame around which about 100 ms are quietest."""
+    around = np.convolve(levels, np.ones(3, np.float32), mode="valid")
+    return 1 + int(around.argmin())
+
+
+def frames(seconds: float) -> int:
+    """The duration in frames, rounded up."""
+    return -int(-seconds * SAMPLE_RATE // FRAME)
+
+
+def samples(seconds: float) -> int:
+    """The duration in samples, rounded."""
+    return round(seconds * SAMPLE_RATE)

@@ -1,0 +1,169 @@
+"""How a recording looks on a terminal."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from infra.client.client import Session
+
+SPEAKER_STYLE = {"left": "cyan", "right": "magenta"}
+LEAST_CLIPPED = 0.001
+"""Share of samples from which on clipping is told."""
+SENTIMENT_STYLE = {"positive": "green", "neutral": "white", "negative": "red"}
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds with tenths, as in 01:23.4."""
+    minutes, rest = divmod(max(0.0, round(seconds, 1)), 60)
+    return f"{int(minutes):02d}:{rest:04.1f}"
+
+
+def plain_lines(session: Session) -> Iterator[str]:
+    """The conversation, one line per segment; signs of listening in brackets."""
+    names = names_of(session)
+    for segment in segments_of(session):
+        speaker = names.get(segment["speaker"], segment["speaker"])
+        text = f"({segment['text']})" if segment.get("backchannel") else segment["text"]
+        yield f"[{clock(segment['start_time'])}] {speaker}: {text}"
+
+
+def names_of(session: Session) -> dict[str, str]:
+    """Who speaks on a channel, where the upload said so."""
+    names: dict[str, str] = (session.get("request") or {}).get("channels") or {}
+    return names
+
+
+def segments_of(session: Session) -> list[dict[str, Any]]:
+    """The segments; none while there is no transcript."""
+    segments: list[dict[str, Any]] = (session.get("transcript") or {}).get("segments", [])
+    return segments
+
+
+def report(session: Session) -> RenderableType:
+    """Everything about a finished recording."""
+    parts: list[RenderableType] = [conversation(session)]
+    if session.get("summary"):
+        parts.append(summary(session["summary"]))
+    parts.append(facts(session["metadata"]))
+    if session.get("error"):
+        parts.append(Panel(escape(session["error"]["message"]), title="failed", border_style="red"))
+    return Group(*parts)
+
+
+def conversation(session: Session) -> Table:
+    """The segments with their times and speakers; signs of listening are dim.
+
+    Where speakers talk at once, each segment tells the other one's by their ids.
+    """
+    names, segments = names_of(session), segments_of(session)
+    both = any(segment.get("overlaps") for segment in segments)
+    table = Table("start", "end", "speaker", "text", "conf.", title="The conversation")
+    if both:
+        table.add_column("id")
+        table.add_column("at once with")
+    for segment in segments:
+        met = (segment["id"], ", ".join(segment["overlaps"])) if both else ()
+        table.add_row(
+            clock(segment["start_time"]),
+            clock(segment["end_time"]),
+            escape(names.get(segment["speaker"], segment["speaker"])),
+            escape(segment["text"]),
+            f"{segment['confidence']:.2f}",
+            *met,
+            style=_style(segment),
+        )
+    return table
+
+
+def _style(segment: dict[str, Any]) -> str:
+    colour = SPEAKER_STYLE[segment["speaker"]]
+    return f"{colour} dim" if segment.get("backchannel") else colour
+
+
+def summary(content: dict[str, Any]) -> Panel:
+    """The summary, its key points and its sentiment."""
+    points = "\n".join(f"• {escape(point)}" for point in content["key_points"])
+    mood = content["sentiment"]
+    return Panel(
+        f"{escape(content['text'])}\n\n[bold]Key points[/]\n{points}\n\n"
+        f"[bold]Sentiment[/] [{SENTIMENT_STYLE[mood]}]{mood}[/]",
+        title="The summary",
+    )
+
+
+def facts(metadata: dict[str, Any]) -> Table:
+    """What ran, what is odd about the audio, and how long it took."""
+    table = Table.grid(padding=(0, 2))
+    for name, text in (*_engines(metadata), *_sound(metadata), *_times(metadata)):
+        table.add_row(name, escape(text))
+    return table
+
+
+def _engines(metadata: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, version in metadata["model_versions"].items():
+        if version:
+            yield name, version
+    if metadata["degraded"]:
+        yield "degraded", ", ".join(metadata["degraded"])
+
+
+def _sound(metadata: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if spoken := [_language(found) for found in metadata.get("languages") or ()]:
+        yield "language", ", ".join(spoken)
+    if flaws := list(quality(metadata.get("quality") or {})):
+        yield "quality", "; ".join(flaws)
+    for warning in metadata.get("warnings") or ():
+        yield "warning", warning["message"]
+
+
+def _times(metadata: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    took, duration = metadata["processing_time"], metadata["duration"]
+    if duration is not None:
+        yield "recording", f"{duration:.1f} s"
+    if took is not None:
+        share = f" ({took / duration:.2f} of its length)" if duration else ""
+        yield "result after", f"{took:.1f} s{share}"
+
+
+def _language(found: dict[str, Any]) -> str:
+    sure = found.get("probability")
+    return f"{found['channel']} {found['code']}" + ("" if sure is None else f" ({sure:.2f})")
+
+
+def quality(found: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with the channels, in a few words each; nothing if all is well."""
+    if found.get("dual_mono"):
+        yield "the same on both channels"
+    for channel in found.get("channels") or ():
+        if channel["silent"]:
+            yield f"{channel['channel']} silent"
+        if channel["clipped"] >= LEAST_CLIPPED:
+            yield f"{channel['channel']} {channel['clipped']:.1%} clipped"
+    for leak in found.get("bleed") or ():
+        yield f"{leak['source']} heard on {leak['into']} at {leak['gain']:.0f} dB"
+
+
+BEFORE = {
+    "split": "received",
+    "transcribe": "split",
+    "merge": "transcribe",
+    "summarize": "merge",
+    "completed": "summarize",
+}
+
+
+def stage_lines(progress: Sequence[dict[str, Any]], seen: int) -> Iterator[str]:
+    """A line for each stage after the first `seen`.
+
+    It tells when the stage was reached, in seconds since the upload ended, and how long after
+    the last of the stages it builds on.
+    """
+    for stage in progress[seen:]:
+        name = f"{stage['stage']} {stage['channel'] or ''}"
+        earlier = [s["seconds"] for s in progress if s["stage"] == BEFORE.get(stage["stage"])]
+        took = f"took {stage['seconds'] - max(earlier):6.2f} s" if earlier else ""
+        yield f"  {stage['seconds']:6.2f} s  {name:<18}{took}".rstrip()

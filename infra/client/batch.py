@@ -1,0 +1,106 @@
+"""Several recordings at once: each is sent, followed, and its end told."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from infra.cli.exit_codes import Exit
+from infra.cli.progress_display import Board
+from infra.client.client import Client, Refused, ServerAway, ServerError, Session, Wishes
+from infra.client.recordings import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a recording ended: its final body, or what stood in the way."""
+
+    recording: Recording
+    session: Session | None = None
+    error: Exception | None = None
+
+    @property
+    def verdict(self) -> str:
+        """`completed`, `failed`, `refused`, `away`: what became of it, in a word."""
+        match self.error:
+            case None:
+                return str(self.session["status"]) if self.session else "failed"
+            case Refused():
+                return "refused"
+            case ServerAway():
+                return "away"
+            case _:
+                return "failed"
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not completed, in a sentence; empty if it is."""
+        if self.error is not None:
+            return str(self.error) or type(self.error).__name__
+        failure = (self.session or {}).get("error") or {}
+        return "" if self.verdict == "completed" else str(failure.get("message", self.verdict))
+
+
+@dataclass(frozen=True, slots=True)
+class Transcriber:
+    """Sends recordings to a server, shows how far they are, and keeps what comes back.
+
+    `keep` gets each completed one; an `OSError` of its makes the outcome a failure.
+    """
+
+    client: Client
+    wishes: Wishes
+    board: Board
+    keep: Callable[[Recording, Session], None]
+
+    async def one(self, recording: Recording) -> Outcome:
+        """Transcribe a recording. What goes wrong is its outcome."""
+        self.board.begin(recording)
+        outcome = await self._followed(recording)
+        self.board.end(recording, outcome.verdict)
+        return outcome
+
+    async def all(self, recordings: Sequence[Recording], jobs: int) -> list[Outcome]:
+        """Transcribe them, `jobs` at a time; outcomes in the order of the recordings."""
+        slots = asyncio.Semaphore(jobs)
+
+        async def in_turn(recording: Recording) -> Outcome:
+            async with slots:
+                return await self.one(recording)
+
+        return await asyncio.gather(*map(in_turn, recordings))
+
+    async def _followed(self, recording: Recording) -> Outcome:
+        try:
+            session = await self.client.transcribe(
+                recording.path, lambda look: self.board.look(recording, look), self.wishes
+            )
+            if session["status"] == "completed":
+                self.keep(recording, session)
+        except (ServerError, OSError) as error:
+            return Outcome(recording, error=error)
+        return Outcome(recording, session)
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> Exit:
+    """What the whole run's exit code says.
+
+    A server that is away weighs most: trying again may help. `REFUSED` means that trying again
+    will not: whatever is not completed was refused.
+    """
+    verdicts = {outcome.verdict for outcome in outcomes} - {"completed"}
+    if "away" in verdicts:
+        return Exit.AWAY
+    if verdicts == {"refused"}:
+        return Exit.REFUSED
+    return Exit.FAILED if verdicts else Exit.COMPLETED
+
+
+def summary(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """A line for each recording that is not completed; of several, one more that counts."""
+    for outcome in outcomes:
+        if outcome.trouble:
+            yield f"{outcome.recording.name}: {outcome.trouble}"
+    if len(outcomes) > 1:
+        counts = Counter(outcome.verdict for outcome in outcomes)
+        yield ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())

@@ -1,0 +1,113 @@
+"""The deployments of the pipeline, as data: what runs, with what, and who is sent which event."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from events import Event
+from functions.merge.handler import merge
+from functions.persist.handler import persist
+from functions.split.handler import split
+from functions.summarize.handler import summarize
+from functions.transcribe.handler import transcribe
+from infra.local.ports import HOST
+from shared.delivery import ROOM
+
+ROOT = Path(__file__).resolve().parents[1]
+FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
+"""With an arena for each of its threads, glibc keeps memory that nobody uses any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """A function as it is deployed.
+
+    `concurrency`: events it handles at once. `accepts`: the types it is sent. `needs_database`:
+    it is not asked to be ready before the database is.
+    """
+
+    name: str
+    module: str
+    concurrency: int | None = None
+    accepts: tuple[type[Event], ...] = ()
+    env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    needs_database: bool = False
+    ready: str = "/ready"
+
+    @property
+    def argv(self) -> list[str]:
+        """The command; `-P` keeps a folder named like one of ours out of the imports."""
+        return [sys.executable, "-P", "-m", self.module]
+
+    @property
+    def in_flight(self) -> int:
+        """Deliveries of one type at a time: those of all types together must find room there."""
+        at_once = self.concurrency or 1
+        return max(1, min(at_once, ROOM * at_once // max(1, len(self.accepts))))
+
+    def environment(self, port: int) -> dict[str, str]:
+        """What this deployment's environment says besides where the stores are."""
+        limits = {"CONCURRENCY": str(self.concurrency)} if self.concurrency else {}
+        return {"HOST": HOST, "PORT": str(port), **limits, **self.env}
+
+
+DEPLOYMENTS = (
+    Deployment(
+        name="ingest",
+        module="functions.ingest.main",
+        needs_database=True,
+        ready="/api/v1/ready",
+    ),
+    Deployment(name="split", module="functions.split.main", concurrency=4, accepts=split.accepts),
+    Deployment(
+        name="transcribe",
+        module="functions.transcribe.main",
+        concurrency=8,
+        accepts=transcribe.accepts,
+        env=FEW_ARENAS,
+    ),
+    Deployment(name="merge", module="functions.merge.main", concurrency=8, accepts=merge.accepts),
+    Deployment(
+        name="summarize",
+        module="functions.summarize.main",
+        concurrency=2,
+        accepts=summarize.accepts,
+    ),
+    Deployment(
+        name="persist",
+        module="functions.persist.main",
+        concurrency=4,
+        accepts=persist.accepts,
+        needs_database=True,
+    ),
+    Deployment(
+        name="sweep",
+        module="functions.persist.main",
+        env={"FUNCTION_TARGET": "sweep"},
+        needs_database=True,
+    ),
+)
+
+
+def routes(
+    ports: Mapping[str, int], deployments: Sequence[Deployment] = DEPLOYMENTS
+) -> list[dict[str, Any]]:
+    """The dispatcher's `DISPATCH_ROUTES`: one for each deployment and type it accepts."""
+    return [
+        {
+            "function": deployment.name,
+            "type": event.type,
+            "url": url(ports[deployment.name]),
+            "in_flight": deployment.in_flight,
+        }
+        for deployment in deployments
+        for event in deployment.accepts
+    ]
+
+
+def url(port: int, path: str = "/") -> str:
+    """The address of a process of this machine."""
+    return f"http://{HOST}:{port}{path}"

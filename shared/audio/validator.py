@@ -1,0 +1,153 @@
+"""Judges an uploaded file as its bytes arrive: whether it can become a recording."""
+
+from shared.audio.compressed import (
+    ID3_HEADER_BYTES,
+    LONGEST_OPENING,
+    AudioFacts,
+    Opening,
+    id3_length,
+    mp3,
+    opening_of,
+    unknown,
+)
+from shared.audio.formats import ENCODINGS, GSM, Limits
+from shared.audio.wav import LOOK_BEHIND_SAMPLES, SIGNATURE_BYTES, SIGNATURES, Header, HeaderReader
+from shared.errors import Permanent
+
+__all__ = ["AudioFacts", "Judge"]
+
+MOST_TAGS = 8
+
+
+class Judge:
+    """One per file. `feed` it all bytes in order, then `finish`.
+
+    Both raise `Permanent` as soon as the file cannot become a recording: `invalid_file_type` for
+    what is no audio that is taken, `invalid_audio` for a broken file, `audio_constraints` for
+    one outside the limits.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._start = b""
+        self._skip = 0
+        self._tags = 0
+        self._opening: Opening | None = None
+        self._wave: _WaveJudge | None = None
+        self._facts: AudioFacts | None = None
+
+    @property
+    def facts(self) -> AudioFacts | None:
+        """What is known by now; None as long as the kind of file is not."""
+        return self._facts if self._wave is None else self._wave.facts
+
+    @property
+    def header(self) -> Header | None:
+        """A WAV's header, once it has come."""
+        return None if self._wave is None else self._wave.header
+
+    def feed(self, chunk: bytes) -> None:
+        if self._wave is not None:
+            self._wave.feed(chunk)
+        elif self._facts is None:
+            self._open(chunk)
+
+    def finish(self) -> AudioFacts:
+        """What can be said of the whole file without decoding it."""
+        if self._wave is not None:
+            return self._wave.finish()
+        if self._facts is not None:
+            return self._facts
+        if self._opening not in (None, mp3):  # four bytes alone make no MP3
+            raise Permanent("invalid_audio", "The file ended before its audio began.")
+        raise unknown(self._start)
+
+    def _open(self, chunk: bytes) -> None:
+        """Find out what it is, from the first bytes after any ID3v2 tags."""
+        skipped = min(self._skip, len(chunk))
+        self._skip -= skipped
+        self._start += chunk[skipped:]
+        if self._tags:
+            self._start = self._start.lstrip(b"\0")
+        if len(self._start) < SIGNATURE_BYTES:
+            return
+        if self._tags < MOST_TAGS and (tag := id3_length(self._start[:ID3_HEADER_BYTES])):
+            rest, self._start = self._start, b""
+            self._skip, self._tags = tag, self._tags + 1
+            self._open(rest)
+        elif self._start[:4] in SIGNATURES and not self._tags:
+            self._wave = _WaveJudge(self._limits)
+            self._wave.feed(self._start)
+        else:
+            self._recognise()
+
+    def _recognise(self) -> None:
+        self._opening = self._opening or opening_of(self._start)
+        self._facts = self._opening(self._start[:LONGEST_OPENING])
+        if self._facts is not None:
+            self._start = b""
+            _check(self._facts, self._limits)
+
+
+def _check(facts: AudioFacts, limits: Limits) -> None:
+    if facts.channels is not None and facts.sample_rate is not None:
+        if facts.channels == 0 or facts.sample_rate == 0:
+            found = f"{facts.channels} channels at {facts.sample_rate} Hz"
+            raise Permanent("invalid_audio", f"The header says {found}.")
+        limits.check_layout(facts.channels, facts.sample_rate)
+    if facts.duration is not None:
+        limits.check_duration(facts.duration)
+
+
+class _WaveJudge:
+    """Judges a WAV by its header and by the bytes that come, whatever the header says of them."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._reader = HeaderReader()
+        self._size = 0
+        self._behind = b""
+        self.header: Header | None = None
+
+    @property
+    def facts(self) -> AudioFacts | None:
+        return None if self.header is None else _facts(self.header, None)
+
+    def feed(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self.header is None:
+            self.header = self._reader.feed(chunk)
+            if self.header is None:
+                return
+            self._limits.check_format(self.header.audio)
+        self._look_behind(self.header, chunk)
+        self._check_longest(self.header)
+
+    def finish(self) -> AudioFacts:
+        if self.header is None:
+            raise self._reader.end()
+        present = self.header.extent(self._size, self._behind).size
+        seconds = self.header.audio.seconds(present)
+        self._limits.check_duration(seconds)
+        return _facts(self.header, seconds)
+
+    def _look_behind(self, header: Header, chunk: bytes) -> None:
+        """Keep the first bytes after the samples that are declared."""
+        missing = LOOK_BEHIND_SAMPLES - len(self._behind)
+        end = header.declared_end
+        if missing and end is not None and self._size > end:
+            self._behind += chunk[max(0, len(chunk) - (self._size - end)) :][:missing]
+
+    def _check_longest(self, header: Header) -> None:
+        audio, limit = header.audio, self._limits.max_seconds
+        if audio.seconds(header.present_bytes(self._size)) > limit:
+            if header.declared_bytes is not None:
+                self._limits.check_duration(audio.seconds(header.declared_bytes))
+            raise self._limits.too_long()
+
+
+def _facts(header: Header, duration: float | None) -> AudioFacts:
+    audio = header.audio
+    compressed = audio.encoding is ENCODINGS[GSM, 0]
+    container = "wav49" if compressed else header.container
+    return AudioFacts(container, audio.channels, audio.sample_rate, duration)

@@ -1,0 +1,115 @@
+"""A dispatcher in this process, over a real broker, for tests."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, MutableMapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from structlog.testing import capture_logs
+
+from events import ChannelTranscribed, DeliveryParked, Envelope, Event
+from infra.dispatcher.session import dispatch
+from infra.dispatcher.settings import DispatchSettings, SweepSettings
+from shared.bus import Bus
+from shared.ports import utc_now
+from tests.support.servers import NatsServer
+
+DEADLINE = 15.0
+QUICK = {
+    "DISPATCH_BACKOFF_BASE": "0.1",
+    "DISPATCH_BACKOFF_CAP": "0.2",
+    "DISPATCH_OUTAGE_CAP": "0.2",
+    "DISPATCH_MAX_ATTEMPTS": "3",
+    "DISPATCH_GRACE": "2",
+}
+
+
+class Stack:
+    """A broker, a dispatcher in this process, and a client that publishes and looks on."""
+
+    def __init__(self, bus: Bus, logs: list[MutableMapping[str, Any]]) -> None:
+        self.bus = bus
+        self.logs = logs
+
+    async def publish(self, event: Event) -> None:
+        envelope = Envelope(data=event, source="/pocwhisp/test", time=utc_now(), traceparent=TRACE)
+        await self.bus.publish(envelope)
+
+    async def parked(self) -> dict[str, Any]:
+        """The parked delivery, as soon as the stream has one."""
+        await until(lambda: self.said("parked"))
+        jetstream = self.bus.client.jetstream()
+        subject = f"{DeliveryParked.type}.default.*"
+        found = await jetstream.get_msg("POCWHISP", 0, subject=subject, next=True)
+        parked: dict[str, Any] = json.loads(found.data or b"")
+        return parked
+
+    async def settled(self, consumer: str = "merge--channel-transcribed-v1") -> None:
+        """Wait until the consumer has nothing left to deliver and nothing unacknowledged."""
+        jetstream = self.bus.client.jetstream()
+        end = time.monotonic() + DEADLINE
+        while time.monotonic() < end:
+            known = await jetstream.consumer_info("POCWHISP", consumer)
+            if not known.num_pending and not known.num_ack_pending:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"{consumer} is not settled: {known}")
+
+    def said(self, word: str) -> list[MutableMapping[str, Any]]:
+        return [line for line in self.logs if line["event"] == word]
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def heard(channel: str = "left", duration: float = 12.5) -> ChannelTranscribed:
+    recording = uuid4()
+    return ChannelTranscribed.model_validate(
+        {
+            "tenant": "default",
+            "recording": recording,
+            "run": 2,
+            "channel": channel,
+            "channels": ("left", "right"),
+            "duration": duration,
+            "transcript": f"default/{recording}/2/{channel}.json",
+        }
+    )
+
+
+def routed(url: str, **changes: object) -> dict[str, object]:
+    return {"function": "merge", "type": ChannelTranscribed.type, "url": url, **changes}
+
+
+async def until(condition: Callable[[], object], deadline: float = DEADLINE) -> None:
+    end = time.monotonic() + deadline
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError("The condition did not come true in time.")
+        await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def dispatching(
+    server: NatsServer,
+    monkeypatch: pytest.MonkeyPatch,
+    *routes: dict[str, object],
+    **environment: str,
+) -> AsyncIterator[Stack]:
+    for name, text in {**QUICK, "DISPATCH_ROUTES": json.dumps(routes), **environment}.items():
+        monkeypatch.setenv(name, text)
+    async with AsyncExitStack() as stack:
+        logs = stack.enter_context(capture_logs())
+        work = asyncio.create_task(dispatch(DispatchSettings(), SweepSettings(), server.url))
+        stack.push_async_callback(stopped, work)
+        await until(lambda: work.done() or any(line["event"] == "ready" for line in logs))
+        yield Stack(await stack.enter_async_context(Bus.connect(server.url)), logs)
+
+
+async def stopped(work: asyncio.Task[None]) -> None:
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
