@@ -29,7 +29,8 @@ from functions.ingest.http.views import (
     TranscriptView,
 )
 from functions.ingest.upload.upload import Audio
-from shared.record.database import Connection, Database, reach_stage
+from shared.record.database import Connection, Database
+from shared.record.stages import reach_stage
 
 MEANINGS = {
     "unsupported_language": "the model that runs does not know the language",

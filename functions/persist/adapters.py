@@ -9,7 +9,8 @@ from psycopg.types.json import Jsonb
 from events import DeliveryParked, Event, RecordingSplit, TranscriptSummarized
 from events.documents import Levels, Summary, Transcript
 from functions.persist.handler import all_degraded
-from shared.record.database import Connection, Database, reach_stage
+from shared.record.database import Connection, Database
+from shared.record.stages import reach_stage
 
 
 class PostgresRecord:

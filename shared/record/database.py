@@ -1,61 +1,97 @@
-"""The record, done with PostgreSQL through psycopg."""
+"""The database of the record: transactions, notices and its state of migration."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Literal, TypeAlias
-from uuid import UUID
 
-from psycopg import AsyncConnection, OperationalError
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+import structlog
+from psycopg import InterfaceError, OperationalError
+from psycopg.errors import (
+    InvalidSchemaName,
+    ReadOnlySqlTransaction,
+    UndefinedColumn,
+    UndefinedFunction,
+    UndefinedTable,
+)
+from psycopg.rows import dict_row
+from psycopg.sql import SQL, Identifier
+from psycopg_pool import AsyncConnectionPool
 
 from shared.errors import Unavailable
+from shared.record.connection import CHECK_LIMIT, SCHEMA, Connection, conninfo
+
+__all__ = ["SCHEMA", "Connection", "Database", "Role", "conninfo"]
 
 Role: TypeAlias = Literal["pocwhisp_app", "pocwhisp_system"]
-Connection: TypeAlias = AsyncConnection[DictRow]
-SCHEMA = "pocwhisp"
 NEEDED_MIGRATION = "0003"
 """The newest one; older tables lack what this code asks for."""
 ACQUIRE_TIMEOUT = 5.0
-
-
-def conninfo(url: str, role: str) -> str:
-    """The URL with the session put into the role and the schema, whoever logs in."""
-    options = f"{conninfo_to_dict(url).get('options', '')} -c role={role} -c search_path={SCHEMA}"
-    return make_conninfo(url, options=options.strip())
+LISTENING = 3.0
+"""Seconds without a notice after which the server must show that it is still there."""
+AWAY = (OperationalError, InterfaceError, ReadOnlySqlTransaction)
+"""What the server or the line to it does, whatever was asked; a pool's time limit included."""
+NOT_MIGRATED = (InvalidSchemaName, UndefinedColumn, UndefinedFunction, UndefinedTable)
+"""What a release meets that starts before its migrations have run."""
+logger = structlog.get_logger()
 
 
 class Database:
-    """A pool of connections in one role. Raises `Unavailable` while PostgreSQL is away."""
+    """A pool of connections in one role. Raises `Unavailable` while PostgreSQL is away.
 
-    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
+    That is told within ten seconds, also if the server hangs or the network is cut.
+    """
+
+    def __init__(self, pool: AsyncConnectionPool[Connection], info: str) -> None:
         self._pool = pool
+        self._info = info
 
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, role: Role, *, size: int = 4) -> AsyncIterator["Database"]:
+        info = conninfo(url, role)
         pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            conninfo(url, role),
+            info,
+            connection_class=Connection,
             kwargs={"row_factory": dict_row},
             min_size=1,
             max_size=size,
             timeout=ACQUIRE_TIMEOUT,
             reconnect_timeout=ACQUIRE_TIMEOUT,  # its delays double: later it would wait minutes
-            check=AsyncConnectionPool.check_connection,
+            check=_check_connection,
             open=False,
         )
         async with pool:
-            yield cls(pool)
+            yield cls(pool, info)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """A transaction: committed when the block ends, rolled back when it raises."""
-        try:
+    async def transaction(self, tenant: str = "") -> AsyncIterator[Connection]:
+        """A transaction: committed when the block ends, rolled back when it raises.
+
+        The tenant is set in it as `pocwhisp.tenant`, for row-level security; without one it is
+        about all tenants.
+        """
+        with _translated():
             async with self._pool.connection() as connection, connection.transaction():
+                if tenant:
+                    await connection.execute(
+                        "SELECT set_config('pocwhisp.tenant', %s, true)", [tenant]
+                    )
                 yield connection
-        except (OperationalError, PoolTimeout) as error:
-            raise Unavailable(f"The database failed: {error}") from error
+                if connection.closed:  # psycopg would leave it at that, without a commit
+                    raise OperationalError("The connection was lost in the transaction.")
+
+    @asynccontextmanager
+    async def listen(self, channel: str) -> AsyncIterator[AsyncIterator[str]]:
+        """The payloads of NOTIFY on the channel, from now on, by a connection of its own.
+
+        Raises `Unavailable` when the connection is lost: listen again, and read from the record
+        what was missed.
+        """
+        with _translated():
+            connection = await Connection.connect(self._info, autocommit=True)
+            async with connection, aclosing(_payloads(connection)) as payloads:
+                await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
+                yield payloads
 
     async def check(self) -> None:
         """Raise `Unavailable` unless the database answers and is migrated far enough."""
@@ -69,38 +105,28 @@ class Database:
             raise Unavailable(f"The database is at migration {version}, not {NEEDED_MIGRATION}.")
 
 
-async def reach_stage(
-    connection: Connection, recording: UUID, run: int, stage: str, channel: str = ""
-) -> bool:
-    """Note that the run reached a stage; tell whether it was news. An unknown run reaches none.
+async def _check_connection(connection: Connection) -> None:
+    async with connection.hung_up_after(CHECK_LIMIT):
+        await AsyncConnectionPool.check_connection(connection)
 
-    Sequence numbers count the stages of a recording from 1 without gaps: the recording's row is
-    locked while the next one is taken.
-    """
-    found = await connection.execute(
-        """
-        SELECT recordings.tenant FROM recordings JOIN runs ON runs.recording = recordings.id
-        WHERE recordings.id = %s AND runs.run = %s FOR UPDATE OF recordings
-        """,
-        [recording, run],
-    )
-    row = await found.fetchone()
-    if row is None:
-        return False
-    added = await connection.execute(
-        """
-        INSERT INTO stages (recording, run, tenant, stage, channel, sequence, reached_at)
-        SELECT %(recording)s, %(run)s, %(tenant)s, %(stage)s, %(channel)s,
-               1 + coalesce(max(sequence), 0), clock_timestamp()
-        FROM stages WHERE recording = %(recording)s
-        ON CONFLICT (recording, run, stage, channel) DO NOTHING
-        """,
-        {
-            "recording": recording,
-            "run": run,
-            "tenant": row["tenant"],
-            "stage": stage,
-            "channel": channel,
-        },
-    )
-    return added.rowcount == 1
+
+async def _payloads(connection: Connection) -> AsyncGenerator[str]:
+    with _translated():
+        while True:
+            async with aclosing(connection.notifies(timeout=LISTENING)) as notices:
+                async for notice in notices:
+                    yield notice.payload
+            await connection.execute("")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what PostgreSQL says about itself into `Unavailable`; its words are for the log."""
+    try:
+        yield
+    except NOT_MIGRATED as error:
+        logger.warning("not_migrated", reason=str(error))
+        raise Unavailable("The database is not migrated yet.") from error
+    except AWAY as error:
+        logger.warning("database_away", reason=str(error))
+        raise Unavailable("The database is unavailable.") from error
