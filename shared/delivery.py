@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 
 from events import EVENTS, DeliveryParked, Envelope, Event
 from shared.errors import Permanent, Unavailable
-from shared.function import Function
+from shared.function import EVENT_TIME, Function
 from shared.ports import Clock, utc_now
 from shared.runtime import Parts, unavailable
 from shared.telemetry import next_traceparent
@@ -55,6 +55,15 @@ class Received:
     @property
     def redrive(self) -> int:
         return int(self.attributes.get("redrive") or 0)
+
+    @property
+    def time(self) -> datetime | None:
+        """When it happened; None if it does not say, or not so that it can be read."""
+        try:
+            time = datetime.fromisoformat(str(self.attributes.get("time")))
+        except ValueError:
+            return None
+        return time if time.tzinfo else None
 
     def causes(
         self, data: Event, source: str, time: datetime, *, redrive: int | None = None
@@ -134,7 +143,7 @@ class Delivery:
     async def _run(self, received: Received, parts: Parts) -> tuple[str, str]:
         try:
             event = received.event(self._function.accepts)
-            outputs = await self._function(event, **parts.ports)
+            outputs = await self._function(event, **parts.ports, **self._time_of(received))
             outcome, reason = "delivered", ""
         except Permanent as error:
             outputs = (self._parked(received, error),)
@@ -143,6 +152,9 @@ class Delivery:
             envelope = received.causes(output, self._function.name, self._clock())
             await parts.publisher.publish(envelope)
         return outcome, reason
+
+    def _time_of(self, received: Received) -> dict[str, datetime | None]:
+        return {EVENT_TIME: received.time} if self._function.wants_time else {}
 
     def _parked(self, received: Received, error: Permanent) -> DeliveryParked:
         return park(received, self._function.name, error_class="permanent", error_code=error.code)

@@ -8,6 +8,8 @@ from typing import Any, Generic, ParamSpec, TypeAlias, get_args, get_type_hints
 from events import Event
 
 P = ParamSpec("P")
+EVENT_TIME = "at"
+"""A handler's parameter of this name is no port: it gets the event's own time."""
 Outputs: TypeAlias = Event | Sequence[Event] | None
 
 
@@ -27,6 +29,11 @@ class Function(Generic[P]):
         if outputs is None:
             return ()
         return (outputs,) if isinstance(outputs, Event) else tuple(outputs)
+
+    @property
+    def wants_time(self) -> bool:
+        """Whether the handler asks for the event's own time."""
+        return EVENT_TIME in inspect.signature(self.handler).parameters
 
 
 def function(name: str) -> Callable[[Callable[P, Awaitable[Outputs]]], Function[P]]:

@@ -1,17 +1,17 @@
-"""ingest's side of the record, on PostgreSQL."""
+"""ingest's side of the record: what `shared.record` keeps, as the API's views."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
+from pydantic import ValidationError
 
 from events import RecordingReceived
-from events.documents import Echo, Request
-from functions.ingest import queries
+from events.documents import Engine, Request
 from functions.ingest.echoes import echo_warnings
-from functions.ingest.figures import Figures, StageTime
+from functions.ingest.figures import Figures, Histogram
 from functions.ingest.http.views import (
     Asked,
     Engines,
@@ -29,8 +29,11 @@ from functions.ingest.http.views import (
     TranscriptView,
 )
 from functions.ingest.upload.upload import Audio
-from shared.record.database import Connection, Database
-from shared.record.stages import reach_stage
+from shared.record import recordings, results, runs, stages, totals
+from shared.record.database import Database
+from shared.record.recordings import Cursor, Recording, Source
+from shared.record.results import Results
+from shared.record.totals import Totals
 
 MEANINGS = {
     "unsupported_language": "the model that runs does not know the language",
@@ -40,149 +43,149 @@ MEANINGS = {
 
 
 class PostgresRecord:
-    """`handler.Record` in the tables that persist's migrations make."""
+    """`ports.Record` in `shared.record`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def accept(
-        self, received: RecordingReceived, audio: Audio, request: Request, age: float
+        self,
+        received: RecordingReceived,
+        audio: Audio,
+        request: Request,
+        age: float,
+        traceparent: str | None = None,
     ) -> None:
-        asked = request.model_dump(mode="json", exclude={"document"}, exclude_defaults=True)
-        row = {
-            **received.model_dump(include={"tenant", "recording", "run", "duration"}),
-            "file_name": audio.file_name,
-            "files": audio.files,
-            "bytes": audio.size,
-            "sha256": audio.sha256,
-            "container": audio.container,
-            "channels": audio.channels,
-            "sample_rate": audio.sample_rate,
-            "request": Jsonb(asked),
-            "age": age,
-        }
-        async with self._database.transaction() as connection:
-            await connection.execute(queries.ADD_RECORDING, row)
-            await connection.execute(queries.ADD_RUN, row)
-            await reach_stage(connection, received.recording, received.run, "received")
+        source = Source(
+            file_name=audio.file_name,
+            files=audio.files,
+            bytes=audio.size,
+            sha256=audio.sha256,
+            container=audio.container,
+            channels=audio.channels,
+            sample_rate=audio.sample_rate,
+        )
+        async with self._database.transaction(received.tenant) as connection:
+            await recordings.add(connection, received, source, request, age)
+            await runs.add(connection, received, age, traceparent)
+            await stages.reach(connection, received, "received")
 
     async def find(self, tenant: str, recording: UUID) -> Session | None:
-        async with self._database.transaction() as connection:
-            await connection.execute(queries.ONE_SNAPSHOT)
-            run = await _latest_run(connection, tenant, recording)
-            if run is None:
+        async with self._database.transaction(tenant, snapshot=True) as connection:
+            found = await recordings.find(connection, tenant, recording)
+            if found is None:
                 return None
-            place = {"recording": recording, "run": run["run"]}
-            stages = await (await connection.execute(queries.STAGES, place)).fetchall()
-            segments = await (await connection.execute(queries.SEGMENTS, place)).fetchall()
-            summary = await (await connection.execute(queries.SUMMARY, place)).fetchone()
-        return _session(run, stages, segments, summary)
+            reached = await stages.of_run(connection, recording, found.run)
+            made = await results.read(connection, recording, found.run)
+        return _session(found, reached, made)
 
-    async def page(self, tenant: str, state: State | None, limit: int, offset: int) -> Page:
-        asked = {"tenant": tenant, "state": state, "limit": limit, "offset": offset}
-        async with self._database.transaction() as connection:
-            await connection.execute(queries.ONE_SNAPSHOT)
-            rows = await (await connection.execute(queries.PAGE, asked)).fetchall()
-            counted = await (await connection.execute(queries.COUNT, asked)).fetchone()
-        total = counted["total"] if counted else 0
+    async def page(
+        self,
+        tenant: str,
+        state: State | None,
+        limit: int,
+        offset: int,
+        start: Cursor | None = None,
+    ) -> Page:
+        async with self._database.transaction(tenant, snapshot=True) as connection:
+            page = await recordings.page(connection, tenant, state, limit, start or offset)
+            total = await totals.recordings(connection, tenant, state)
         return Page(
-            sessions=[_listed(row) for row in rows],
+            sessions=[_listed(recording) for recording in page.recordings],
             pagination=Pagination(limit=limit, offset=offset, total=total),
         )
 
     async def engines(self, tenant: str) -> Engines:
-        async with self._database.transaction() as connection:
-            found = await connection.execute(queries.LAST_ENGINES, {"tenant": tenant})
-            row = await found.fetchone()
-        if row is None:
-            return Engines()
+        async with self._database.transaction(tenant) as connection:
+            last = await runs.last_engines(connection, tenant)
         return Engines(
-            recognizer=_engine_name(row["recognizer"]), summarizer=_engine_name(row["summarizer"])
+            recognizer=_engine_name(last.recognizer), summarizer=_engine_name(last.summarizer)
         )
 
     async def figures(self) -> Figures:
-        async with self._database.transaction() as connection:
-            states = await (await connection.execute(queries.STATES)).fetchall()
-            stages = await (await connection.execute(queries.STAGE_COUNTS)).fetchall()
-            parked = await (await connection.execute(queries.PARKED)).fetchall()
-            times = await (await connection.execute(queries.STAGE_TIMES)).fetchall()
-            work = await (await connection.execute(queries.WORK)).fetchone()
-        return _figures(states, [*stages, *parked], times, work or {})
+        async with self._database.transaction(snapshot=True) as connection:
+            kept = await totals.of_system(connection)
+            factor = await runs.recent_factor(connection)
+        return _figures(kept, factor)
 
 
-async def _latest_run(connection: Connection, tenant: str, recording: UUID) -> DictRow | None:
-    found = await connection.execute(queries.LATEST_RUN, {"tenant": tenant, "recording": recording})
-    return await found.fetchone()
-
-
-def _session(
-    run: DictRow, stages: Sequence[DictRow], segments: Sequence[DictRow], summary: DictRow | None
-) -> Session:
-    has_transcript = run["recognizer"] is not None
+def _session(found: Recording, reached: Sequence[stages.Stage], made: Results) -> Session:
+    transcript, summary = made.transcript, made.summary
     return Session(
-        session_id=run["id"],
-        status=run["state"],
-        check_url=_check_url(run),
-        progress=[_stage(run, stage) for stage in stages],
-        transcript=TranscriptView.model_validate({"segments": segments})
-        if has_transcript
-        else None,
-        summary=SummaryView.model_validate(summary) if summary else None,
-        metadata=_metadata(run, summary),
-        request=Asked.model_validate(run["request"]),
-        error=_failure(run["failure"]),
+        session_id=found.id,
+        status=found.state,
+        check_url=_check_url(found),
+        progress=[_stage(found, stage) for stage in reached],
+        transcript=TranscriptView(segments=list(transcript.segments)) if transcript else None,
+        summary=SummaryView.model_validate(summary, from_attributes=True) if summary else None,
+        metadata=_metadata(found, made),
+        request=Asked.model_validate(found.request),
+        error=_failure(found.failure),
     )
 
 
-def _stage(run: DictRow, stage: DictRow) -> Stage:
-    seconds = (stage["at"] - run["created_at"]).total_seconds()
-    return Stage.model_validate({**stage, "seconds": round(seconds, 3)})
+def _stage(found: Recording, stage: stages.Stage) -> Stage:
+    seconds = (stage.at - found.began_at).total_seconds()
+    return Stage(
+        stage=stage.stage,
+        channel=stage.channel or None,
+        sequence=stage.sequence,
+        at=stage.at,
+        seconds=round(seconds, 3),
+    )
 
 
-def _facts(run: DictRow) -> dict[str, Any]:
-    finished = run["finished_at"]
-    took = (finished - run["created_at"]).total_seconds() if finished else None
-    return {**run, "processing_time": None if took is None else round(took, 3)}
+def _facts(found: Recording) -> dict[str, Any]:
+    finished = found.finished_at
+    took = (finished - found.began_at).total_seconds() if finished else None
+    return {**asdict(found), "processing_time": None if took is None else round(took, 3)}
 
 
-def _listed(run: DictRow) -> Listed:
+def _listed(found: Recording) -> Listed:
     return Listed(
-        session_id=run["id"],
-        status=run["state"],
-        check_url=_check_url(run),
-        metadata=Facts.model_validate(_facts(run)),
-        request=Asked.model_validate(run["request"]),
+        session_id=found.id,
+        status=found.state,
+        check_url=_check_url(found),
+        metadata=Facts.model_validate(_facts(found)),
+        request=Asked.model_validate(found.request),
     )
 
 
-def _metadata(run: DictRow, summary: DictRow | None) -> Metadata:
-    echoes = [Echo.model_validate(echo) for echo in run["echoes"]]
-    told = {
-        "warnings": [*run["warnings"], *echo_warnings(echoes)],
+def _metadata(found: Recording, made: Results) -> Metadata:
+    levels, transcript = made.levels, made.transcript
+    echoes = transcript.echoes if transcript else ()
+    known = {
+        "levels": levels.levels if levels else (),
+        "quality": levels and levels.quality,
+        "languages": transcript.languages if transcript else (),
         "echoes": echoes,
-        "model_versions": _model_versions(run["recognizer"], summary and summary["engine"]),
+        "warnings": [*(levels.warnings if levels else ()), *echo_warnings(echoes)],
+        "model_versions": _model_versions(made),
     }
-    return Metadata.model_validate({**_facts(run), **told})
+    return Metadata.model_validate({**_facts(found), **known})
 
 
-def _check_url(run: DictRow) -> str:
-    return f"/api/v1/transcribe/{run['id']}"
+def _check_url(found: Recording) -> str:
+    return f"/api/v1/transcribe/{found.id}"
 
 
-def _model_versions(
-    recognizer: dict[str, str] | None, summarizer: dict[str, str] | None
-) -> ModelVersions:
-    heard, gist = _engine_name(recognizer), _engine_name(summarizer)
+def _model_versions(made: Results) -> ModelVersions:
+    recognizer = str(made.transcript.engine) if made.transcript else None
+    summarizer = str(made.summary.engine) if made.summary else None
     return ModelVersions(
-        whisper=heard if heard and heard.startswith("whisper") else None,
-        llama=gist if gist and gist.startswith("llama") else None,
-        recognizer=heard,
-        summarizer=gist,
+        whisper=recognizer if recognizer and recognizer.startswith("whisper") else None,
+        llama=summarizer if summarizer and summarizer.startswith("llama") else None,
+        recognizer=recognizer,
+        summarizer=summarizer,
     )
 
 
-def _engine_name(engine: dict[str, str] | None) -> str | None:
-    return f"{engine['name']} {engine['revision']}" if engine else None
+def _engine_name(engine: Mapping[str, Any] | None) -> str | None:
+    """Its name and revision; None if there is none, or one that another release wrote its way."""
+    try:
+        return str(Engine.model_validate(engine))
+    except ValidationError:
+        return None
 
 
 def _failure(failure: dict[str, Any] | None) -> Failure | None:
@@ -199,17 +202,25 @@ def _failure(failure: dict[str, Any] | None) -> Failure | None:
     )
 
 
-def _figures(
-    states: Sequence[DictRow],
-    deliveries: Sequence[DictRow],
-    times: Sequence[DictRow],
-    work: DictRow,
-) -> Figures:
+def _figures(kept: Totals, factor: float | None) -> Figures:
+    counts = kept.labels("stage_seconds_count")
     return Figures(
-        runs={row["state"]: row["count"] for row in states},
-        deliveries={(row["function"], row["outcome"]): row["count"] for row in deliveries},
-        audio_seconds=work["audio"],
-        processing_seconds=work["processing"],
-        real_time_factor=work["factor"],
-        stages=[StageTime(row["stage"], row["median"], row["p95"]) for row in times],
+        backlog=kept.labels("recordings"),
+        ended=kept.labels("ended"),
+        delivered={**kept.labels("delivered"), "persist": kept.value("ended", "completed")},
+        parked=kept.labels("parked"),
+        audio_seconds=kept.value("audio_seconds"),
+        processing_seconds=kept.value("processing_seconds"),
+        real_time_factor=factor,
+        stages={stage: _histogram(kept, stage) for stage in counts},
+    )
+
+
+def _histogram(kept: Totals, stage: str) -> Histogram:
+    limits = [f"{limit:g}" for limit in totals.BUCKETS]
+    each = (kept.value("stage_seconds_bucket", f"{stage}/{limit}") for limit in limits)
+    count = kept.value("stage_seconds_count", stage)
+    return Histogram(
+        buckets=[*zip(limits, accumulate(each), strict=True), ("+Inf", count)],
+        total=kept.value("stage_seconds_sum", stage),
     )

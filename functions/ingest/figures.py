@@ -4,33 +4,39 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 
 @dataclass(frozen=True, slots=True)
-class StageTime:
-    """How long a stage took in the last hour, in seconds."""
+class Histogram:
+    """How many lasted up to each limit in seconds, limits rising to +Inf, and all together."""
 
-    stage: str
-    median: float
-    p95: float
+    buckets: Sequence[tuple[str, float]]
+    total: float
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What the record tells of all tenants. Durations in seconds.
 
-    `deliveries` are by function and outcome (delivered or parked); `real_time_factor` is
-    processing time over audio time in the last hour, None if nothing was completed in it.
+    `backlog` are recordings by state as it is now; all else only grows, but `real_time_factor`:
+    processing time over audio time of the runs completed last, None if there was none lately.
     """
 
-    runs: Mapping[str, int]
-    deliveries: Mapping[tuple[str, str], int]
+    backlog: Mapping[str, float]
+    ended: Mapping[str, float]
+    delivered: Mapping[str, float]
+    parked: Mapping[str, float]
     audio_seconds: float
     processing_seconds: float
     real_time_factor: float | None
-    stages: Sequence[StageTime]
+    stages: Mapping[str, Histogram]
 
 
 class Uploads:
@@ -63,44 +69,53 @@ class _Recorded(Collector):
     def collect(self) -> Iterable[Metric]:
         yield from self._counters()
         yield from self._gauges()
+        yield self._stages()
 
     def _counters(self) -> Iterator[Metric]:
-        ended = CounterMetricFamily("pocwhisp_runs", "Runs that ended.", labels=["state"])
-        deliveries = CounterMetricFamily(
-            "pocwhisp_deliveries", "Events handled, by function.", labels=["function", "outcome"]
-        )
+        ended = CounterMetricFamily("pocwhisp_record_runs", "Runs that ended.", labels=["state"])
         for state in ("completed", "failed", "cancelled"):
-            ended.add_metric([state], self.figures.runs.get(state, 0))
-        for labels, count in self.figures.deliveries.items():
-            deliveries.add_metric(labels, count)
+            ended.add_metric([state], self.figures.ended.get(state, 0))
         yield ended
-        yield deliveries
+        yield self._deliveries()
         yield CounterMetricFamily(
-            "pocwhisp_audio_seconds", "Audio in completed runs.", self.figures.audio_seconds
+            "pocwhisp_record_audio_seconds", "Audio in completed runs.", self.figures.audio_seconds
         )
         yield CounterMetricFamily(
-            "pocwhisp_processing_seconds",
+            "pocwhisp_record_processing_seconds",
             "Time from upload end to result in completed runs.",
             self.figures.processing_seconds,
         )
 
-    def _gauges(self) -> Iterator[Metric]:
-        backlog = GaugeMetricFamily("pocwhisp_backlog", "Runs not ended.", labels=["state"])
-        for state in ("queued", "processing"):
-            backlog.add_metric([state], self.figures.runs.get(state, 0))
-        stages = GaugeMetricFamily(
-            "pocwhisp_stage_seconds",
-            "How long stages took in the last hour.",
-            labels=["stage", "quantile"],
+    def _deliveries(self) -> Metric:
+        deliveries = CounterMetricFamily(
+            "pocwhisp_record_deliveries",
+            "Events whose outcome is on record, by function.",
+            labels=["function", "outcome"],
         )
-        for stage in self.figures.stages:
-            stages.add_metric([stage.stage, "0.5"], stage.median)
-            stages.add_metric([stage.stage, "0.95"], stage.p95)
+        for function, count in self.figures.delivered.items():
+            deliveries.add_metric([function, "delivered"], count)
+        for function, count in self.figures.parked.items():
+            deliveries.add_metric([function, "parked"], count)
+        return deliveries
+
+    def _gauges(self) -> Iterator[Metric]:
+        backlog = GaugeMetricFamily(
+            "pocwhisp_record_backlog", "Recordings not ended.", labels=["state"]
+        )
+        for state in ("queued", "processing"):
+            backlog.add_metric([state], self.figures.backlog.get(state, 0))
         yield backlog
-        yield stages
         if self.figures.real_time_factor is not None:
             yield GaugeMetricFamily(
-                "pocwhisp_real_time_factor",
-                "Processing time over audio time in the last hour.",
+                "pocwhisp_record_real_time_factor",
+                "Processing time over audio time of the last 100 runs completed in an hour.",
                 self.figures.real_time_factor,
             )
+
+    def _stages(self) -> Metric:
+        seconds = HistogramMetricFamily(
+            "pocwhisp_record_stage_seconds", "How long stages took.", labels=["stage"]
+        )
+        for stage, histogram in self.figures.stages.items():
+            seconds.add_metric([stage], list(histogram.buckets), histogram.total)
+        return seconds

@@ -1,5 +1,6 @@
 """Write the record: stages as they are reached, and how the run ended."""
 
+from datetime import datetime
 from typing import TypeVar
 
 from events import (
@@ -30,29 +31,33 @@ async def persist(
     *,
     record: Record,
     blobs: Blobs,
+    at: datetime | None = None,
 ) -> RecordingCompleted | RecordingFailed | None:
-    """Note the stage; the last one completes the run, a parked delivery fails it."""
+    """Note the stage; the last one completes the run, a parked delivery fails it.
+
+    A stage was reached `at` the time of its event, which may come late or out of order.
+    """
     match event:
         case TranscriptSummarized():
-            return await complete(event, record, blobs)
+            return await complete(event, record, blobs, at)
         case DeliveryParked():
             return await fail(event, record, blobs)
         case RecordingSplit():
-            await record.describe(event, await needed(blobs, event.levels, Levels))
+            await record.describe(event, await needed(blobs, event.levels, Levels), at)
         case ChannelTranscribed():
-            await record.reach(event, "transcribe")
+            await record.reach(event, "transcribe", at)
         case TranscriptMerged():
-            await record.reach(event, "merge")
+            await record.reach(event, "merge", at)
     return None
 
 
 async def complete(
-    event: TranscriptSummarized, record: Record, blobs: Blobs
+    event: TranscriptSummarized, record: Record, blobs: Blobs, at: datetime | None = None
 ) -> RecordingCompleted | None:
     """Put the result on record and announce it."""
     transcript = await needed(blobs, event.transcript, Transcript)
     summary = await needed(blobs, event.summary, Summary) if event.summary else None
-    if not await record.complete(event, transcript, summary):
+    if not await record.complete(event, transcript, summary, at):
         return None
     return RecordingCompleted(
         **event.same_run,

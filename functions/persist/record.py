@@ -20,22 +20,29 @@ from events.documents import Levels, Summary, Transcript
 class Record(Protocol):
     """What persist writes. Every method may be repeated and changes nothing the second time.
 
-    A run that is completed, failed or cancelled stays so. All raise `errors.Unavailable` while
-    the database is away.
+    A run that is completed, failed or cancelled stays so. `at` is the time of the event, None for
+    now; what it tells of was reached then, unless the run had ended before. All raise
+    `errors.Unavailable` while the database is away.
     """
 
-    async def reach(self, event: Event, stage: str) -> None:
+    async def reach(self, event: Event, stage: str, at: datetime | None = None) -> None:
         """Note that the run reached a stage; a run that waited in the queue is now processing."""
         ...
 
-    async def describe(self, event: RecordingSplit, levels: Levels) -> None:
+    async def describe(
+        self, event: RecordingSplit, levels: Levels, at: datetime | None = None
+    ) -> None:
         """Write what split found out about the audio; the run has reached that stage."""
         ...
 
     async def complete(
-        self, event: TranscriptSummarized, transcript: Transcript, summary: Summary | None
+        self,
+        event: TranscriptSummarized,
+        transcript: Transcript,
+        summary: Summary | None,
+        at: datetime | None = None,
     ) -> bool:
-        """Write segments, summary and final state in one transaction.
+        """Write transcript, summary and final state in one transaction.
 
         True if the run is completed, now or before; False if it ended otherwise or is unknown.
         """

@@ -48,7 +48,8 @@ def conninfo(url: str, role: str) -> str:
     settings = {**SERVER_LIMITS, "role": role, "search_path": SCHEMA}
     limits = " ".join(f"-c {name}={value}" for name, value in settings.items())
     options = f"{limits} {given.get('options', '')}".strip()
-    return make_conninfo(**{**CLIENT_LIMITS, **given, "options": options})
+    parameters: dict[str, Any] = {**CLIENT_LIMITS, **given, "options": options}
+    return make_conninfo(**parameters)
 
 
 class Connection(AsyncConnection[DictRow]):

@@ -23,7 +23,7 @@ from shared.record.connection import CHECK_LIMIT, SCHEMA, Connection, conninfo
 __all__ = ["SCHEMA", "Connection", "Database", "Role", "conninfo"]
 
 Role: TypeAlias = Literal["pocwhisp_app", "pocwhisp_system"]
-NEEDED_MIGRATION = "0003"
+NEEDED_MIGRATION = "0007"
 """The newest one; older tables lack what this code asks for."""
 ACQUIRE_TIMEOUT = 5.0
 LISTENING = 3.0
@@ -32,6 +32,7 @@ AWAY = (OperationalError, InterfaceError, ReadOnlySqlTransaction)
 """What the server or the line to it does, whatever was asked; a pool's time limit included."""
 NOT_MIGRATED = (InvalidSchemaName, UndefinedColumn, UndefinedFunction, UndefinedTable)
 """What a release meets that starts before its migrations have run."""
+SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 logger = structlog.get_logger()
 
 
@@ -64,14 +65,18 @@ class Database:
             yield cls(pool, info)
 
     @asynccontextmanager
-    async def transaction(self, tenant: str = "") -> AsyncIterator[Connection]:
+    async def transaction(
+        self, tenant: str = "", *, snapshot: bool = False
+    ) -> AsyncIterator[Connection]:
         """A transaction: committed when the block ends, rolled back when it raises.
 
         The tenant is set in it as `pocwhisp.tenant`, for row-level security; without one it is
-        about all tenants.
+        about all tenants. A snapshot reads everything as it is at one moment, and writes nothing.
         """
         with _translated():
             async with self._pool.connection() as connection, connection.transaction():
+                if snapshot:
+                    await connection.execute(SNAPSHOT)
                 if tenant:
                     await connection.execute(
                         "SELECT set_config('pocwhisp.tenant', %s, true)", [tenant]

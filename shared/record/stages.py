@@ -1,42 +1,84 @@
-"""The stages that a run has reached."""
+"""The stages that a run has reached, in the order of the pipeline."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from events import Event
 from shared.record.connection import Connection
 
+PIPELINE = ("received", "split", "transcribe", "merge", "summarize")
+ENDS = ("completed", "failed", "cancelled")
 
-async def reach_stage(
-    connection: Connection, recording: UUID, run: int, stage: str, channel: str = ""
-) -> bool:
-    """Note that the run reached a stage; tell whether it was news. An unknown run reaches none.
 
-    Sequence numbers count the stages of a recording from 1 without gaps: the recording's row is
-    locked while the next one is taken.
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage that a run has reached.
+
+    `sequence` counts the recording's stages as they were noted; `at` is the time of the event
+    that tells of it, which may be noted late.
     """
-    found = await connection.execute(
-        """
-        SELECT recordings.tenant FROM recordings JOIN runs ON runs.recording = recordings.id
-        WHERE recordings.id = %s AND runs.run = %s FOR UPDATE OF recordings
-        """,
-        [recording, run],
-    )
-    row = await found.fetchone()
-    if row is None:
-        return False
+
+    stage: str
+    channel: str
+    sequence: int
+    at: datetime
+
+    @property
+    def position(self) -> tuple[int, str, str]:
+        """Where the stage lies in the pipeline; one that is not of it lies before the end."""
+        if self.stage in PIPELINE:
+            return PIPELINE.index(self.stage), "", self.channel
+        return len(PIPELINE) + (self.stage in ENDS), self.stage, self.channel
+
+
+async def reach(
+    connection: Connection, event: Event, stage: str, at: datetime | None = None
+) -> bool:
+    """Note that the event's run reached a stage, now unless `at` says when; tell if it was news.
+
+    The event is kept with the stage, for the sweep to send it again. An unknown run reaches none.
+    Nothing is later than a run's end: what led to a completed one came before it, whatever a clock
+    says; a run that failed or was cancelled reaches no more. Sequence numbers count the stages of
+    a recording from 1 without gaps: the recording's row is locked while the next one is taken.
+    """
+    await connection.execute("SELECT FROM recordings WHERE id = %s FOR UPDATE", [event.recording])
     added = await connection.execute(
         """
-        INSERT INTO stages (recording, run, tenant, stage, channel, sequence, reached_at)
-        SELECT %(recording)s, %(run)s, %(tenant)s, %(stage)s, %(channel)s,
-               1 + coalesce(max(sequence), 0), clock_timestamp()
-        FROM stages WHERE recording = %(recording)s
+        INSERT INTO stages (recording, run, tenant, stage, channel, sequence, reached_at, event)
+        SELECT recording, run, tenant, %(stage)s, %(channel)s,
+               1 + coalesce((SELECT max(sequence) FROM stages WHERE recording = %(recording)s), 0),
+               least(coalesce(%(at)s, clock_timestamp()), finished_at), %(event)s
+        FROM runs
+        WHERE recording = %(recording)s AND run = %(run)s
+          AND (finished_at IS NULL OR state = 'completed'
+               OR %(at)s::timestamptz <= finished_at)
         ON CONFLICT (recording, run, stage, channel) DO NOTHING
         """,
         {
-            "recording": recording,
-            "run": run,
-            "tenant": row["tenant"],
+            "recording": event.recording,
+            "run": event.run,
             "stage": stage,
-            "channel": channel,
+            "channel": event.part,
+            "at": at,
+            "event": Jsonb(event.model_dump(mode="json")),
         },
     )
     return added.rowcount == 1
+
+
+async def of_run(connection: Connection, recording: UUID, run: int) -> Sequence[Stage]:
+    """What the run has reached, in the order of the pipeline, its end last."""
+    cursor = connection.cursor(row_factory=class_row(Stage))
+    await cursor.execute(
+        """
+        SELECT stage, channel, sequence, reached_at AS at FROM stages
+        WHERE recording = %s AND run = %s
+        """,
+        [recording, run],
+    )
+    return sorted(await cursor.fetchall(), key=lambda stage: stage.position)

@@ -1,20 +1,29 @@
 """What ingest tells of many recordings, from a real PostgreSQL."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 from uuid import UUID
 
+import psycopg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from psycopg import AsyncClientCursor, AsyncCursor
 from uuid_utils.compat import uuid7
 
 from events.documents import AudioWarning, Request
 from functions.ingest.adapters import PostgresRecord
-from functions.ingest.figures import Figures, Uploads, exposition
+from functions.ingest.figures import Figures, Histogram, Uploads, exposition
 from functions.ingest.http.views import Page, Session, State
 from functions.ingest.upload.upload import Audio
 from functions.persist.adapters import PostgresRecord as PersistRecord
+from shared.record import recordings, runs, totals
+from shared.record.connection import conninfo
 from shared.record.database import Database
+from shared.record.recordings import Cursor
 from tests.support.examples import (
     levels,
     parked,
@@ -33,9 +42,9 @@ UNKNOWN = Audio("call.mp3", 1, 9_000, "ab" * 32, "mp3", None, None, None)
 REQUEST = Request(external_id="call-1", roles={"left": "agent"}, labels={"team": "north"})
 
 
-def on(url: str, work: Callable[[Database], Awaitable[T]]) -> T:
+def on(url: str, work: Callable[[Database], Awaitable[T]], *, size: int = 2) -> T:
     async def opened() -> T:
-        async with Database.open(url, "pocwhisp_app", size=2) as database:
+        async with Database.open(url, "pocwhisp_app", size=size) as database:
             return await work(database)
 
     return asyncio.run(opened())
@@ -169,27 +178,171 @@ def test_the_figures_are_those_of_the_record(url: str) -> None:
         return await PostgresRecord(database).figures()
 
     figures = on(url, work)
-    assert figures.runs == {"completed": 1, "failed": 1, "queued": 1}
+    assert figures.backlog == {"completed": 1, "failed": 1, "queued": 1, "processing": 0}
+    assert figures.ended == {"completed": 1, "failed": 1}
     assert figures.audio_seconds == 2.5
     assert figures.processing_seconds > 0
     assert figures.real_time_factor == pytest.approx(figures.processing_seconds / 2.5)
-    assert figures.deliveries["split", "delivered"] == 1
-    assert figures.deliveries["persist", "delivered"] == 1
-    assert figures.deliveries["transcribe", "parked"] == 1
-    assert {stage.stage for stage in figures.stages} >= {"split", "transcribe", "completed"}
+    assert figures.delivered == {"split": 1, "transcribe": 1, "summarize": 1, "persist": 1}
+    assert figures.parked == {"transcribe": 1}
+    assert figures.stages.keys() == {"split", "transcribe", "summarize", "completed", "failed"}
+    assert all(histogram.buckets[-1] == ("+Inf", 1) for histogram in figures.stages.values())
+
+
+def test_what_was_counted_does_not_fall_when_a_recording_is_erased(url: str) -> None:
+    async def work(database: Database) -> tuple[Figures, Figures, int]:
+        done, failed, _ = await accept(database, 3)
+        await complete(database, done)
+        await fail(database, failed)
+        record = PostgresRecord(database)
+        before = await record.figures()
+        async with database.transaction() as connection:
+            await connection.execute("DELETE FROM recordings WHERE id <> %s", [failed])
+        return before, await record.figures(), (await page(database)).pagination.total
+
+    before, after, total = on(url, work)
+    assert total == 1
+    assert after.backlog == {"completed": 0, "failed": 1, "queued": 0, "processing": 0}
+    for name in ("ended", "delivered", "parked", "audio_seconds", "stages"):
+        assert getattr(after, name) == getattr(before, name)
+
+
+def test_totals_are_exact_when_many_write_at_once(url: str) -> None:
+    async def work(database: Database) -> None:
+        kept = await accept(database, 24)
+        ends = [complete(database, recording) for recording in kept[:8]]
+        ends += [fail(database, recording) for recording in kept[8:16]]
+        await asyncio.gather(*ends)
+        for state, count in ((None, 24), ("completed", 8), ("failed", 8), ("queued", 8)):
+            assert (await page(database, state)).pagination.total == count  # type: ignore[arg-type]
+
+    on(url, work, size=8)
+
+
+@pytest.mark.parametrize("state", [None, "queued"])
+def test_pages_by_cursor_go_through_all_recordings_and_back(url: str, state: State | None) -> None:
+    async def walk(database: Database, start: Cursor | None, step: str) -> list[list[UUID]]:
+        pages = []
+        async with database.transaction() as connection:
+            while True:
+                found = await recordings.page(connection, "default", state, 3, start or 0)
+                pages.append([one.id for one in found.recordings])
+                start = getattr(found, step)
+                if start is None:
+                    return pages
+
+    async def work(database: Database) -> None:
+        kept = (await accept(database, 8))[::-1]
+        there = await walk(database, None, "next")
+        assert there == [kept[:3], kept[3:6], kept[6:]]
+        async with database.transaction() as connection:
+            found = await recordings.page(connection, "default", state, 3, 6)
+        assert await walk(database, found.previous, "previous") == [kept[3:6], kept[:3]]
+        assert (found.next, found.more_before) == (None, True)
+
+    on(url, work)
+
+
+def test_a_page_by_cursor_does_not_move_when_new_recordings_come(url: str) -> None:
+    async def work(database: Database) -> None:
+        kept = (await accept(database, 4))[::-1]
+        async with database.transaction() as connection:
+            first = await recordings.page(connection, "default", None, 2)
+        await accept(database, 3)
+        async with database.transaction() as connection:
+            assert first.next is not None
+            second = await recordings.page(connection, "default", None, 2, first.next)
+        assert [one.id for one in second.recordings] == kept[2:]
+
+    on(url, work)
+
+
+BIG = ("recordings", "runs", "stages", "documents")
+
+
+def plan(url: str, query: str) -> str:
+    with psycopg.connect(conninfo(url, "pocwhisp_app")) as connection:
+        for way in ("seqscan", "bitmapscan", "sort"):  # what is cheaper in a small table
+            connection.execute(f"SET enable_{way} = off".encode())
+        return "\n".join(row[0] for row in connection.execute(f"EXPLAIN {query}".encode()))
+
+
+def test_no_list_page_or_figure_reads_a_whole_table(url: str) -> None:
+    asked: list[str] = []
+
+    async def work(database: Database) -> None:
+        async with database.transaction() as connection:
+            connection.cursor_factory = noting(asked)
+            for state in (None, "failed"):
+                place = Cursor(datetime.now(UTC), UUID(int=1))
+                for start in (0, place, replace(place, backwards=True)):
+                    await recordings.page(connection, "default", state, 10, start)
+                await totals.recordings(connection, "default", state)
+            await totals.of_system(connection)
+            await runs.last_engines(connection, "default")
+            await runs.recent_factor(connection)
+
+    on(url, work)
+    assert len(asked) == 11
+    for query in asked:
+        found = plan(url, query)
+        assert not re.search(rf"Seq Scan on ({'|'.join(BIG)})", found), found
+        assert found.count("Sort Key") <= 1, found  # of one page, once its rows are chosen
+
+
+def noting(asked: list[str]) -> type[AsyncCursor[Any]]:
+    """A cursor that notes its queries with their parameters in place."""
+
+    class Noting(AsyncCursor[Any]):
+        async def execute(self, query: Any, params: Any = None, **more: Any) -> Any:  # noqa: ANN401
+            asked.append(AsyncClientCursor(self.connection).mogrify(query, params))
+            return await super().execute(query, params, **more)
+
+    return Noting
+
+
+def histogram(*counts: float) -> Histogram:
+    limits = ("0.5", "1", "+Inf")
+    return Histogram(list(zip(limits, counts, strict=True)), 3.5)
+
+
+FIGURES = Figures(
+    backlog={"queued": 2},
+    ended={"completed": 5},
+    delivered={"split": 7},
+    parked={"transcribe": 1},
+    audio_seconds=1,
+    processing_seconds=2,
+    real_time_factor=0.5,
+    stages={"split": histogram(1, 2, 4)},
+)
 
 
 def test_the_figures_are_prometheus_text() -> None:
     uploads = Uploads()
     uploads.note("accepted")
     uploads.note("invalid_audio")
-    text = exposition(uploads, Figures({"queued": 2}, {("split", "delivered"): 7}, 1, 2, 0.5, []))
+    text = exposition(uploads, FIGURES).decode()
     for line in (
         'pocwhisp_uploads_total{outcome="accepted"} 1.0',
         'pocwhisp_uploads_total{outcome="invalid_audio"} 1.0',
-        'pocwhisp_backlog{state="queued"} 2.0',
-        'pocwhisp_deliveries_total{function="split",outcome="delivered"} 7.0',
-        "pocwhisp_real_time_factor 0.5",
-        "pocwhisp_audio_seconds_total 1.0",
+        'pocwhisp_record_backlog{state="queued"} 2.0',
+        'pocwhisp_record_runs_total{state="completed"} 5.0',
+        'pocwhisp_record_runs_total{state="failed"} 0.0',
+        'pocwhisp_record_deliveries_total{function="split",outcome="delivered"} 7.0',
+        'pocwhisp_record_deliveries_total{function="transcribe",outcome="parked"} 1.0',
+        "pocwhisp_record_real_time_factor 0.5",
+        "pocwhisp_record_audio_seconds_total 1.0",
+        'pocwhisp_record_stage_seconds_bucket{le="1",stage="split"} 2.0',
+        'pocwhisp_record_stage_seconds_count{stage="split"} 4.0',
+        'pocwhisp_record_stage_seconds_sum{stage="split"} 3.5',
     ):
-        assert line in text.decode()
+        assert line in text
+    assert "quantile" not in text
+
+
+def test_every_figure_of_the_record_has_a_name_of_its_own() -> None:
+    families = text_string_to_metric_families(exposition(Uploads(), FIGURES).decode())
+    names = {family.name for family in families} - {"pocwhisp_uploads"}
+    assert all(name.startswith("pocwhisp_record_") for name in names), names
+    assert len(names) == 7

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from alembic import command as alembic
-from alembic.config import Config
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from shared.errors import Unavailable
 from shared.record.database import NEEDED_MIGRATION, SCHEMA, Database, conninfo
-from shared.record.migrate import MIGRATIONS, migrate
+from shared.record.migrate import configuration, migrate
 from tests.support.examples import RECORDING
 from tests.support.records import (
     ROOT,
@@ -73,11 +72,8 @@ def downgraded(url: str, revision: str) -> None:
     with engine.connect() as connection:
         connection.exec_driver_sql(f"SET ROLE {SCHEMA}_owner")
         connection.exec_driver_sql(f"SET search_path = {SCHEMA}")
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.set_main_option("path_separator", "os")
-        alembic.downgrade(config, revision)
         connection.commit()
+        alembic.downgrade(configuration(connection), revision)
 
 
 def written_at_0002(url: str) -> None:
@@ -153,7 +149,9 @@ def test_the_app_cannot_change_the_schema(url: str, query: str) -> None:
         "INSERT INTO runs (recording, run, tenant) VALUES (gen_random_uuid(), 1, 'default')",
         "DELETE FROM runs",
         "UPDATE recordings SET file_name = ''",
-        "DELETE FROM segments",
+        "DELETE FROM documents",
+        "SELECT body FROM documents",
+        "UPDATE totals SET value = 0",
     ],
 )
 def test_the_sweep_can_only_do_what_it_needs(url: str, query: str) -> None:

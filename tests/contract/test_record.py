@@ -1,18 +1,22 @@
 """What ingest and persist may rely on in the record."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from psycopg import DataError
 from psycopg.errors import UniqueViolation
 
 from events.documents import Engine, Request
 from functions.ingest.adapters import PostgresRecord as IngestRecord
+from functions.ingest.http.views import Session
 from functions.persist.adapters import PostgresRecord
 from shared.record.database import Database
 from tests.support.examples import (
     RECORDING,
+    levels,
     merged,
     parked,
     received,
@@ -106,9 +110,8 @@ def test_many_stages_at_the_same_time_are_numbered_without_gaps(url: str) -> Non
         reaching += [record.reach(transcribed(side), "transcribe") for side in ("left", "right")]
         await asyncio.gather(*reaching)
         progress = (await found(database)).progress
-        assert [stage.sequence for stage in progress] == list(range(1, 24))
+        assert sorted(stage.sequence for stage in progress) == list(range(1, 24))
         assert len({(stage.stage, stage.channel) for stage in progress}) == 23
-        assert [stage.at for stage in progress] == sorted(stage.at for stage in progress)
 
     on(url, work)
 
@@ -126,38 +129,76 @@ def test_recordings_are_numbered_each_for_itself(url: str) -> None:
     on(url, work)
 
 
-def test_a_stage_is_timed_when_its_turn_comes(url: str) -> None:
+def steps(session: Session) -> list[tuple[str, str | None]]:
+    return [(stage.stage, stage.channel) for stage in session.progress]
+
+
+def later(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+WHOLE = [
+    ("received", None),
+    ("split", None),
+    ("transcribe", "left"),
+    ("transcribe", "right"),
+    ("merge", None),
+    ("summarize", None),
+    ("completed", None),
+]
+
+
+def test_progress_is_in_the_order_of_the_pipeline_at_the_times_of_the_events(url: str) -> None:
+    times = {name: later(number) for number, name in enumerate(("s", "l", "r", "m", "z"), start=1)}
+
     async def work(database: Database) -> None:
         await accept(database)
-        async with database.transaction() as other:
-            await other.execute("SELECT 1 FROM recordings FOR UPDATE")
-            reaching = asyncio.ensure_future(PostgresRecord(database).reach(was_split(), "split"))
-            await lock_waits(url, 1)
-            row = await (await other.execute("SELECT clock_timestamp() AS now")).fetchone()
-        await reaching
-        assert row is not None
-        assert (await found(database)).progress[-1].at > row["now"]
+        record = PostgresRecord(database)
+        await record.reach(transcribed("right"), "transcribe", times["r"])
+        await record.reach(merged(), "merge", times["m"])
+        await record.reach(transcribed("left"), "transcribe", times["l"])
+        assert await record.complete(summarized(), transcript(), summary(), times["z"])
+        await record.describe(was_split(), levels(), times["s"])
+        session = await found(database)
+        assert steps(session) == WHOLE
+        assert [stage.at for stage in session.progress[1:-1]] == list(times.values())
+        assert session.progress[-1].at == times["z"]
+        assert sorted(stage.sequence for stage in session.progress) == list(range(1, 8))
 
     on(url, work)
 
 
-def test_an_early_event_after_the_last_one_moves_nothing_back(url: str) -> None:
+def test_a_late_stage_takes_its_place_before_the_end(url: str) -> None:
     async def work(database: Database) -> None:
         await accept(database)
         assert await complete(database)
         before = await found(database)
-        await PostgresRecord(database).reach(was_split(), "split")
-        await PostgresRecord(database).reach(merged(), "merge")
+        record = PostgresRecord(database)
+        await record.reach(was_split(), "split")
+        await record.reach(merged(), "merge", later(-1))
+        await record.reach(transcribed("left"), "transcribe", later(60))
         after = await found(database)
         assert after.status == "completed"
         assert after.metadata == before.metadata
-        assert [stage.stage for stage in after.progress] == [
-            "received",
-            "summarize",
-            "completed",
-            "split",
-            "merge",
-        ]
+        assert steps(after) == [step for step in WHOLE if step != ("transcribe", "right")]
+        assert max(stage.at for stage in after.progress) == after.progress[-1].at
+        assert [stage.sequence for stage in after.progress] == [1, 4, 6, 5, 2, 3]
+
+    on(url, work)
+
+
+def test_nothing_is_reached_after_a_run_has_failed(url: str) -> None:
+    async def work(database: Database) -> None:
+        await accept(database)
+        record = PostgresRecord(database)
+        earlier = datetime.now(UTC)
+        assert await record.fail(parked(), None)
+        await record.reach(transcribed("left"), "transcribe", later(60))
+        await record.reach(merged(), "merge")
+        await record.describe(was_split(), levels(), earlier)
+        session = await found(database)
+        assert steps(session) == [("received", None), ("split", None), ("failed", None)]
+        assert session.status == "failed"
 
     on(url, work)
 
@@ -281,15 +322,17 @@ def test_completing_many_times_at_once_writes_once(url: str) -> None:
 
 
 def test_a_result_that_cannot_be_written_whole_is_not_written(url: str) -> None:
+    unwritable = summary().model_copy(update={"text": "no \0 in a database"})
+
     async def work(database: Database) -> None:
         await accept(database)
         before = await found(database)
-        with pytest.raises(UniqueViolation):
-            await PostgresRecord(database).complete(summarized(), transcript("s1", "s1"), summary())
+        with pytest.raises(DataError):
+            await PostgresRecord(database).complete(summarized(), transcript(), unwritable)
         assert await found(database) == before
 
     on(url, work)
-    assert rows(url, "SELECT count(*) FROM pocwhisp.segments") == [(0,)]
+    assert rows(url, "SELECT count(*) FROM pocwhisp.documents") == [(0,)]
 
 
 def test_a_failed_run_tells_why_and_keeps_its_transcript(url: str) -> None:

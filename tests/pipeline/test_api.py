@@ -127,15 +127,15 @@ def test_metrics_count_what_was_done(stack: RunningStack, sample_call: Body) -> 
     for name in (
         'uploads_total{outcome="accepted"}',
         'uploads_total{outcome="invalid_file_type"}',
-        'deliveries_total{function="transcribe",outcome="delivered"}',
-        'stage_seconds{quantile="0.95",stage="transcribe"}',
-        'backlog{state="queued"}',
-        "audio_seconds_total",
-        "real_time_factor",
+        'record_deliveries_total{function="transcribe",outcome="delivered"}',
+        'record_stage_seconds_count{stage="transcribe"}',
+        'record_backlog{state="queued"}',
+        "record_audio_seconds_total",
+        "record_real_time_factor",
     ):
         found = re.search(f"^pocwhisp_{re.escape(name)} ([0-9.e+]+)$", text, re.MULTILINE)
         assert found, text
-    audio = re.search("^pocwhisp_audio_seconds_total ([0-9.e+]+)$", text, re.MULTILINE)
+    audio = re.search("^pocwhisp_record_audio_seconds_total ([0-9.e+]+)$", text, re.MULTILINE)
     assert audio is not None
     assert float(audio[1]) >= sample_call["metadata"]["duration"]
 

@@ -29,7 +29,7 @@ Work: TypeAlias = Callable[[Database], Coroutine[Any, Any, None]]
 ROOT = Path(__file__).parents[2]
 VERSIONS = ROOT / "shared" / "record" / "migrations" / "versions"
 AUDIO = Audio("call.wav", 1, 64_044, "ab" * 32, "wav", 2, 8_000, 2.0)
-TABLES = {"recordings", "runs", "stages", "segments", "summaries"}
+TABLES = {"recordings", "runs", "stages", "documents", "totals"}
 EARLY = datetime(2020, 1, 1, tzinfo=UTC)
 LATE = datetime(2100, 1, 1, tzinfo=UTC)
 LOCKED = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"

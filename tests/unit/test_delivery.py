@@ -16,7 +16,7 @@ from starlette.routing import Route
 from structlog.typing import EventDict
 
 from events import DeliveryParked, Envelope, Event, RecordingReceived, RecordingSplit
-from shared.delivery import Delivery
+from shared.delivery import Delivery, Received
 from shared.errors import Missing, Permanent, Transient, Unavailable
 from shared.function import Function, function
 from shared.runtime import Parts, Runtime
@@ -59,8 +59,10 @@ def logged() -> Iterator[list[EventDict]]:
         yield lines
 
 
-def handing_to(handle: Handle) -> Function[...]:
-    """A function that takes `recording.received` and does this with it."""
+def handing_to(handle: Handle | Function[...]) -> Function[...]:
+    """A function that takes `recording.received` and does this with it, or the function itself."""
+    if isinstance(handle, Function):
+        return handle
 
     @function("example")
     async def example(event: RecordingReceived, *, port: str) -> Event | Sequence[Event] | None:
@@ -81,7 +83,9 @@ def fixed(outcome: Event | Sequence[Event] | Exception | None) -> Handle:
     return handle
 
 
-def serve(handle: Handle, publisher: FakePublisher, work: Posting, concurrency: int = 1) -> Any:  # noqa: ANN401 - whatever the work gives
+def serve(
+    handle: Handle | Function[...], publisher: FakePublisher, work: Posting, concurrency: int = 1
+) -> Any:  # noqa: ANN401 - whatever the work gives
     """Do the work with a client of the function served as functions-framework serves it."""
 
     @asynccontextmanager
@@ -101,7 +105,7 @@ def serve(handle: Handle, publisher: FakePublisher, work: Posting, concurrency: 
 
 
 def deliver(
-    handle: Handle,
+    handle: Handle | Function[...],
     publisher: FakePublisher,
     envelope: Envelope[Event] = CAUSE,
     *,
@@ -112,7 +116,7 @@ def deliver(
 
 
 def post(
-    handle: Handle, publisher: FakePublisher, headers: dict[str, str], body: bytes
+    handle: Handle | Function[...], publisher: FakePublisher, headers: dict[str, str], body: bytes
 ) -> httpx.Response:
     async def work(client: httpx.AsyncClient) -> httpx.Response:
         return await client.post("/", content=body, headers=headers)
@@ -134,6 +138,24 @@ def in_binary(envelope: Envelope[Event]) -> tuple[dict[str, str], bytes]:
 
 def from_redrive(number: int) -> Envelope[Event]:
     return Envelope(data=received(), source="/pocwhisp/persist", time=NOW, redrive=number)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_handler_that_asks_for_it_gets_the_events_own_time(*, binary: bool) -> None:
+    times: list[datetime | None] = []
+
+    @function("example")
+    async def timed(event: RecordingReceived, *, port: str, at: datetime | None = None) -> None:
+        assert (event, port) == (received(), "a port")
+        times.append(at)
+
+    assert deliver(timed, FakePublisher(), binary=binary).status_code == 204
+    assert times == [NOW]
+
+
+@pytest.mark.parametrize("time", [None, "", "yesterday", "2026-07-01T12:00:00"])
+def test_an_event_that_does_not_say_when_it_happened_has_no_time(time: str | None) -> None:
+    assert Received({"time": time}, None).time is None
 
 
 @pytest.mark.parametrize("binary", [False, True])

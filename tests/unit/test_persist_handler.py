@@ -1,6 +1,7 @@
 """The handler of persist on small fakes."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -41,21 +42,30 @@ class FakeRecord:
 
     alive: bool = True
     stages: list[tuple[str, str]] = field(default_factory=list)
+    times: list[datetime | None] = field(default_factory=list)
     described: list[Levels] = field(default_factory=list)
     completed: list[tuple[Transcript, Summary | None]] = field(default_factory=list)
     failed: list[tuple[DeliveryParked, Transcript | None]] = field(default_factory=list)
 
-    async def reach(self, event: Event, stage: str) -> None:
+    async def reach(self, event: Event, stage: str, at: datetime | None = None) -> None:
         self.stages.append((stage, event.part))
+        self.times.append(at)
 
-    async def describe(self, event: RecordingSplit, levels: Levels) -> None:
-        await self.reach(event, "split")
+    async def describe(
+        self, event: RecordingSplit, levels: Levels, at: datetime | None = None
+    ) -> None:
+        await self.reach(event, "split", at)
         self.described.append(levels)
 
     async def complete(
-        self, _: TranscriptSummarized, transcript: Transcript, summary: Summary | None
+        self,
+        _: TranscriptSummarized,
+        transcript: Transcript,
+        summary: Summary | None,
+        at: datetime | None = None,
     ) -> bool:
         self.completed.append((transcript, summary))
+        self.times.append(at)
         return self.alive
 
     async def fail(self, event: DeliveryParked, transcript: Transcript | None) -> bool:
@@ -110,6 +120,24 @@ def test_stages_are_noted_under_the_name_of_their_function(
         ("merge", ""),
     ]
     assert record.described == [levels()]
+
+
+def test_stages_are_reached_at_the_times_of_their_events(
+    blobs: ObjectBlobs, record: FakeRecord
+) -> None:
+    times = [datetime(2026, 7, 1, tzinfo=UTC) + timedelta(seconds=number) for number in range(4)]
+    first, second, third, fourth = times
+
+    async def work() -> None:
+        await blobs.put_json(KEY.levels, levels())
+        await store_result(blobs)
+        await persist(was_split(), record=record, blobs=blobs, at=first)
+        await persist(transcribed("left"), record=record, blobs=blobs, at=second)
+        await persist(merged(), record=record, blobs=blobs, at=third)
+        await persist(summarized(), record=record, blobs=blobs, at=fourth)
+
+    run(work())
+    assert record.times == times
 
 
 def test_a_run_whose_summary_nobody_wants_is_completed_without_one(

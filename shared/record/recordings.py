@@ -1,0 +1,199 @@
+"""The recordings: what was uploaded, and in which state the latest run is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+from psycopg.sql import SQL, Composed
+from psycopg.types.json import Jsonb
+
+from events import RecordingReceived
+from events.documents import Levels, Request
+from shared.record.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What was uploaded; None where only decoding can tell."""
+
+    file_name: str | None
+    files: int
+    bytes: int
+    sha256: str
+    container: str
+    channels: int | None
+    sample_rate: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording with its latest run. Durations in seconds, None where not known yet."""
+
+    id: UUID
+    tenant: str
+    created_at: datetime
+    file_name: str | None
+    container: str
+    channels: int | None
+    sample_rate: int | None
+    duration: float | None
+    request: dict[str, Any]
+    run: int
+    state: str
+    began_at: datetime
+    finished_at: datetime | None
+    degraded: list[str]
+    failure: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in a list, newest first: just after a recording, or before it if `backwards`."""
+
+    created_at: datetime
+    id: UUID
+    backwards: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Recordings in a row, newest first, and whether there are others before and after."""
+
+    recordings: Sequence[Recording]
+    more_before: bool
+    more_after: bool
+
+    @property
+    def next(self) -> Cursor | None:
+        """Where the page after this one begins; None if there is none."""
+        return _cursor(self.recordings[-1]) if self.more_after else None
+
+    @property
+    def previous(self) -> Cursor | None:
+        """Where the page before this one ends; None if there is none."""
+        return _cursor(self.recordings[0], backwards=True) if self.more_before else None
+
+
+def _cursor(recording: Recording, *, backwards: bool = False) -> Cursor:
+    return Cursor(recording.created_at, recording.id, backwards)
+
+
+WITH_LATEST_RUN = SQL("""
+    SELECT id, recordings.tenant, recordings.created_at, file_name, container, channels,
+           sample_rate, duration, request, run, runs.state, runs.created_at AS began_at,
+           finished_at, degraded, failure
+    FROM recordings JOIN runs ON recording = id AND run = coalesce(latest_run, 1)
+""")
+
+
+async def add(
+    connection: Connection,
+    received: RecordingReceived,
+    source: Source,
+    request: Request,
+    age: float,
+) -> None:
+    """Put the recording on record, whose upload ended `age` seconds ago."""
+    wanted = request.model_dump(mode="json", exclude={"document"}, exclude_defaults=True)
+    await connection.execute(
+        """
+        INSERT INTO recordings (id, tenant, created_at, file_name, files, bytes, sha256,
+                                container, duration, channels, sample_rate, request, latest_run)
+        VALUES (%s, %s, clock_timestamp() - make_interval(secs => %s), %s, %s, %s, %s,
+                %s, %s, %s, %s, %s, %s)
+        """,
+        [
+            received.recording,
+            received.tenant,
+            age,
+            source.file_name,
+            source.files,
+            source.bytes,
+            source.sha256,
+            source.container,
+            received.duration,
+            source.channels,
+            source.sample_rate,
+            Jsonb(wanted),
+            received.run,
+        ],
+    )
+
+
+async def describe(connection: Connection, recording: UUID, levels: Levels) -> None:
+    """Write what decoding told of the audio."""
+    await connection.execute(
+        """
+        UPDATE recordings SET duration = %s, channels = %s, sample_rate = %s, container = %s
+        WHERE id = %s
+        """,
+        [levels.duration, levels.channels, levels.sample_rate, levels.container, recording],
+    )
+
+
+async def ensure_duration(connection: Connection, recording: UUID, duration: float) -> None:
+    """Write the duration if it is not known yet: the news of the split may be on its way."""
+    await connection.execute(
+        "UPDATE recordings SET duration = %s WHERE id = %s AND duration IS NULL",
+        [duration, recording],
+    )
+
+
+async def find(connection: Connection, tenant: str, recording: UUID) -> Recording | None:
+    """The recording with its latest run, or None."""
+    cursor = connection.cursor(row_factory=class_row(Recording))
+    where = SQL("WHERE recordings.tenant = %s AND id = %s")
+    await cursor.execute(SQL(" ").join([WITH_LATEST_RUN, where]), [tenant, recording])
+    return await cursor.fetchone()
+
+
+async def page(
+    connection: Connection, tenant: str, state: str | None, limit: int, start: Cursor | int = 0
+) -> Page:
+    """A page of the tenant's recordings, newest first, in one state if one is given.
+
+    It starts at a cursor, or after so many others as `start` says, each of which costs time.
+    """
+    place = start if isinstance(start, Cursor) else None
+    cursor = connection.cursor(row_factory=class_row(Recording))
+    await cursor.execute(
+        _page_query(state, place),
+        {
+            "tenant": tenant,
+            "state": state,
+            "limit": limit + 1,
+            "offset": 0 if isinstance(start, Cursor) else start,
+            "at": place and place.created_at,
+            "id": place and place.id,
+        },
+    )
+    rows = await cursor.fetchall()
+    more, rows = len(rows) > limit, rows[:limit]
+    if place and place.backwards:
+        return Page(rows[::-1], more_before=more, more_after=bool(rows))
+    return Page(rows, more_before=bool(rows) and start != 0, more_after=more)
+
+
+def _page_query(state: str | None, start: Cursor | None) -> Composed:
+    """The query of one page. Which rows is settled in an index, before any row is read."""
+    backwards = start is not None and start.backwards
+    beyond = SQL(">" if backwards else "<")
+    return PAGE.format(
+        recordings=WITH_LATEST_RUN,
+        of_state=SQL("AND state = %(state)s" if state else ""),
+        place=SQL("AND (created_at, id) {} (%(at)s, %(id)s)" if start else "").format(beyond),
+        order=SQL("" if backwards else "DESC"),
+    )
+
+
+PAGE = SQL("""
+    WITH chosen AS MATERIALIZED (
+        SELECT id FROM recordings WHERE tenant = %(tenant)s {of_state} {place}
+        ORDER BY created_at {order}, id {order} LIMIT %(limit)s OFFSET %(offset)s
+    )
+    {recordings} WHERE id IN (SELECT id FROM chosen)
+    ORDER BY recordings.created_at {order}, id {order}
+""")

@@ -1,0 +1,173 @@
+"""The runs of a recording: how they begin, and how they end once and for all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from events import DeliveryParked, Event
+from events.documents import Engine, Summary, Transcript
+from shared.record.connection import Connection
+
+RECENT = 100
+"""Runs that tell how fast the system is at present."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run failed."""
+
+    function: str
+    error_class: str
+    error_code: str
+    attempts: int
+
+    @classmethod
+    def of(cls, event: DeliveryParked) -> "Failure":
+        return cls(event.function, event.error_class, event.error_code, event.attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ends, and what is searched or counted of its result."""
+
+    state: Literal["completed", "failed", "cancelled"]
+    degraded: Sequence[str] = ()
+    failure: Failure | None = None
+    transcript: Transcript | None = None
+    summary: Summary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that has ended: when, and how long it took, of audio that lasts so long, in seconds."""
+
+    finished_at: datetime
+    seconds: float
+    duration: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """Names and revisions of the engines that a run used; None where none did."""
+
+    recognizer: dict[str, Any] | None = field(default=None)
+    summarizer: dict[str, Any] | None = field(default=None)
+
+
+async def add(
+    connection: Connection, event: Event, age: float, traceparent: str | None = None
+) -> None:
+    """Put a run on record that began `age` seconds ago, in the trace, and waits in the queue."""
+    await connection.execute(
+        """
+        INSERT INTO runs (recording, run, tenant, created_at, traceparent)
+        VALUES (%s, %s, %s, clock_timestamp() - make_interval(secs => %s), %s)
+        """,
+        [event.recording, event.run, event.tenant, age, traceparent],
+    )
+
+
+async def begin(connection: Connection, event: Event) -> None:
+    """Take a run that waits in the queue out of it."""
+    await connection.execute(
+        """
+        UPDATE runs SET state = 'processing'
+        WHERE recording = %s AND run = %s AND state = 'queued'
+        """,
+        [event.recording, event.run],
+    )
+
+
+async def end(connection: Connection, event: Event, ending: Ending) -> Ended | None:
+    """End the run. None, and nothing is changed, if it has ended before or is not on record.
+
+    It ends no earlier than the stages that it has reached, whoever's clock they go by.
+    """
+    # first the recording's row, as stages.reach does; the other order would be a deadlock
+    await connection.execute("SELECT FROM recordings WHERE id = %s FOR UPDATE", [event.recording])
+    transcript, summary = ending.transcript, ending.summary
+    cursor = connection.cursor(row_factory=class_row(Ended))
+    await cursor.execute(
+        END,
+        {
+            "recording": event.recording,
+            "run": event.run,
+            "state": ending.state,
+            "degraded": list(ending.degraded),
+            "failure": _json(ending.failure),
+            "recognizer": _json(transcript.engine if transcript else None),
+            "summarizer": _json(summary.engine if summary else None),
+            "segments": len(transcript.segments) if transcript else None,
+        },
+    )
+    return await cursor.fetchone()
+
+
+END = """
+    UPDATE runs SET state = %(state)s, degraded = %(degraded)s, failure = %(failure)s,
+        recognizer = %(recognizer)s, summarizer = %(summarizer)s, segments = %(segments)s,
+        finished_at = greatest(clock_timestamp(), (
+            SELECT max(reached_at) FROM stages WHERE recording = %(recording)s AND run = %(run)s))
+    FROM recordings
+    WHERE recordings.id = runs.recording AND recording = %(recording)s AND run = %(run)s
+      AND runs.state IN ('queued', 'processing')
+    RETURNING finished_at, duration,
+        extract(epoch FROM finished_at - runs.created_at)::double precision AS seconds
+"""
+
+
+async def ended_as(connection: Connection, event: Event, ending: Ending) -> bool:
+    """Whether the run has ended in that state, and for that reason if it has failed."""
+    found = await connection.execute(
+        """
+        SELECT FROM runs WHERE recording = %s AND run = %s AND state = %s
+          AND failure IS NOT DISTINCT FROM %s::jsonb
+        """,
+        [event.recording, event.run, ending.state, _json(ending.failure)],
+    )
+    return found.rowcount == 1
+
+
+async def last_engines(connection: Connection, tenant: str) -> Engines:
+    """The engines of the tenant's run that ended last with a transcript."""
+    cursor = connection.cursor(row_factory=class_row(Engines))
+    await cursor.execute(
+        """
+        SELECT recognizer, summarizer FROM runs
+        WHERE tenant = %s AND recognizer IS NOT NULL ORDER BY finished_at DESC LIMIT 1
+        """,
+        [tenant],
+    )
+    return await cursor.fetchone() or Engines()
+
+
+async def recent_factor(connection: Connection) -> float | None:
+    """Processing time over audio time of the runs completed last; None if none was in an hour."""
+    found = await connection.execute(
+        """
+        SELECT sum(seconds) / nullif(sum(duration), 0) AS factor FROM (
+            SELECT duration, extract(epoch FROM finished_at - runs.created_at)::double precision
+                AS seconds
+            FROM runs JOIN recordings ON recordings.id = runs.recording
+            WHERE runs.state = 'completed' AND finished_at > now() - interval '1 hour'
+            ORDER BY finished_at DESC LIMIT %s
+        ) recent
+        """,
+        [RECENT],
+    )
+    row = await found.fetchone()
+    return row["factor"] if row else None
+
+
+def _json(fact: Engine | Failure | None) -> Jsonb | None:
+    match fact:
+        case None:
+            return None
+        case Engine():
+            return Jsonb(fact.model_dump())
+        case Failure():
+            return Jsonb({name: getattr(fact, name) for name in Failure.__slots__})

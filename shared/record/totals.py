@@ -1,0 +1,112 @@
+"""Totals that are kept as the record is written, so that nobody counts rows.
+
+Each is the sum of its slots: connections that write at the same time add to different rows.
+Recordings by state are what is there now, for lists, and kept by triggers; all else is counted
+for ever, and does not fall when a recording is erased.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
+
+from shared.record.connection import Connection
+from shared.record.runs import Ended, Ending
+from shared.record.stages import Stage
+
+Changes: TypeAlias = Mapping[tuple[str, str], float]
+"""What is added, by measure and label."""
+ALL = "*"
+"""In the place of a tenant: the system's totals."""
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+"""Seconds up to which stages are counted, each bucket for itself; longer ones are in none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The system's totals by measure and label."""
+
+    values: Mapping[tuple[str, str], float]
+
+    def labels(self, measure: str) -> Mapping[str, float]:
+        return {label: value for (name, label), value in self.values.items() if name == measure}
+
+    def value(self, measure: str, label: str = "") -> float:
+        return self.values.get((measure, label), 0)
+
+
+async def add(connection: Connection, changes: Changes) -> None:
+    """Add to the system's totals, in the transaction that they tell of."""
+    await connection.execute(
+        """
+        SELECT add_to_total(%s, measure, label, by)
+        FROM unnest(%s::text[], %s::text[], %s::double precision[]) AS change (measure, label, by)
+        """,
+        [
+            ALL,
+            [measure for measure, _ in changes],
+            [label for _, label in changes],
+            [float(by) for by in changes.values()],
+        ],
+    )
+
+
+async def recordings(connection: Connection, tenant: str, state: str | None = None) -> int:
+    """How many recordings the tenant has, in the state or in all."""
+    found = await connection.execute(
+        """
+        SELECT coalesce(sum(value), 0)::bigint AS total FROM totals
+        WHERE tenant = %s AND measure = 'recordings' AND (%s::text IS NULL OR label = %s)
+        """,
+        [tenant, state, state],
+    )
+    row = await found.fetchone()
+    return row["total"] if row else 0
+
+
+async def of_system(connection: Connection) -> Totals:
+    """All totals, over all tenants."""
+    found = await connection.execute(
+        "SELECT measure, label, sum(value) AS value FROM totals GROUP BY measure, label"
+    )
+    return Totals({(row["measure"], row["label"]): row["value"] for row in await found.fetchall()})
+
+
+def of_stage(stage: str) -> Changes:
+    """What a stage that was reached adds: an event that its function has handled."""
+    return {("delivered", stage): 1}
+
+
+def of_run(ending: Ending, ended: Ended, stages: Sequence[Stage]) -> Changes:
+    """What a run that has ended adds."""
+    changes: dict[tuple[str, str], float] = {("ended", ending.state): 1}
+    if ending.failure is not None:
+        changes["parked", ending.failure.function] = 1
+    if ending.state == "completed":
+        changes["audio_seconds", ""] = ended.duration or 0
+        changes["processing_seconds", ""] = ended.seconds
+    for stage, seconds in stage_seconds(stages):
+        for key, by in _observed(stage, seconds).items():
+            changes[key] = changes.get(key, 0) + by
+    return changes
+
+
+def stage_seconds(stages: Sequence[Stage]) -> Sequence[tuple[str, float]]:
+    """How long each stage took: from the latest stage before it in the pipeline.
+
+    The stages are in the order of the pipeline. Both channels are stages of their own.
+    """
+    times: dict[int, list[Stage]] = {}
+    for stage in stages:
+        times.setdefault(stage.position[0], []).append(stage)
+    return [
+        (stage.stage, max(0.0, (stage.at - max(one.at for one in before)).total_seconds()))
+        for before, after in pairwise(times[position] for position in sorted(times))
+        for stage in after
+    ]
+
+
+def _observed(stage: str, seconds: float) -> Changes:
+    bucket = next((f"{stage}/{limit:g}" for limit in BUCKETS if seconds <= limit), None)
+    observed = {("stage_seconds_count", stage): 1.0, ("stage_seconds_sum", stage): seconds}
+    return {**observed, ("stage_seconds_bucket", bucket): 1} if bucket else observed
