@@ -1,5 +1,7 @@
 """What was found out about the audio and the turns comes back from the record."""
 
+import re
+
 import pytest
 
 from events.base import Channel
@@ -10,6 +12,8 @@ from events.documents import (
     ChannelQuality,
     Echo,
     Quality,
+    SpokenSegment,
+    Summary,
     Transcript,
 )
 from functions.persist.adapters import PostgresRecord
@@ -23,7 +27,7 @@ from tests.support.examples import (
     transcript,
     was_split,
 )
-from tests.support.records import accept, found, on
+from tests.support.records import ROOT, accept, found, on
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -115,3 +119,14 @@ def test_a_warning_tells_of_echoes_beside_those_about_the_audio(
         assert "1.0 s" in removed.message
 
     on(url, work)
+
+
+def test_nobody_between_the_engines_and_the_client_names_the_fields_of_a_segment() -> None:
+    own = SpokenSegment.model_fields.keys() - Summary.model_fields.keys()
+    fields = own - {"id", "words", "start_time", "end_time", "confidence", "speaker"}
+    assert fields >= {"mean_log_probability", "no_speech_probability", "overlaps", "backchannel"}
+    for folder in ("shared/record", "functions/ingest", "functions/persist"):
+        for file in (ROOT / folder).rglob("*.py"):
+            if "migrations" not in file.parts:
+                named = fields & set(re.findall(r"\w+", file.read_text()))
+                assert not named, file
