@@ -17,6 +17,7 @@ from tests.bench import (
     machine,
     memory,
     recognition,
+    record,
     silence,
     split_memory,
     starts,
@@ -51,6 +52,8 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "split_memory": split_memory.section,
     "starts": starts.section,
 }
+APART: Mapping[str, Callable[[], str]] = {"record": record.section}
+"""What is measured only when it is asked for by name."""
 
 
 def main() -> None:
@@ -64,14 +67,14 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*PARTS, *SECTIONS, []], metavar="PART")
+    parser.add_argument("names", nargs="*", choices=[*PARTS, *SECTIONS, *APART, []], metavar="PART")
     return parser.parse_args()
 
 
 def measured(names: Sequence[str]) -> list[str]:
     """The table of the parts asked for, and the sections."""
     made = [part() for name, part in PARTS.items() if name in names]
-    sections = [section() for name, section in SECTIONS.items() if name in names]
+    sections = [section() for name, section in {**SECTIONS, **APART}.items() if name in names]
     return [*([figures.section(made)] if made else []), *sections]
 
 
