@@ -61,6 +61,7 @@ def main() -> None:
     names = asked.names or [*PARTS, *SECTIONS]
     text = "\n".join([PREFACE, machine.section(), *measured(names)])
     if not asked.names:
+        text += measured_apart()
         RESULTS.write_text(text, encoding="utf-8")
     print(text)  # noqa: T201 - this is its purpose
 
@@ -76,6 +77,12 @@ def measured(names: Sequence[str]) -> list[str]:
     made = [part() for name, part in PARTS.items() if name in names]
     sections = [section() for name, section in {**SECTIONS, **APART}.items() if name in names]
     return [*([figures.section(made)] if made else []), *sections]
+
+
+def measured_apart() -> str:
+    """The last section of the file, which is measured by its own command alone."""
+    _, heading, rest = RESULTS.read_text(encoding="utf-8").partition("\n## A record of")
+    return heading + rest
 
 
 if __name__ == "__main__":

@@ -219,13 +219,13 @@ def test_a_database_without_our_roles_is_unavailable(url: str) -> None:
 
 
 def test_a_transaction_is_about_its_tenant_and_leaves_nothing_behind(url: str) -> None:
-    async def tenant(database: Database, name: str) -> str | None:
+    async def tenant(database: Database, name: str) -> str:
         async with database.transaction(name) as connection:
             found = await connection.execute(
                 "SELECT current_setting('pocwhisp.tenant', true) AS tenant"
             )
-            row = await found.fetchone()
-            return row and row["tenant"]
+            [row] = await found.fetchall()
+            return str(row["tenant"] or "")
 
     async def work(database: Database) -> None:
         assert await tenant(database, "acme") == "acme"

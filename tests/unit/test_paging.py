@@ -1,4 +1,11 @@
-from functions.ingest.http.paging import paging_links
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.ingest.http.paging import decode_cursor, encode_cursor, paging_links
 from functions.ingest.http.views import Pagination
 
 
@@ -25,3 +32,20 @@ def test_a_page_in_between_links_both_ways() -> None:
 
 def test_the_page_before_a_short_offset_is_the_first() -> None:
     assert 'offset=0>; rel="prev"' in links(3, 12)
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.uuids(), st.booleans())
+def test_a_cursor_comes_back_as_the_place_it_stands_for(
+    created_at: datetime,
+    recording: UUID,
+    backwards: bool,  # noqa: FBT001 - hypothesis gives it
+) -> None:
+    cursor = encode_cursor(created_at, recording, backwards=backwards)
+    assert cursor.replace("-", "").replace("_", "").isalnum()
+    assert decode_cursor(cursor) == (created_at, recording, backwards)
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "é", "W10", "bnVsbA", "eyJhIjoxfQ", "0" * 9])
+def test_a_cursor_that_is_none_is_refused(cursor: str) -> None:
+    with pytest.raises(ValueError, match="allowed: one from a page of this list"):
+        decode_cursor(cursor)
