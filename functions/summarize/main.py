@@ -7,7 +7,7 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.summarize.extractive.engine import ExtractiveSummarizer
+from functions.summarize.engines import choose
 from functions.summarize.handler import summarize
 from functions.summarize.settings import Settings
 from shared.delivery import Delivery
@@ -19,12 +19,7 @@ settings = Settings()
 @asynccontextmanager
 async def compose() -> AsyncIterator[Parts]:
     async with bus_and_blobs() as (bus, blobs, checks):
-        ports = {
-            "blobs": blobs,
-            "summarizer": ExtractiveSummarizer(),
-            "degraded": ("summarizer:extractive",) if settings.summarizer == "auto" else (),
-        }
-        yield Parts(bus, ports, checks)
+        yield Parts(bus, {"blobs": blobs, "summarizer": choose(settings)}, checks)
 
 
 runtime = Runtime(compose, {"/": Delivery(summarize, concurrency=settings.concurrency)})
