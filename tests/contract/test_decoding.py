@@ -11,7 +11,7 @@ from faster_whisper import WhisperModel
 
 from events.documents import Language, Request, Segment
 from functions.transcribe.recognizer import SAMPLE_RATE, Heard, Known, Samples
-from functions.transcribe.whisper.batcher import TooLarge
+from functions.transcribe.whisper.batch_device import TooLarge
 from functions.transcribe.whisper.decoding import Asked, Decoded, Options, Search
 from functions.transcribe.whisper.device import WhisperDevice
 from functions.transcribe.whisper.guards import Guards

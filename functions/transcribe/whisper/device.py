@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from functions.transcribe.whisper.batcher import TooLarge
+from functions.transcribe.whisper.batch_device import TooLarge
 from functions.transcribe.whisper.decoding import Asked, Decoded, Options, Search
 from functions.transcribe.whisper.memory import TOKENS
 from functions.transcribe.whisper.vocabulary import Vocabulary
