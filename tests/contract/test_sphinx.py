@@ -137,6 +137,27 @@ def test_children_that_died_idle_are_replaced(
     assert hear(recognizer, speech) == segments
 
 
+def test_a_child_that_hangs_is_transient_and_is_replaced(
+    recognizer: SphinxRecognizer,
+    speech: Samples,
+    segments: list[Segment],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asyncio.run(recognizer.warm())
+    with monkeypatch.context() as limits:
+        limits.setattr("functions.transcribe.sphinx.children.START_LIMIT", 0.05)
+        limits.setattr("functions.transcribe.sphinx.children.SLOWEST", 0.0)
+        limits.setattr("functions.transcribe.sphinx.children.END_LIMIT", 0.05)
+        hanging = children()
+        for pid in hanging:
+            os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(Transient, match="hangs"):
+            hear(recognizer, speech)
+    for pid in hanging & children():
+        os.kill(pid, signal.SIGKILL)
+    assert hear(recognizer, speech) == segments
+
+
 def test_calls_at_the_same_time_are_heard_by_all_children_alike(
     recognizer: SphinxRecognizer, speech: Samples, segments: list[Segment]
 ) -> None:
