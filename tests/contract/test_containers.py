@@ -51,7 +51,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def children() -> list[psutil.Process]:
     """The decoding processes of this one."""
     found = psutil.Process().children(recursive=True)
-    return [child for child in found if any("decode_child" in part for part in child.cmdline())]
+    return [child for child in found if any("decoder_child" in part for part in child.cmdline())]
 
 
 def file(name: str) -> bytes:

@@ -27,7 +27,7 @@ from tests.support.examples import (
 
 Work: TypeAlias = Callable[[Database], Coroutine[Any, Any, None]]
 ROOT = Path(__file__).parents[2]
-VERSIONS = ROOT / "functions" / "persist" / "migrations" / "versions"
+VERSIONS = ROOT / "shared" / "record" / "migrations" / "versions"
 AUDIO = Audio("call.wav", 1, 64_044, "ab" * 32, "wav", 2, 8_000, 2.0)
 TABLES = {"recordings", "runs", "stages", "segments", "summaries"}
 EARLY = datetime(2020, 1, 1, tzinfo=UTC)
