@@ -226,7 +226,7 @@ class ChannelTranscript(EngineDocument):
     ] = None
 
 
-class Passage(RunDocument):
+class Checkpoint(RunDocument):
     """A part of a channel's transcript while the rest is still being recognised.
 
     Parts are numbered from 1; together they tell what need not be recognised again.
@@ -281,7 +281,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     Request,
     Levels,
     ChannelTranscript,
-    Passage,
+    Checkpoint,
     Transcript,
     Summary,
 )

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 
-from functions.merge.phrases import BREATH, PAUSE, SENTENCE_PAUSE, Phrase, normalised
+from functions.merge.phrases import BREATH, SENTENCE_PAUSE, TURN_PAUSE, Phrase, normalised
 
-APART = 0.5
+REMARK_GAP = 0.5
 """Seconds of silence around a remark: what its speaker says within them belongs to it."""
 SHORT = 1.0
 """Seconds a remark may last whatever its words, if more silence is around it: `PAUSE`."""
 FEW = 3
 """Most words of such a remark."""
-LISTENED = 2.0
+LONGEST_BACKCHANNEL = 2.0
 """Seconds a remark may last that is made of listening words only."""
 FLOOR = 0.5
 """Seconds that the other must have spoken before a remark, and go on after it."""
@@ -30,14 +30,14 @@ _WORDS = """
 absolutely alright all exactly fine gotcha good great i indeed no nope okay ok right see sure true
 understand understood well wow yeah yep yes yup
 """
-SOUNDS = frozenset(_SOUNDS.split())
+NONWORDS = frozenset(_SOUNDS.split())
 """They answer nothing, so the other may have waited while they were made."""
-WORDS = SOUNDS | frozenset(_WORDS.split())
+BACKCHANNEL_WORDS = NONWORDS | frozenset(_WORDS.split())
 """Also of "i see" and "all right": together they say that one listens."""
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class ShortTurn:
     """Phrases of one speaker, and the seconds for which nothing else is said around them."""
 
     phrases: tuple[Phrase, ...]
@@ -55,14 +55,14 @@ class Remark:
         return [word for phrase in self.phrases for word in normalised(phrase.text)]
 
 
-def remarks(phrases: Sequence[Phrase]) -> Iterator[Remark]:
+def short_turns(phrases: Sequence[Phrase]) -> Iterator[ShortTurn]:
     """One speaker's phrases, parted where nothing is said for a while."""
     silences = [after.start - before.end for before, after in pairwise(phrases)]
-    cuts = [place for place, silence in enumerate(silences, start=1) if silence >= APART]
+    cuts = [place for place, silence in enumerate(silences, start=1) if silence >= REMARK_GAP]
     around = [inf, *silences, inf]
     for first, last in pairwise((0, *cuts, len(phrases))):
         if first < last:
-            yield Remark(tuple(phrases[first:last]), min(around[first], around[last]))
+            yield ShortTurn(tuple(phrases[first:last]), min(around[first], around[last]))
 
 
 class Floor:
@@ -72,7 +72,7 @@ class Floor:
         self._phrases = phrases
         self._starts = [phrase.start for phrase in phrases]
 
-    def is_kept(self, remark: Remark) -> bool:
+    def is_kept(self, remark: ShortTurn) -> bool:
         """Whether the remark is a back-channel: short, and the speaker here goes on over it.
 
         A pause for it is no longer than one within the sentence; where the remark could be an
@@ -81,11 +81,11 @@ class Floor:
         spoken = remark.spoken()
         if not _is_short(remark, spoken):
             return False
-        sound = SOUNDS.issuperset(spoken)
+        sound = NONWORDS.issuperset(spoken)
         place = bisect_right(self._starts, remark.start) - 1
         return place >= 0 and self._reaches(place, remark, sound=sound)
 
-    def _reaches(self, place: int, remark: Remark, *, sound: bool) -> bool:
+    def _reaches(self, place: int, remark: ShortTurn, *, sound: bool) -> bool:
         """Whether what is said at this place runs from well before the remark to well after."""
         first = last = place
         while self._phrases[first].start > remark.start - FLOOR:
@@ -98,19 +98,19 @@ class Floor:
             last += 1
         return True
 
-    def _runs_on(self, place: int, remark: Remark, *, sound: bool) -> bool:
+    def _runs_on(self, place: int, remark: ShortTurn, *, sound: bool) -> bool:
         before, after = self._phrases[place : place + 2]
         pause = after.start - before.end
         if before.end >= remark.end - EXACT or after.start <= remark.start + EXACT:
-            return pause <= PAUSE  # the remark is over or not yet begun
+            return pause <= TURN_PAUSE  # the remark is over or not yet begun
         if before.asks:
             return pause < BREATH
         within = sound and not before.ends_sentence
-        return pause <= (PAUSE if within else SENTENCE_PAUSE)
+        return pause <= (TURN_PAUSE if within else SENTENCE_PAUSE)
 
 
-def _is_short(remark: Remark, spoken: Sequence[str]) -> bool:
+def _is_short(remark: ShortTurn, spoken: Sequence[str]) -> bool:
     seconds = remark.end - remark.start
-    if WORDS.issuperset(spoken):
-        return seconds <= LISTENED
-    return seconds <= SHORT and len(spoken) <= FEW and remark.silence >= PAUSE
+    if BACKCHANNEL_WORDS.issuperset(spoken):
+        return seconds <= LONGEST_BACKCHANNEL
+    return seconds <= SHORT and len(spoken) <= FEW and remark.silence >= TURN_PAUSE

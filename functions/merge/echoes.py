@@ -13,13 +13,13 @@ from statistics import fmean
 
 from events.base import Channel
 from events.documents import Bleed, ChannelTranscript, Echo, Quality, Segment, Word
-from functions.merge.phrases import PAUSE, normalised, spacing, written
+from functions.merge.phrases import TURN_PAUSE, normalised, spacing, written
 
-NEAR = 0.3
+ECHO_TOLERANCE = 0.3
 """Seconds by which the beginnings, or the ends, of a word and its echo may differ."""
 STRETCHED = 1.0
 """Seconds by which a recogniser may draw a word's beginning into the silence before it."""
-ALIKE = 0.75
+SAME_WORD_RATIO = 0.75
 """Part of two words' letters in common, after which one may be the other, heard badly."""
 ALONE = 0.3
 """Seconds of silence around a single word that may be an echo. A word like "and", in the middle
@@ -125,13 +125,15 @@ def _sources(heard: Sequence[Unit], said: Sequence[Unit], delay: float) -> list[
 
 def _is_echo(heard: Unit, said: Unit, delay: float) -> bool:
     late = min(abs(heard.start - said.start - delay), abs(heard.end - said.end - delay))
-    return late <= NEAR and _are_alike(heard.letters, said.letters)
+    return late <= ECHO_TOLERANCE and _are_alike(heard.letters, said.letters)
 
 
 def _are_alike(one: str, other: str) -> bool:
     if not one or not other:
         return False
-    return one == other or SequenceMatcher(None, one, other, autojunk=False).ratio() >= ALIKE
+    return (
+        one == other or SequenceMatcher(None, one, other, autojunk=False).ratio() >= SAME_WORD_RATIO
+    )
 
 
 def _runs(heard: Sequence[Unit], sources: Sequence[int | None]) -> Iterator[tuple[int, int]]:
@@ -139,7 +141,7 @@ def _runs(heard: Sequence[Unit], sources: Sequence[int | None]) -> Iterator[tupl
     first = 0
     for place in range(len(heard) + 1):
         ends = place == len(heard) or sources[place] is None
-        if ends or (place > first and heard[place].start - heard[place - 1].end >= PAUSE):
+        if ends or (place > first and heard[place].start - heard[place - 1].end >= TURN_PAUSE):
             if place > first:
                 yield first, place
             first = place + 1 if ends else place

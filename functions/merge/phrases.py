@@ -11,7 +11,7 @@ from events.documents import ChannelTranscript, Segment, Word
 
 BREATH = 0.2
 """Seconds of silence between two words that part two phrases."""
-PAUSE = 1.0
+TURN_PAUSE = 1.0
 """Seconds within a sentence after which its speaker no longer goes on, but begins anew."""
 SENTENCE_PAUSE = 0.5
 """The same after the end of a sentence, and where no punctuation tells what a sentence is."""
@@ -66,7 +66,7 @@ def phrases_of(side: ChannelTranscript) -> list[Phrase]:
         key=lambda segment: (segment.start_time, segment.end_time, segment.text),
     )
     space = spacing(segments)
-    within = PAUSE if any(ends_sentence(one.text) for one in segments) else SENTENCE_PAUSE
+    within = TURN_PAUSE if any(ends_sentence(one.text) for one in segments) else SENTENCE_PAUSE
     return [
         Phrase(
             speaker=side.channel,

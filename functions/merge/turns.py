@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 
 from events.base import Channel
 from events.documents import ChannelTranscript, SpokenSegment
-from functions.merge.backchannels import Floor, remarks
-from functions.merge.phrases import PAUSE, Phrase, joined, phrases_of
+from functions.merge.backchannels import Floor, short_turns
+from functions.merge.phrases import TURN_PAUSE, Phrase, joined, phrases_of
 
-LONGEST = 30.0
+LONGEST_TURN = 30.0
 """Seconds a segment may last, if a pause or the end of a sentence allows to end it."""
 MOST_WORDS = 80
 """Words it may have, in the same way."""
@@ -73,7 +73,7 @@ def _stretches(spoken: dict[Channel, list[Phrase]]) -> Iterator[Stretch]:
     """Back-channels as they are, of everything else each phrase by itself."""
     for channel, phrases in spoken.items():
         floor = Floor(spoken.get(OTHER[channel], ()))
-        for remark in remarks(phrases):
+        for remark in short_turns(phrases):
             if floor.is_kept(remark):
                 yield Stretch(remark.phrases, backchannel=True)
             else:
@@ -103,7 +103,7 @@ def _goes_on(before: Stretch, after: Stretch, heard: Sequence[Stretch]) -> bool:
     between = [other for other in heard if other.start <= after.start and other.end > before.end]
     patience = before.phrases[-1].patience
     if any(other.backchannel for other in between):
-        patience = PAUSE  # who waits for a sign of listening has not ended
+        patience = TURN_PAUSE  # who waits for a sign of listening has not ended
     if after.start - before.end >= patience or _is_full(before, after):
         return False
     return not any(_parts(other, before, after) for other in between if not other.backchannel)
@@ -125,7 +125,7 @@ def _parts(turn: Stretch, before: Stretch, after: Stretch) -> bool:
 def _is_full(before: Stretch, after: Stretch) -> bool:
     """Whether both together would be too long for a segment."""
     share = max(
-        (max(before.end, after.end) - before.start) / LONGEST,
+        (max(before.end, after.end) - before.start) / LONGEST_TURN,
         (before.length + after.length) / MOST_WORDS,
     )
     return share > 1 or (share > LONG and before.phrases[-1].ends_sentence)

@@ -8,7 +8,7 @@ import soxr
 
 from functions.split.clipping import Clipping
 from functions.split.levels import Meter
-from functions.split.samples import FULL_SCALE, Samples, channel_samples
+from functions.split.samples import FULL_SCALE, FloatSamples, channel_samples
 from shared.audio.formats import AudioFormat
 
 RECOGNIZER_RATE = 16_000
@@ -34,7 +34,7 @@ class ChannelReader:
         self._index = index
         self._partial_frame = b""
 
-    def read(self, piece: bytes) -> Iterator[Samples]:
+    def read(self, piece: bytes) -> Iterator[FloatSamples]:
         """The samples that are whole after this piece, in small arrays."""
         whole = self._partial_frame + piece
         end = len(whole) - len(whole) % self._audio.frame_bytes
@@ -48,7 +48,7 @@ class ChannelReader:
         for _ in self.read(piece):
             pass
 
-    def _measured(self, whole_frames: bytes) -> Samples:
+    def _measured(self, whole_frames: bytes) -> FloatSamples:
         samples, not_numbers = channel_samples(whole_frames, self._audio, self._index)
         self.not_numbers += not_numbers
         self.clipping.add(samples)
@@ -84,7 +84,7 @@ class ChannelResampler:
         padding = np.zeros(max(0, self._missing - len(rest)), np.float32)
         return self._trim(np.concatenate([rest, padding]))
 
-    def _trim(self, samples: Samples) -> bytes:
+    def _trim(self, samples: FloatSamples) -> bytes:
         kept = samples[: self._missing]
         self._missing -= len(kept)
         rounded = np.rint(kept).clip(-FULL_SCALE, FULL_SCALE - 1).astype("<i2")

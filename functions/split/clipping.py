@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from functions.split.samples import FULL_SCALE, Samples
+from functions.split.samples import FULL_SCALE, FloatSamples
 
-NEAR = FULL_SCALE * 10 ** (-1 / 20)
+NEAR_FULL_SCALE = FULL_SCALE * 10 ** (-1 / 20)
 """What is cut off lies within 1 dB of full scale; mu-law and A-law end 0.2 dB below it."""
 CEILING = FULL_SCALE - 1
 """Floats that go on beyond full scale are cut off by us."""
@@ -24,11 +24,13 @@ class Clipping:
         self._highest = _Runs()
         self._lowest = _Runs()
 
-    def add(self, samples: Samples) -> None:
+    def add(self, samples: FloatSamples) -> None:
         if len(samples):
             self._frames += len(samples)
             self._highest.add(samples, float(samples.max()))
-            self._lowest.add(-samples if samples.min() <= -NEAR else samples, -float(samples.min()))
+            self._lowest.add(
+                -samples if samples.min() <= -NEAR_FULL_SCALE else samples, -float(samples.min())
+            )
 
     @property
     def share(self) -> float:
@@ -40,7 +42,7 @@ class _Runs:
     """Samples in long runs at the highest value so far."""
 
     def __init__(self) -> None:
-        self._limit = NEAR
+        self._limit = NEAR_FULL_SCALE
         self._ended = 0
         self._open = 0
 
@@ -48,7 +50,7 @@ class _Runs:
     def samples(self) -> int:
         return self._ended + _long(self._open)
 
-    def add(self, samples: Samples, highest: float) -> None:
+    def add(self, samples: FloatSamples, highest: float) -> None:
         """`highest` is that of these samples, which need not be looked at if it is low."""
         highest = min(highest, CEILING)
         if highest > self._limit:

@@ -10,7 +10,7 @@ from shared.audio.formats import AudioFormat, Limits
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class AudioSource:
     """The samples of one uploaded file.
 
     `pieces` reads them from the start, `frames` interleaved frames in all, as often as wanted
@@ -39,7 +39,7 @@ class Decoder(Protocol):
 
     def decoded(
         self, file: AsyncIterator[bytes], container: str, limits: Limits
-    ) -> AbstractAsyncContextManager[Sound]:
+    ) -> AbstractAsyncContextManager[AudioSource]:
         """Decode the file, of the kind that `containers.AudioFacts.container` names.
 
         What is damaged is left out, with a warning. Raise `errors.Permanent`: `invalid_audio` if

@@ -21,8 +21,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from events.documents import AudioWarning
-from functions.split.decoder import Sound
-from functions.split.decoder_child import END, FORMAT, HEAD, PIECE_BYTES, REFUSED, SAMPLES, Task
+from functions.split.decoder import AudioSource
+from functions.split.decoder_child import (
+    END,
+    FORMAT,
+    FRAME_HEADER,
+    OUTPUT_BYTES,
+    REFUSED,
+    SAMPLES,
+    DecodeTask,
+)
 from shared.audio.formats import FLOAT_32, AudioFormat, Limits
 from shared.errors import Permanent, Transient
 
@@ -49,7 +57,7 @@ class Bounds:
 
 
 class ContainerDecoder:
-    """Reads the file once to count, then as often as `Sound.pieces` is asked.
+    """Reads the file once to count, then as often as `AudioSource.pieces` is asked.
 
     So no decoded audio is kept anywhere; the file itself lies in an unlinked temporary file,
     because an M4A is read from its end.
@@ -65,7 +73,7 @@ class ContainerDecoder:
     @asynccontextmanager
     async def decoded(
         self, file: AsyncIterator[bytes], container: str, limits: Limits
-    ) -> AsyncIterator[Sound]:
+    ) -> AsyncIterator[AudioSource]:
         with tempfile.TemporaryFile() as copy:
             async for piece in file:
                 await asyncio.to_thread(copy.write, piece)
@@ -88,7 +96,7 @@ class _Children:
         self._cpu = round(min(bounds.cpu + bounds.cpu_share * limits.max_seconds, MOST_CPU))
         self._running: set[Process] = set()
 
-    async def sound(self) -> Sound:
+    async def sound(self) -> AudioSource:
         """Decode everything once and tell what it is."""
         found: dict[str, Any] = {}
         async with aclosing(self._messages(samples=False)) as messages:
@@ -99,7 +107,7 @@ class _Children:
         if seconds > self._limits.max_seconds:
             raise self._limits.too_long()
         warnings = tuple(_warnings(seconds, **found))
-        return Sound(
+        return AudioSource(
             self._container, found["codec"], audio, found["frames"], warnings, self._pieces
         )
 
@@ -128,7 +136,7 @@ class _Children:
             await self._end(child)
 
     async def _start(self, *, samples: bool) -> Process:
-        task = Task(
+        task = DecodeTask(
             container=self._container,
             samples=samples,
             max_seconds=self._limits.max_seconds,
@@ -139,7 +147,7 @@ class _Children:
             *(sys.executable, "-I", "-B", str(CHILD), json.dumps(task)),
             stdin=self._file,
             stdout=PIPE,
-            limit=2 * PIECE_BYTES,
+            limit=2 * OUTPUT_BYTES,
             env={name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ},
         )
         self._running.add(child)
@@ -148,7 +156,9 @@ class _Children:
     async def _message(self, child: Process) -> tuple[bytes, bytes]:
         try:
             async with asyncio.timeout(self._bounds.patience * self._cpu):
-                kind, size = HEAD.unpack(await _output(child).readexactly(HEAD.size))
+                kind, size = FRAME_HEADER.unpack(
+                    await _output(child).readexactly(FRAME_HEADER.size)
+                )
                 if size > LONGEST_MESSAGE:
                     raise Transient("the decoding process talks nonsense")
                 return kind, await _output(child).readexactly(size)

@@ -1,7 +1,7 @@
 """Decodes one file in a process of its own, which may read that file and do nothing else.
 
 `containers.py` runs this file as a script: standard input is the file, the arguments are one
-JSON object (`Task`), standard output is messages of a byte (their kind), a length (32 bits,
+JSON object (`DecodeTask`), standard output is messages of a byte (their kind), a length (32 bits,
 little-endian) and a body. With `samples` off all samples are decoded and counted only.
 """
 
@@ -26,7 +26,7 @@ END = b"E"
 """JSON: `frames`; `errors`, pieces left out as damaged; `declared`, seconds the file speaks of."""
 REFUSED = b"R"
 """UTF-8: why nothing can be decoded."""
-HEAD = struct.Struct("<cI")
+FRAME_HEADER = struct.Struct("<cI")
 
 FORMATS = {
     "flac": ("flac", "flac"),
@@ -38,7 +38,7 @@ FORMATS = {
 """FFmpeg's demuxer and decoders by `AudioFacts.container`. No other is ever opened."""
 TELLS_LENGTH = {"flac", "m4a", "ogg"}
 """Where the length is written down; of the others FFmpeg guesses it."""
-PIECE_BYTES = 1 << 18
+OUTPUT_BYTES = 1 << 18
 MOST_OPEN_FILES = 32
 DECODER_OPTIONS = {"flac": {"err_detect": "crccheck+explode"}}
 """Where each piece has a checksum that FFmpeg looks at only if told to."""
@@ -46,7 +46,7 @@ LEAST_PACKET = {"wav49": 65}
 """Bytes of a whole piece, where a shorter rest is padding and no damage."""
 
 
-class Task(TypedDict):
+class DecodeTask(TypedDict):
     """What is to be done, and with how much. CPU in seconds, memory in bytes."""
 
     container: str
@@ -77,7 +77,7 @@ class File:
         return self._position
 
 
-def confine(task: Task) -> None:
+def confine(task: DecodeTask) -> None:
     """Take from this process what it does not need."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for kind, most in (
@@ -104,7 +104,7 @@ def _both(kind: int, most: int) -> tuple[int, int]:
 
 def send(kind: bytes, body: bytes) -> None:
     """Say one message; wait until there is room for it."""
-    sys.stdout.buffer.write(HEAD.pack(kind, len(body)) + body)
+    sys.stdout.buffer.write(FRAME_HEADER.pack(kind, len(body)) + body)
     sys.stdout.buffer.flush()
 
 
@@ -122,7 +122,7 @@ def no_other_file(*_: object) -> object:
     raise OtherFile
 
 
-def decode(task: Task) -> None:
+def decode(task: DecodeTask) -> None:
     """Open the file as what it is, and as nothing else, and send what is in it."""
     import av  # noqa: PLC0415 - not before the process is confined
 
@@ -144,7 +144,9 @@ def decode(task: Task) -> None:
 class Decoding:
     """The samples of one stream, as they come out of the decoder."""
 
-    def __init__(self, task: Task, container: "InputContainer", stream: "AudioStream") -> None:
+    def __init__(
+        self, task: DecodeTask, container: "InputContainer", stream: "AudioStream"
+    ) -> None:
         self._task = task
         self._container = container
         self._stream = stream
@@ -219,7 +221,7 @@ class Decoding:
         for packed in frames:
             size = packed.samples * self._layout[0] * 4
             self._pending += memoryview(packed.planes[0])[:size]
-        if len(self._pending) >= PIECE_BYTES:
+        if len(self._pending) >= OUTPUT_BYTES:
             self._send_pending()
 
     def _send_pending(self) -> None:
@@ -240,7 +242,7 @@ class Decoding:
         return max(told, self._last - (self._first or 0.0))
 
 
-def main(task: Task) -> None:
+def main(task: DecodeTask) -> None:
     """Decode, or say why not; anything else that happens ends the process with a traceback."""
     confine(task)
     from av.error import FFmpegError  # noqa: PLC0415

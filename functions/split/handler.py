@@ -20,7 +20,7 @@ from functions.split.channels import (
 from functions.split.decoder import Decoder
 from functions.split.levels import Measured, Meter, Track, levels_of, tracks
 from functions.split.quality import Compared, Comparison, side_by_side
-from functions.split.sounds import opened
+from functions.split.sounds import open_source
 from shared.audio.formats import Limits
 from shared.audio.wav import PCM16_BYTES, pcm16_header, whole_frames
 from shared.digest import work_digest
@@ -64,7 +64,7 @@ async def made(
     each = limits if received.audio_right is None else replace(limits, channels=(1,))
     async with AsyncExitStack() as stack:
         sounds = [
-            await stack.enter_async_context(opened(blobs, key, each, decoder))
+            await stack.enter_async_context(open_source(blobs, key, each, decoder))
             for key in (received.audio, received.audio_right)
             if key is not None
         ]

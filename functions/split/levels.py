@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from events import RecordingReceived
 from events.base import Channel
 from events.documents import AudioWarning, Bleed, ChannelQuality, Level, Levels, Quality
-from functions.split.decoder import Sound
+from functions.split.decoder import AudioSource
 from functions.split.quality import Compared
 from functions.split.samples import FULL_SCALE
 
@@ -78,7 +78,7 @@ class Track:
     """A channel of the recording: channel `index` of an uploaded file."""
 
     channel: Channel
-    sound: Sound
+    sound: AudioSource
     index: int
 
 
@@ -95,7 +95,7 @@ class Measured:
     not_numbers: int
 
 
-def tracks(sounds: Sequence[Sound]) -> tuple[Track, ...]:
+def tracks(sounds: Sequence[AudioSource]) -> tuple[Track, ...]:
     """One file's channels, left first and mono as left; or the only channel of either file."""
     if len(sounds) > 1:
         return tuple(Track(side, sound, 0) for side, sound in zip(SIDES, sounds, strict=True))
@@ -106,7 +106,7 @@ def tracks(sounds: Sequence[Sound]) -> tuple[Track, ...]:
 def levels_of(
     received: RecordingReceived,
     digest: str,
-    sounds: Sequence[Sound],
+    sounds: Sequence[AudioSource],
     measured: Sequence[Measured],
     compared: Compared,
 ) -> Levels:
@@ -139,7 +139,7 @@ def _all(names: Iterable[str]) -> str:
     return "+".join(dict.fromkeys(names))
 
 
-def _warnings(sounds: Sequence[Sound]) -> Iterable[AudioWarning]:
+def _warnings(sounds: Sequence[AudioSource]) -> Iterable[AudioWarning]:
     for side, sound in zip(SIDES, sounds, strict=False):
         for warning in sound.warnings:
             whose = f"The {side} file: " if len(sounds) > 1 else ""

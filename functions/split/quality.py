@@ -8,7 +8,7 @@ import numpy as np
 
 from events.documents import Bleed
 from functions.split.bleed import BLOCK, Leaks
-from functions.split.samples import FULL_SCALE, Samples
+from functions.split.samples import FULL_SCALE, FloatSamples
 from shared.audio.wav import PCM16_BYTES
 
 BLOCK_BYTES = BLOCK * PCM16_BYTES
@@ -18,8 +18,8 @@ SOUND = FULL_SCALE * 10 ** (-45 / 20)
 """RMS of a block from which a channel must not have a sound of its own in a copy."""
 COPIED = 0.9
 """Correlation that each such block needs: what is left is 6 dB below what is alike."""
-MOMENT = 512
-OWN = FULL_SCALE * 10 ** (-52 / 20)
+QUALITY_BLOCK = 512
+OWN_SOUND = FULL_SCALE * 10 ** (-52 / 20)
 """RMS from which what one channel has alone in a moment (32 ms) may be a word."""
 MOMENTS = 3
 """So many of them in a block are a word: a party of its own, however quiet."""
@@ -65,7 +65,7 @@ class Comparison:
         dual_mono = self._likeness.dual_mono
         return Compared(dual_mono, () if dual_mono else self._leaks.found())
 
-    def _compare(self, left: Samples, right: Samples) -> None:
+    def _compare(self, left: FloatSamples, right: FloatSamples) -> None:
         self._likeness.add(left, right)
         if self._blocks % self._every == 0:
             self._leaks.add(left, right)
@@ -95,7 +95,7 @@ class Likeness:
             and self._both**2 >= COPY**2 * self._left * self._right
         )
 
-    def add(self, left: Samples, right: Samples) -> None:
+    def add(self, left: FloatSamples, right: FloatSamples) -> None:
         squares = _product(left, left), _product(right, right)
         both = _product(left, right)
         self._left += squares[0]
@@ -108,20 +108,20 @@ class Likeness:
             self._copied = False
 
 
-def _own_moments(of: Samples, sound: Samples, squares: float) -> int:
+def _own_moments(of: FloatSamples, sound: FloatSamples, squares: float) -> int:
     """Moments in which a channel sounds otherwise than the other, `of` which it may be a copy."""
     gain = _product(of, sound) / squares if squares else 0.0
-    own = (sound - gain * of).reshape(-1, MOMENT)
-    power = np.einsum("ij,ij->i", own, own) / MOMENT
-    most = np.einsum("ij,ij->i", *[sound.reshape(-1, MOMENT)] * 2) / MOMENT
-    return int(np.count_nonzero((power > OWN**2) & (power > most / 4)))
+    own = (sound - gain * of).reshape(-1, QUALITY_BLOCK)
+    power = np.einsum("ij,ij->i", own, own) / QUALITY_BLOCK
+    most = np.einsum("ij,ij->i", *[sound.reshape(-1, QUALITY_BLOCK)] * 2) / QUALITY_BLOCK
+    return int(np.count_nonzero((power > OWN_SOUND**2) & (power > most / 4)))
 
 
-def _block(channel: bytes, start: int) -> Samples:
+def _block(channel: bytes, start: int) -> FloatSamples:
     return np.frombuffer(channel, "<i2", BLOCK, start).astype(np.float32)
 
 
-def _product(one: Samples, other: Samples) -> float:
+def _product(one: FloatSamples, other: FloatSamples) -> float:
     return float(np.einsum("i,i->", one, other))
 
 

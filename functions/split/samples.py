@@ -7,14 +7,16 @@ from numpy.typing import NDArray
 
 from shared.audio.formats import AudioFormat, Encoding
 
-Samples: TypeAlias = NDArray[np.float32]
+FloatSamples: TypeAlias = NDArray[np.float32]
 """On the scale of 16-bit integers, which 32-bit floats hold exactly."""
 FULL_SCALE = 2.0**15
 LOUDEST_FLOAT = 16.0
 """Floats beyond this times full scale are broken; larger ones could overflow in the filter."""
 
 
-def channel_samples(whole_frames: bytes, audio: AudioFormat, index: int) -> tuple[Samples, int]:
+def channel_samples(
+    whole_frames: bytes, audio: AudioFormat, index: int
+) -> tuple[FloatSamples, int]:
     """Channel `index` of interleaved frames, and how many numbers of all channels were none.
 
     NaN and the infinities, which only floats can be, become silence.
@@ -42,7 +44,7 @@ def _stored(whole_frames: bytes, encoding: Encoding, channels: int) -> NDArray[A
     return widened.view(encoding.dtype).reshape(-1, channels)
 
 
-def _from_floats(stored: NDArray[Any], index: int) -> tuple[Samples, int]:
+def _from_floats(stored: NDArray[Any], index: int) -> tuple[FloatSamples, int]:
     real = np.isfinite(stored)
     one = stored[:, index]
     if not real.all():

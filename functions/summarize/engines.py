@@ -6,7 +6,7 @@ from functions.summarize.settings import Settings
 from functions.summarize.summarizer import Summarizer
 
 
-def choose(settings: Settings) -> Summarizer:
+def choose_summarizer(settings: Settings) -> Summarizer:
     """The summarizer that the settings ask for.
 
     `auto` is the best engine on the machine, with the extractive one to stand in for it. There is

@@ -7,7 +7,7 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.summarize.engines import choose
+from functions.summarize.engines import choose_summarizer
 from functions.summarize.handler import summarize
 from functions.summarize.settings import Settings
 from shared.delivery import Delivery
@@ -19,7 +19,7 @@ settings = Settings()
 @asynccontextmanager
 async def compose() -> AsyncIterator[Parts]:
     async with bus_and_blobs() as (bus, blobs, checks):
-        yield Parts(bus, {"blobs": blobs, "summarizer": choose(settings)}, checks)
+        yield Parts(bus, {"blobs": blobs, "summarizer": choose_summarizer(settings)}, checks)
 
 
 runtime = Runtime(compose, {"/": Delivery(summarize, concurrency=settings.concurrency)})

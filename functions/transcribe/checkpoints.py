@@ -10,16 +10,16 @@ from itertools import count
 
 from events import RecordingSplit
 from events.base import Channel
-from events.documents import Passage, Segment
-from functions.transcribe.recognizer import Heard, Known
+from events.documents import Checkpoint, Segment
+from functions.transcribe.recognizer import Hypothesis, ResumePoint
 from shared.ports import Blobs
 
-PIECES = 8
+CHECKPOINT_EVERY = 8
 """Of so many pieces is a passage."""
 
 
 @dataclass
-class Passages:
+class Checkpoints:
     """The passages of one channel, of work with this digest; others are not read."""
 
     blobs: Blobs
@@ -27,22 +27,22 @@ class Passages:
     channel: Channel
     digest: str
     segments: list[Segment] = field(default_factory=list)
-    known: Known = field(default_factory=Known)
+    known: ResumePoint = field(default_factory=ResumePoint)
     _fresh: list[Segment] = field(default_factory=list)
 
-    async def read(self) -> Known:
+    async def read(self) -> ResumePoint:
         """Take up what was kept; how much that is."""
         async for passage in self._kept():
             self.segments += passage.segments
-            self.known = Known(passage.until, passage.language)
+            self.known = ResumePoint(passage.until, passage.language)
         return self.known
 
-    async def add(self, heard: Heard) -> None:
+    async def add(self, heard: Hypothesis) -> None:
         """One more piece is known; each full passage is kept."""
-        self.known = Known(self.known.pieces + 1, heard.language or self.known.language)
+        self.known = ResumePoint(self.known.pieces + 1, heard.language or self.known.language)
         self.segments += heard.segments
         self._fresh += heard.segments
-        if self.known.pieces % PIECES == 0:
+        if self.known.pieces % CHECKPOINT_EVERY == 0:
             await self._keep()
 
     async def remove(self) -> None:
@@ -54,7 +54,7 @@ class Passages:
             await self.blobs.delete(key)
 
     async def _keep(self) -> None:
-        passage = Passage(
+        passage = Checkpoint(
             recording=self.split.recording,
             run=self.split.run,
             channel=self.channel,
@@ -63,12 +63,12 @@ class Passages:
             segments=tuple(self._fresh),
             language=self.known.language,
         )
-        await self.blobs.put_json(self._key(self.known.pieces // PIECES), passage)
+        await self.blobs.put_json(self._key(self.known.pieces // CHECKPOINT_EVERY), passage)
         self._fresh = []
 
-    async def _kept(self) -> AsyncIterator[Passage]:
+    async def _kept(self) -> AsyncIterator[Checkpoint]:
         for number in count(1):
-            passage = await self.blobs.get_json(self._key(number), Passage)
+            passage = await self.blobs.get_json(self._key(number), Checkpoint)
             if passage is None or passage.digest != self.digest:
                 return
             yield passage
@@ -82,7 +82,7 @@ class Passages:
             key = self._key(number)
             if await self.blobs.size(key) is not None:
                 yield key
-            elif number > self.known.pieces // PIECES:
+            elif number > self.known.pieces // CHECKPOINT_EVERY:
                 return
 
     def _key(self, number: int) -> str:

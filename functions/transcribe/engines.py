@@ -8,11 +8,11 @@ from typing import Protocol
 from functions.transcribe.recognizer import Recognizer
 from functions.transcribe.settings import Settings
 from functions.transcribe.sphinx.recognizer import SphinxRecognizer
-from functions.transcribe.whisper.batcher import Figures
+from functions.transcribe.whisper.batcher import BatchTotals
 from functions.transcribe.whisper.decoding import Search
 from functions.transcribe.whisper.gpu import has_gpu
 from functions.transcribe.whisper.models import Model, NoEngine, find
-from functions.transcribe.whisper.recognizer import Setup, WhisperRecognizer
+from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSetup
 
 BEST_ON_GPU = ("large-v3", "large-v3-turbo", "medium", "small", "base", "tiny")
 BEST_ON_CPU = ("small", "base", "tiny")
@@ -36,13 +36,13 @@ class LocalRecognizer(Recognizer, Protocol):
     async def close(self) -> None: ...
 
     @property
-    def figures(self) -> Figures | None:
+    def figures(self) -> BatchTotals | None:
         """What its batches did, if it has any."""
         ...
 
 
 @dataclass(frozen=True)
-class Chosen:
+class RecognizerChoice:
     """The recogniser, what it stands in for, and why it does (empty if it does not)."""
 
     recognizer: LocalRecognizer
@@ -55,9 +55,9 @@ def whisper_is_installed() -> bool:
     return find_spec("faster_whisper") is not None
 
 
-def choose(
+def choose_recognizer(
     settings: Settings, *, installed: Probe = whisper_is_installed, has_gpu: Probe = has_gpu
-) -> Chosen:
+) -> RecognizerChoice:
     """The recogniser that the settings ask for; no model is loaded yet.
 
     `auto` is Whisper where a whole model is on the machine, and pocketsphinx elsewhere. It never
@@ -65,14 +65,14 @@ def choose(
     is not there.
     """
     if settings.recognizer == "sphinx":
-        return Chosen(sphinx_of(settings))
+        return RecognizerChoice(sphinx_of(settings))
     try:
         model = model_for(settings, installed=installed, has_gpu=has_gpu)
     except NoEngine as missing:
         if settings.recognizer == "whisper":
             raise
-        return Chosen(sphinx_of(settings), ("recognizer:sphinx",), str(missing))
-    return Chosen(WhisperRecognizer(model, setup_of(settings)))
+        return RecognizerChoice(sphinx_of(settings), ("recognizer:sphinx",), str(missing))
+    return RecognizerChoice(WhisperRecognizer(model, setup_of(settings)))
 
 
 def sphinx_of(settings: Settings) -> SphinxRecognizer:
@@ -80,9 +80,9 @@ def sphinx_of(settings: Settings) -> SphinxRecognizer:
     return SphinxRecognizer(processes=settings.sphinx_processes)
 
 
-def setup_of(settings: Settings) -> Setup:
+def setup_of(settings: Settings) -> WhisperSetup:
     """How a Whisper model is run."""
-    return Setup(
+    return WhisperSetup(
         compute_type=settings.whisper_compute_type,
         threads=settings.whisper_threads,
         device=settings.whisper_device,

@@ -8,7 +8,7 @@ import numpy as np
 from events import ChannelTranscribed, RecordingSplit
 from events.base import Channel
 from events.documents import ChannelTranscript, Request
-from functions.transcribe.checkpoints import Passages
+from functions.transcribe.checkpoints import Checkpoints
 from functions.transcribe.recognizer import Recognizer, Samples
 from shared.audio.wav import PCM16_BYTES, HeaderReader, whole_frames
 from shared.digest import work_digest
@@ -49,7 +49,7 @@ async def transcribe_channel(
     key = split.run_key.channel_transcript(channel)
     request = await blobs.get_json(split.recording_key.request, Request) or Request()
     digest = work_digest(split.run_key.audio(channel), request, recognizer.engine)
-    passages = Passages(blobs, split, channel, digest)
+    passages = Checkpoints(blobs, split, channel, digest)
     done = await blobs.get_json(key, ChannelTranscript)
     if done is None or done.digest != digest:
         await recognize(passages, recognizer, request)
@@ -74,22 +74,22 @@ async def transcribe_channel(
     )
 
 
-async def recognize(passages: Passages, recognizer: Recognizer, request: Request) -> None:
+async def recognize(passages: Checkpoints, recognizer: Recognizer, request: Request) -> None:
     """Hear the channel to its end, behind the passages that are kept already."""
     known = await passages.read()
     audio = passages.blobs.read(passages.split.run_key.audio(passages.channel))
-    async with aclosing(recognizer.recognize(samples(audio), request, known)) as pieces:
+    async with aclosing(recognizer.recognize(wav_samples(audio), request, known)) as pieces:
         async for heard in pieces:
             await passages.add(heard)
 
 
-async def samples(pieces: AsyncIterator[bytes]) -> AsyncIterator[Samples]:
+async def wav_samples(pieces: AsyncIterator[bytes]) -> AsyncIterator[Samples]:
     """The samples of a mono 16-bit WAV, block by block. Raise `Permanent` if it is none."""
-    async for whole in whole_frames(behind_header(pieces), PCM16_BYTES):
+    async for whole in whole_frames(after_header(pieces), PCM16_BYTES):
         yield np.frombuffer(whole, np.dtype("<i2"))
 
 
-async def behind_header(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def after_header(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """What follows a WAV's header. Raise `Permanent` if there is none."""
     reader = HeaderReader()
     position, data_start = 0, -1

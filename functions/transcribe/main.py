@@ -11,10 +11,10 @@ from prometheus_client import REGISTRY
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.transcribe.engines import Chosen, choose
+from functions.transcribe.engines import RecognizerChoice, choose_recognizer
 from functions.transcribe.handler import transcribe
 from functions.transcribe.settings import Settings
-from functions.transcribe.whisper.metrics import BatchFigures
+from functions.transcribe.whisper.metrics import BatchMetrics
 from functions.transcribe.whisper.models import NoEngine
 from shared.delivery import Delivery
 from shared.runtime import Parts, Runtime, bus_and_blobs, serve
@@ -27,7 +27,7 @@ logger = structlog.get_logger()
 async def compose() -> AsyncIterator[Parts]:
     """Warm the recogniser, so that ready means ready."""
     chosen = await warmed()
-    figures = BatchFigures(lambda: chosen.recognizer.figures)
+    figures = BatchMetrics(lambda: chosen.recognizer.figures)
     async with bus_and_blobs() as (bus, blobs, checks):
         REGISTRY.register(figures)
         try:
@@ -43,9 +43,9 @@ async def compose() -> AsyncIterator[Parts]:
             await chosen.recognizer.close()
 
 
-async def warmed() -> Chosen:
+async def warmed() -> RecognizerChoice:
     try:
-        chosen = choose(settings)
+        chosen = choose_recognizer(settings)
         await chosen.recognizer.warm()
     except NoEngine as error:
         complain(str(error))
@@ -70,7 +70,7 @@ async def handle(request: Request) -> Response:
 
 if __name__ == "__main__":
     try:
-        choose(settings)
+        choose_recognizer(settings)
     except NoEngine as error:
         sys.exit(f"transcribe cannot start: {error}")  # the platform shows it as the reason
     serve(__file__)

@@ -15,7 +15,7 @@ Samples: TypeAlias = NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Hypothesis:
     """What is said in one more piece of a channel: an utterance, or a window of several.
 
     `language` is the channel's, if it is known by now. Nothing need be said in a piece.
@@ -26,14 +26,14 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ResumePoint:
     """What an earlier try found out: so many pieces from the beginning, and the language."""
 
     pieces: int = 0
     language: Language | None = None
 
 
-NOTHING = Known()
+FROM_START = ResumePoint()
 
 
 class Recognizer(Protocol):
@@ -54,5 +54,5 @@ class Recognizer(Protocol):
         ...
 
     def recognize(
-        self, blocks: AsyncIterator[Samples], request: Request, known: Known = NOTHING
-    ) -> AsyncGenerator[Heard, None]: ...
+        self, blocks: AsyncIterator[Samples], request: Request, known: ResumePoint = FROM_START
+    ) -> AsyncGenerator[Hypothesis, None]: ...

@@ -12,7 +12,7 @@ from rich.table import Table
 from functions.transcribe.engines import model_for
 from functions.transcribe.settings import Settings
 from functions.transcribe.whisper.models import (
-    FILES,
+    MODEL_FILES,
     REPOSITORIES,
     Model,
     NoEngine,
@@ -98,7 +98,9 @@ def _download(repository: str, revision: str | None, cache: Path) -> None:
 
     # Asked first because of its time limit: the download itself may wait for minutes.
     HfApi().model_info(repository, revision=revision, timeout=HUB_TIMEOUT)
-    snapshot_download(repository, revision=revision, cache_dir=cache, allow_patterns=list(FILES))
+    snapshot_download(
+        repository, revision=revision, cache_dir=cache, allow_patterns=list(MODEL_FILES)
+    )
 
 
 def _is_there(wanted: str, cache: Path) -> bool:

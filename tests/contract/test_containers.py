@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from events.documents import Levels
-from functions.split.decoder import Decoder, Sound
+from functions.split.decoder import AudioSource, Decoder
 from functions.split.decoder_av import Bounds, ContainerDecoder
 from functions.split.handler import split
 from shared.audio.formats import ENCODINGS, Limits
@@ -60,12 +60,12 @@ def file(name: str) -> bytes:
 
 def opened(
     content: bytes, container: str, limits: Limits | None = None, bounds: Bounds | None = None
-) -> AbstractAsyncContextManager[Sound]:
+) -> AbstractAsyncContextManager[AudioSource]:
     decoder: Decoder = ContainerDecoder(bounds)
     return decoder.decoded(stream([content]), container, limits or Limits())
 
 
-async def described(content: bytes, container: str, limits: Limits | None = None) -> Sound:
+async def described(content: bytes, container: str, limits: Limits | None = None) -> AudioSource:
     async with opened(content, container, limits) as sound:
         return sound
 
@@ -184,7 +184,7 @@ def test_a_gsm_file_that_was_cut_off_is_warned_of(tmp_path: Path) -> None:
 
 
 def test_the_sound_can_be_read_again_and_at_the_same_time() -> None:
-    async def reading(sound: Sound) -> bytes:
+    async def reading(sound: AudioSource) -> bytes:
         return b"".join([piece async for piece in sound.pieces()])
 
     async def work() -> None:

@@ -27,8 +27,12 @@ from functions.transcribe.whisper.decoding import Search
 from functions.transcribe.whisper.gpu import has_gpu
 from functions.transcribe.whisper.guards import Guards
 from functions.transcribe.whisper.models import REPOSITORIES, NoEngine, find
-from functions.transcribe.whisper.recognizer import REVISION, Setup, WhisperRecognizer
-from functions.transcribe.whisper.speech.spans import Speech
+from functions.transcribe.whisper.recognizer import (
+    WHISPER_REVISION,
+    WhisperRecognizer,
+    WhisperSetup,
+)
+from functions.transcribe.whisper.speech.spans import SpeechSettings
 from shared.errors import Permanent, Transient, Unavailable
 from shared.languages import LANGUAGES
 from tests.support.recognizers import (
@@ -66,25 +70,25 @@ def test_the_engine_names_model_versions_and_arithmetic(recognizer: WhisperRecog
     engine = recognizer.engine
     assert engine.name == "whisper-nano"
     arithmetic = "float16" if has_gpu() else "int8"
-    assert engine.revision == f"{version('faster-whisper')}+{REVISION} {arithmetic}"
+    assert engine.revision == f"{version('faster-whisper')}+{WHISPER_REVISION} {arithmetic}"
 
 
 @pytest.mark.parametrize(
     "setup",
     [
-        Setup(padding="zero"),
-        Setup(search=Search(beam=1)),
-        Setup(guards=Guards(repetitive=3)),
-        Setup(speech=Speech(threshold=0.6)),
+        WhisperSetup(padding="zero"),
+        WhisperSetup(search=Search(beam=1)),
+        WhisperSetup(guards=Guards(repetitive=3)),
+        WhisperSetup(speech=SpeechSettings(threshold=0.6)),
     ],
     ids=["padding", "search", "guards", "speech"],
 )
 def test_what_changes_the_words_changes_the_engines_revision(
-    recognizer: WhisperRecognizer, setup: Setup
+    recognizer: WhisperRecognizer, setup: WhisperSetup
 ) -> None:
     model = find(str(NANO), NOWHERE)
     assert WhisperRecognizer(model, setup).engine != recognizer.engine
-    assert WhisperRecognizer(model, Setup(batch=1, lanes=2)).engine == recognizer.engine
+    assert WhisperRecognizer(model, WhisperSetup(batch=1, lanes=2)).engine == recognizer.engine
 
 
 def test_another_file_makes_another_digest(recognizer: WhisperRecognizer, copied: Path) -> None:
@@ -145,7 +149,7 @@ def test_a_long_channel_is_heard_in_windows_as_if_it_were_one(
     twice = np.tile(speech, 2)
     whole = hear(recognizer, twice)
     model = find(str(NANO), NOWHERE)
-    short = WhisperRecognizer(model, Setup(threads=1, speech=Speech(longest=6)))
+    short = WhisperRecognizer(model, WhisperSetup(threads=1, speech=SpeechSettings(longest=6)))
     parts = hear(short, twice)
     assert short.figures is not None
     assert short.figures.items == 2
@@ -194,7 +198,7 @@ def test_a_model_for_english_alone_refuses_to_translate_for_good(
 
 
 def test_more_channels_than_there_are_lanes_are_told_to_come_again(speech: Samples) -> None:
-    narrow = WhisperRecognizer(find(str(NANO), NOWHERE), Setup(threads=1, lanes=1))
+    narrow = WhisperRecognizer(find(str(NANO), NOWHERE), WhisperSetup(threads=1, lanes=1))
 
     async def both() -> list[list[Segment] | BaseException]:
         calls = [recognized(narrow, speech) for _ in range(2)]
@@ -265,7 +269,7 @@ def test_a_model_that_wants_another_spectrogram_is_told_before_any_recording(cop
 
 @pytest.mark.skipif(has_gpu(), reason="needs a machine without a GPU")
 def test_arithmetic_that_the_machine_has_not_is_told_before_any_recording() -> None:
-    recognizer = WhisperRecognizer(find(str(NANO), NOWHERE), Setup(compute_type="float16"))
+    recognizer = WhisperRecognizer(find(str(NANO), NOWHERE), WhisperSetup(compute_type="float16"))
     with pytest.raises(NoEngine, match="as float16"):
         run(recognizer.warm())
 
@@ -273,7 +277,7 @@ def test_arithmetic_that_the_machine_has_not_is_told_before_any_recording() -> N
 @pytest.mark.skipif(has_gpu(), reason="needs a machine without a GPU")
 @pytest.mark.parametrize("indices", [(), (0,), (3, 4)])
 def test_a_gpu_that_is_not_there_is_told_before_any_recording(indices: tuple[int, ...]) -> None:
-    setup = Setup(device="cuda", indices=indices)
+    setup = WhisperSetup(device="cuda", indices=indices)
     with pytest.raises(NoEngine, match="float16 on cuda: there is no GPU that"):
         run(WhisperRecognizer(find(str(NANO), NOWHERE), setup).warm())
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from events.base import Channel
 from events.documents import Engine, Request, SpokenSegment, SummaryContent, Transcript
 from functions.summarize.extractive.engine import ExtractiveSummarizer
-from functions.summarize.extractive.sentences import split, words_of
+from functions.summarize.extractive.sentences import split_sentences, spoken_words
 from functions.summarize.extractive.sentiment import lexicon_digest, lexicon_version
 from functions.summarize.summarizer import Summarizer
 
@@ -119,7 +119,7 @@ def test_the_text_holds_nothing_but_attributed_sentences(call: list[tuple[Channe
     quotes = {
         f'{speaker.capitalize()}: "{sentence}"'
         for speaker, text in call
-        for sentence in split(text)
+        for sentence in split_sentences(text)
     }
     rest = summary_of(*call).text
     for quote in sorted(quotes, key=len, reverse=True):
@@ -131,8 +131,8 @@ def test_the_text_holds_nothing_but_attributed_sentences(call: list[tuple[Channe
 @given(CALLS)
 def test_no_word_is_invented(call: list[tuple[Channel, str]]) -> None:
     summary = summary_of(*call)
-    said = {word for _, text in call for word in words_of(text)}
-    told = {word for part in (summary.text, *summary.key_points) for word in words_of(part)}
+    said = {word for _, text in call for word in spoken_words(text)}
+    told = {word for part in (summary.text, *summary.key_points) for word in spoken_words(part)}
     assert told <= said | {"left", "right"}
 
 

@@ -17,11 +17,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.documents import Language, Segment
-from functions.transcribe.recognizer import SAMPLE_RATE, Heard
-from functions.transcribe.whisper.channel import AGAIN, Asker, Listener, Vote, elect
-from functions.transcribe.whisper.decoding import Alignment, Asked, Decoded, Options, Task
+from functions.transcribe.recognizer import SAMPLE_RATE, Hypothesis
+from functions.transcribe.whisper.channel import (
+    RETRIES_OF_GAPS,
+    ChannelDecoder,
+    LanguageVote,
+    WindowDecoder,
+    elect_language,
+)
+from functions.transcribe.whisper.decoding import (
+    Alignment,
+    BatchOptions,
+    DecodedWindow,
+    DecodeRequest,
+    Task,
+)
 from functions.transcribe.whisper.guards import Guards
-from functions.transcribe.whisper.mel import FRAME_RATE
+from functions.transcribe.whisper.mel import MEL_FRAME_RATE
 from functions.transcribe.whisper.speech.spans import Span
 from functions.transcribe.whisper.speech.windows import Window
 from functions.transcribe.whisper.vocabulary import Vocabulary
@@ -62,11 +74,11 @@ def decoded(  # noqa: PLR0913 - all that a model tells
     language: str = "en",
     languages: dict[str, float] | None = None,
     at: Sequence[float] = (),
-) -> Decoded:
+) -> DecodedWindow:
     """Words of half a second each, from the window's start on; or that begin at these seconds."""
     tokens = tuple(WORDS.text.index(f"Ġ{word}") for word in text.split())
     starts = [*at, at[-1] + EVERY] if at else [n * EVERY for n in range(len(tokens) + 1)]
-    return Decoded(
+    return DecodedWindow(
         language=language,
         tokens=tokens,
         alignment=aligned([round(start * 50) for start in starts]),
@@ -84,7 +96,7 @@ def aligned(frames: list[int]) -> Alignment:
     return found
 
 
-Answer = Callable[[int, Options], Decoded]
+Answer = Callable[[int, BatchOptions], DecodedWindow]
 """What the model says of the window of this number."""
 
 
@@ -94,12 +106,14 @@ class Model:
 
     answer: Answer
     by_hand: bool = False
-    asked: list[tuple[int, Options]] = field(default_factory=list)
+    asked: list[tuple[int, BatchOptions]] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
     waiting: dict[int, Callable[[], None]] = field(default_factory=dict)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def submit(self, options: Options, asked: Asked) -> asyncio.Future[Decoded]:
+    async def submit(
+        self, options: BatchOptions, asked: DecodeRequest
+    ) -> asyncio.Future[DecodedWindow]:
         number = int(asked.mel.flat[0])
         self.asked.append((number, options))
         self.frames.append(asked.frames)
@@ -119,26 +133,28 @@ class Model:
     def temperatures(self) -> list[tuple[int, float]]:
         return sorted((number, options.temperature) for number, options in self.asked)
 
-    def asker(self, task: Task = "transcribe") -> Asker:
-        return Asker(submit=self.submit, spectrogram=lambda s: s.astype(np.float32), task=task)
+    def asker(self, task: Task = "transcribe") -> WindowDecoder:
+        return WindowDecoder(
+            submit=self.submit, spectrogram=lambda s: s.astype(np.float32), task=task
+        )
 
     def listener(
         self,
         language: Language = ENGLISH,
         *,
         ahead: int = 8,
-        votes: list[Decoded] | None = None,
+        votes: list[DecodedWindow] | None = None,
         task: Task = "transcribe",
         unheard: float = math.inf,
-    ) -> Listener:
-        return Listener(
+    ) -> ChannelDecoder:
+        return ChannelDecoder(
             asker=self.asker(task),
             vocabulary=VOCABULARY,
             guards=Guards(unheard=unheard),
             language=language,
             ahead=lambda: ahead,
             votes=deque(
-                Vote(Asked(window(n, 0.6).samples.astype(np.float32), 60), vote)
+                LanguageVote(DecodeRequest(window(n, 0.6).samples.astype(np.float32), 60), vote)
                 for n, vote in enumerate(votes or ())
             ),
         )
@@ -149,23 +165,23 @@ async def stream(*windows: Window) -> AsyncIterator[Window]:
         yield one
 
 
-async def heard(listener: Listener, *windows: Window) -> list[Heard]:
+async def heard(listener: ChannelDecoder, *windows: Window) -> list[Hypothesis]:
     return [piece async for piece in listener.listen(stream(*windows))]
 
 
-async def segments(listener: Listener, *windows: Window) -> list[Segment]:
+async def segments(listener: ChannelDecoder, *windows: Window) -> list[Segment]:
     return [segment for piece in await heard(listener, *windows) for segment in piece.segments]
 
 
-async def texts(listener: Listener, *windows: Window) -> list[str]:
+async def texts(listener: ChannelDecoder, *windows: Window) -> list[str]:
     return [segment.text for segment in await segments(listener, *windows)]
 
 
-def by_temperature(**answers: list[Decoded]) -> Answer:
+def by_temperature(**answers: list[DecodedWindow]) -> Answer:
     """The window's answers in turn of the temperatures; the last one for all that are higher."""
     steps = Guards().temperatures
 
-    def answer(number: int, options: Options) -> Decoded:
+    def answer(number: int, options: BatchOptions) -> DecodedWindow:
         own = answers.get(f"w{number}", [decoded(SENTENCE)])
         return own[min(steps.index(options.temperature), len(own) - 1)]
 
@@ -211,14 +227,14 @@ async def test_what_remains_a_loop_is_told_once() -> None:
 @in_loop
 async def test_a_guess_at_what_may_be_no_speech_is_silence() -> None:
     model = Model(by_temperature(w0=[decoded("no", likely=-2, no_speech=0.9)]))
-    assert await heard(model.listener(), window(0)) == [Heard((), ENGLISH)]
+    assert await heard(model.listener(), window(0)) == [Hypothesis((), ENGLISH)]
     assert model.temperatures == [(0, 0)]
 
 
 @in_loop
 async def test_an_empty_text_is_believed() -> None:
     model = Model(by_temperature(w0=[decoded("")]))
-    assert await heard(model.listener(), window(0, 30)) == [Heard((), ENGLISH)]
+    assert await heard(model.listener(), window(0, 30)) == [Hypothesis((), ENGLISH)]
     assert model.temperatures == [(0, 0)]
 
 
@@ -260,12 +276,12 @@ async def test_no_more_windows_are_on_their_way_than_allowed() -> None:
 async def test_the_language_is_the_likeliest_on_the_mean() -> None:
     likely = [{"en": 0.6, "de": 0.4}, {"en": 0.1, "de": 0.9}, {"en": 0.55, "de": 0.45}]
 
-    def answer(number: int, _: Options) -> Decoded:
+    def answer(number: int, _: BatchOptions) -> DecodedWindow:
         own = likely[number]
         return decoded("no", language=max(own, key=lambda code: own[code]), languages=own)
 
     model = Model(answer)
-    language, votes = await elect(model.asker(), [window(n) for n in range(3)])
+    language, votes = await elect_language(model.asker(), [window(n) for n in range(3)])
     assert language == Language(code="de", probability=0.5833)
     assert [vote.decoded.language for vote in votes] == ["en", "de", "en"]
     assert [options.language for _, options in model.asked] == [None] * 3
@@ -296,7 +312,7 @@ async def test_every_piece_tells_the_language() -> None:
     assert [piece.language for piece in pieces] == [german] * 2
 
 
-def in_parts(*answers: Decoded) -> Answer:
+def in_parts(*answers: DecodedWindow) -> Answer:
     """One answer after the other."""
     left = iter(answers)
     return lambda *_: next(left)
@@ -308,7 +324,7 @@ async def test_the_end_of_a_window_without_a_word_is_heard_again() -> None:
     first, second = await segments(model.listener(unheard=UNHEARD), window(1, 4))
     assert (first.text, first.start_time, first.end_time) == (SENTENCE, 100, 103)
     assert (second.text, second.start_time, second.end_time) == ("no thanks", 103, 104)
-    assert model.frames == [4 * FRAME_RATE, FRAME_RATE]
+    assert model.frames == [4 * MEL_FRAME_RATE, MEL_FRAME_RATE]
 
 
 @in_loop
@@ -321,7 +337,7 @@ async def test_a_span_without_a_word_is_heard_again_and_comes_at_its_place() -> 
         ("no thanks no thanks", 20),
         ("no thanks no thanks bye bye bye bye", 30),
     ]
-    assert model.frames == [8 * FRAME_RATE, 4 * FRAME_RATE]
+    assert model.frames == [8 * MEL_FRAME_RATE, 4 * MEL_FRAME_RATE]
 
 
 @in_loop
@@ -365,7 +381,9 @@ async def test_what_was_heard_first_stays_if_no_more_is_heard_again() -> None:
 async def test_speech_without_a_word_is_not_heard_again_for_ever() -> None:
     model = Model(lambda *_: decoded("no"))
     spoken = await segments(model.listener(unheard=UNHEARD), window(0, 30))
-    assert [segment.start_time for segment in spoken] == [n * EVERY for n in range(AGAIN + 1)]
+    assert [segment.start_time for segment in spoken] == [
+        n * EVERY for n in range(RETRIES_OF_GAPS + 1)
+    ]
 
 
 @in_loop
@@ -401,7 +419,7 @@ async def test_a_cancelled_listener_leaves_no_task_behind() -> None:
 def test_the_failure_of_one_window_is_the_channels(voting: bool) -> None:  # noqa: FBT001
     @in_loop
     async def work() -> None:
-        def answer(number: int, _: Options) -> Decoded:
+        def answer(number: int, _: BatchOptions) -> DecodedWindow:
             if number == 2:
                 raise Transient("no more")
             return decoded("no")
@@ -409,7 +427,11 @@ def test_the_failure_of_one_window_is_the_channels(voting: bool) -> None:  # noq
         model = Model(answer)
         windows = [window(number, 0.6) for number in range(4)]
         with pytest.raises(Transient, match="no more"):
-            await (elect(model.asker(), windows) if voting else heard(model.listener(), *windows))
+            await (
+                elect_language(model.asker(), windows)
+                if voting
+                else heard(model.listener(), *windows)
+            )
 
     work()
 
@@ -430,7 +452,7 @@ def test_every_segment_lies_in_one_span_in_order(
     whole = Window(tuple(spans), np.zeros(sum(map(len, spans)), np.int16))
     words = (SENTENCE.split() * 4)[: len(frames) - 1]
     tokens = tuple(WORDS.text.index(f"Ġ{word}") for word in words)
-    likely = Decoded("en", tokens, aligned(frames), -0.1, 0.0)
+    likely = DecodedWindow("en", tokens, aligned(frames), -0.1, 0.0)
     spoken = asyncio.run(segments(Model(lambda *_: likely).listener(unheard=unheard), whole))
     for segment in spoken:
         assert any(

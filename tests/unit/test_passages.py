@@ -1,4 +1,4 @@
-"""Passages on real blobs: what is kept of a recognition that is broken off."""
+"""Checkpoints on real blobs: what is kept of a recognition that is broken off."""
 
 from itertools import islice
 
@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
-from events.documents import Language, Passage
-from functions.transcribe.checkpoints import PIECES, Passages
-from functions.transcribe.recognizer import NOTHING, Heard, Known
+from events.documents import Checkpoint, Language
+from functions.transcribe.checkpoints import CHECKPOINT_EVERY, Checkpoints
+from functions.transcribe.recognizer import FROM_START, Hypothesis, ResumePoint
 from shared.blobs import ObjectBlobs
 from tests.support.examples import segment, was_split
 from tests.support.handlers import KEY, run
@@ -17,18 +17,19 @@ from tests.support.handlers import KEY, run
 ENGLISH = Language(code="en", probability=0.9)
 
 
-def passages(blobs: ObjectBlobs, digest: str = "d") -> Passages:
-    return Passages(blobs, was_split(), "left", digest)
+def passages(blobs: ObjectBlobs, digest: str = "d") -> Checkpoints:
+    return Checkpoints(blobs, was_split(), "left", digest)
 
 
-def pieces(count: int, language: Language | None = ENGLISH) -> list[Heard]:
+def pieces(count: int, language: Language | None = ENGLISH) -> list[Hypothesis]:
     """One segment in each but every third, in which nothing is said."""
     return [
-        Heard((segment(n, n + 1, f"word {n}"),) if n % 3 else (), language) for n in range(count)
+        Hypothesis((segment(n, n + 1, f"word {n}"),) if n % 3 else (), language)
+        for n in range(count)
     ]
 
 
-async def kept_after(blobs: ObjectBlobs, heard: list[Heard], digest: str = "d") -> Passages:
+async def kept_after(blobs: ObjectBlobs, heard: list[Hypothesis], digest: str = "d") -> Checkpoints:
     """What one try keeps that is broken off behind these pieces, as the next one finds it."""
     broken_off = passages(blobs, digest)
     known = await broken_off.read()
@@ -60,20 +61,20 @@ def test_however_often_it_is_broken_off_the_end_is_the_same(breaks: list[int], e
 
 def test_every_full_passage_is_kept_with_the_language(blobs: ObjectBlobs) -> None:
     async def work() -> None:
-        again = await kept_after(blobs, pieces(2 * PIECES + 3))
-        assert again.known == Known(2 * PIECES, ENGLISH)
-        assert again.segments[-1].text == f"word {2 * PIECES - 2}"
-        second = await blobs.get_json(KEY.passage("left", 2), Passage)
+        again = await kept_after(blobs, pieces(2 * CHECKPOINT_EVERY + 3))
+        assert again.known == ResumePoint(2 * CHECKPOINT_EVERY, ENGLISH)
+        assert again.segments[-1].text == f"word {2 * CHECKPOINT_EVERY - 2}"
+        second = await blobs.get_json(KEY.passage("left", 2), Checkpoint)
         assert second is not None
-        assert second.until == 2 * PIECES
-        assert second.segments[0].text == f"word {PIECES}"
+        assert second.until == 2 * CHECKPOINT_EVERY
+        assert second.segments[0].text == f"word {CHECKPOINT_EVERY}"
 
     run(work())
 
 
 def test_a_language_once_known_stays(blobs: ObjectBlobs) -> None:
     async def work() -> None:
-        heard = pieces(1) + pieces(PIECES, None)
+        heard = pieces(1) + pieces(CHECKPOINT_EVERY, None)
         assert (await kept_after(blobs, heard)).known.language == ENGLISH
 
     run(work())
@@ -81,19 +82,21 @@ def test_a_language_once_known_stays(blobs: ObjectBlobs) -> None:
 
 def test_nothing_is_kept_at_first_and_the_other_channel_is_another(blobs: ObjectBlobs) -> None:
     async def work() -> None:
-        assert (await kept_after(blobs, pieces(PIECES - 1))).known == NOTHING
-        await kept_after(blobs, pieces(PIECES))
-        assert await Passages(blobs, was_split(), "right", "d").read() == NOTHING
+        assert (await kept_after(blobs, pieces(CHECKPOINT_EVERY - 1))).known == FROM_START
+        await kept_after(blobs, pieces(CHECKPOINT_EVERY))
+        assert await Checkpoints(blobs, was_split(), "right", "d").read() == FROM_START
 
     run(work())
 
 
 def test_passages_of_other_work_are_not_read_and_give_way(blobs: ObjectBlobs) -> None:
     async def work() -> None:
-        await kept_after(blobs, pieces(3 * PIECES, None), "theirs")
-        assert await passages(blobs).read() == NOTHING
-        assert (await kept_after(blobs, pieces(PIECES))).known == Known(PIECES, ENGLISH)
-        assert await passages(blobs, "theirs").read() == NOTHING
+        await kept_after(blobs, pieces(3 * CHECKPOINT_EVERY, None), "theirs")
+        assert await passages(blobs).read() == FROM_START
+        assert (await kept_after(blobs, pieces(CHECKPOINT_EVERY))).known == ResumePoint(
+            CHECKPOINT_EVERY, ENGLISH
+        )
+        assert await passages(blobs, "theirs").read() == FROM_START
 
     run(work())
 
@@ -120,7 +123,7 @@ class FailingBlobs(ObjectBlobs):
 def test_none_stays_behind_even_if_removing_them_is_broken_off(deletes: int) -> None:
     async def work() -> None:
         blobs = FailingBlobs(deletes)
-        await kept_after(blobs, pieces(3 * PIECES))
+        await kept_after(blobs, pieces(3 * CHECKPOINT_EVERY))
         with pytest.raises(Died):
             await passages(blobs).remove()
         blobs.deletes = 9
@@ -133,7 +136,7 @@ def test_none_stays_behind_even_if_removing_them_is_broken_off(deletes: int) -> 
 def test_what_another_delivery_removed_hides_nothing_of_our_own() -> None:
     async def work() -> None:
         blobs = FailingBlobs(9)
-        ours = await kept_after(blobs, pieces(3 * PIECES))
+        ours = await kept_after(blobs, pieces(3 * CHECKPOINT_EVERY))
         await blobs.delete(KEY.passage("left", 1))
         await ours.remove()
         assert [await blobs.size(KEY.passage("left", n)) for n in range(1, 4)] == [None] * 3

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
 from functions.transcribe.sphinx.tones import is_tone
-from functions.transcribe.sphinx.utterances import Cutter
+from functions.transcribe.sphinx.utterances import UtteranceCutter
 from tests.support.recognizers import ROOT, channel, two_voices
 
 CALLS = "nano", "support", "unseen"
@@ -38,7 +38,7 @@ def spoken() -> tuple[Samples, ...]:
 
 
 def cut(samples: Samples) -> list[Samples]:
-    cutter = Cutter()
+    cutter = UtteranceCutter()
     return [found.samples for found in (*cutter.push(samples), *cutter.flush())]
 
 

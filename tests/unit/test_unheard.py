@@ -8,10 +8,10 @@ import pytest
 
 from events.documents import Segment
 from functions.transcribe.recognizer import SAMPLE_RATE
-from functions.transcribe.whisper.gaps import completed, to_hear_again
+from functions.transcribe.whisper.gaps import fill_gaps, gaps_to_retry
 from functions.transcribe.whisper.speech.spans import Span
 from functions.transcribe.whisper.speech.windows import Window
-from functions.transcribe.whisper.words import Piece
+from functions.transcribe.whisper.words import Token
 from tests.support.examples import segment
 
 THREE = ((10.0, 14.0), (20.0, 22.0), (30.0, 34.0))
@@ -27,8 +27,8 @@ def window(*seconds: tuple[float, float]) -> Window:
     return Window(places, np.zeros(sum(map(len, places)), np.int16))
 
 
-def words(*times: tuple[float, float]) -> list[Piece]:
-    return [Piece("word", start, end, 0.9) for start, end in times]
+def words(*times: tuple[float, float]) -> list[Token]:
+    return [Token("word", start, end, 0.9) for start, end in times]
 
 
 def every(start: float, end: float) -> list[tuple[float, float]]:
@@ -51,7 +51,7 @@ def every(start: float, end: float) -> list[tuple[float, float]]:
         (words(*every(0, 1), *every(4, 7)), [(1, 4), (7, 10)]),
         (words((0, 0)), []),
         (words((0, 0.4)), []),
-        ([Piece("...", 0, 0.5, 0.9)], []),
+        ([Token("...", 0, 0.5, 0.9)], []),
         ([], []),
     ],
     ids=[
@@ -61,15 +61,15 @@ def every(start: float, end: float) -> list[tuple[float, float]]:
     ],
 )  # fmt: skip
 def test_spans_that_lack_words_are_heard_again_or_if_these_are_most_what_lacks_them(
-    told: list[Piece], again: list[tuple[float, float]]
+    told: list[Token], again: list[tuple[float, float]]
 ) -> None:
-    assert to_hear_again(window(*THREE), told, 1.0) == again
+    assert gaps_to_retry(window(*THREE), told, 1.0) == again
 
 
 def test_a_short_span_in_a_gap_is_heard_again_too() -> None:
     short = window((10, 14), (20, 20.2), (30, 32), (40, 44))
     told = words(*every(0, 4), *every(6.2, 10.2))
-    assert np.allclose(to_hear_again(short, told, 1.0), [(4, 4.2), (4.2, 6.2)])
+    assert np.allclose(gaps_to_retry(short, told, 1.0), [(4, 4.2), (4.2, 6.2)])
 
 
 def at(start: float, text: str) -> Segment:
@@ -84,17 +84,17 @@ BEFORE = (at(10, "the first one"), at(20, "half"), at(30, "the last"))
 
 
 def test_what_is_heard_again_with_more_words_takes_its_place_in_order_of_time() -> None:
-    found = completed(BEFORE, (at(20, "not only half"),), spans((20, 22)))
+    found = fill_gaps(BEFORE, (at(20, "not only half"),), spans((20, 22)))
     assert texts(found) == ["the first one", "not only half", "the last"]
 
 
 def test_what_has_fewer_words_is_not_believed() -> None:
-    assert completed(BEFORE, (at(10, "the"),), spans((10, 14))) == BEFORE
-    assert completed(BEFORE, (), spans((20, 22))) == BEFORE
+    assert fill_gaps(BEFORE, (at(10, "the"),), spans((10, 14))) == BEFORE
+    assert fill_gaps(BEFORE, (), spans((20, 22))) == BEFORE
 
 
 def test_of_equally_many_words_the_second_hearing_is_taken() -> None:
-    assert texts(completed(BEFORE, (at(20, "calf"),), spans((20, 22)))) == [
+    assert texts(fill_gaps(BEFORE, (at(20, "calf"),), spans((20, 22)))) == [
         "the first one",
         "calf",
         "the last",
@@ -103,7 +103,7 @@ def test_of_equally_many_words_the_second_hearing_is_taken() -> None:
 
 def test_each_span_is_compared_by_itself() -> None:
     more = (at(20, "much more than half"),)
-    assert texts(completed(BEFORE, more, spans((10, 14), (20, 24)))) == [
+    assert texts(fill_gaps(BEFORE, more, spans((10, 14), (20, 24)))) == [
         "the first one",
         "much more than half",
         "the last",
@@ -111,9 +111,9 @@ def test_each_span_is_compared_by_itself() -> None:
 
 
 def test_signs_are_no_words() -> None:
-    assert texts(completed((at(10, "hm"),), (at(10, ". . ."),), spans((10, 14)))) == ["hm"]
+    assert texts(fill_gaps((at(10, "hm"),), (at(10, ". . ."),), spans((10, 14)))) == ["hm"]
 
 
 def test_what_was_heard_elsewhere_stays() -> None:
-    found = completed(BEFORE, (at(12, "and the second"),), spans((11.6, 14)))
+    found = fill_gaps(BEFORE, (at(12, "and the second"),), spans((11.6, 14)))
     assert texts(found) == ["the first one", "and the second", "half", "the last"]

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from functions.summarize.extractive.sentences import Sentence
-from functions.summarize.extractive.words import ASKED, ASKING, COURTESIES, CUES
+from functions.summarize.extractive.words import ASKING, COURTESIES, CUES, QUESTION_OPENERS
 
 FEWEST, MOST = 2, 5
 """Key points of a call that has as many distinct sentences."""
@@ -151,4 +151,4 @@ def _is_question(sentence: Sentence) -> bool:
     if sentence.text.rstrip(_CLOSING).endswith(("?", "\uff1f")):
         return True
     opening = [word for word in sentence.words if word not in COURTESIES][:2]
-    return len(opening) > 1 and opening[0] in ASKING and opening[1] in ASKED
+    return len(opening) > 1 and opening[0] in ASKING and opening[1] in QUESTION_OPENERS

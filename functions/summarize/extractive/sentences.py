@@ -51,11 +51,11 @@ class Sentence:
 def sentences(segments: Sequence[SpokenSegment]) -> list[Sentence]:
     """Every sentence in spoken order; a segment without punctuation is one sentence."""
     spoken = sorted(segments, key=lambda segment: segment.start_time)
-    pieces = ((text, part.speaker) for part in spoken for text in split(part.text))
+    pieces = ((text, part.speaker) for part in spoken for text in split_sentences(part.text))
     return [_read(place, text, speaker) for place, (text, speaker) in enumerate(pieces)]
 
 
-def split(text: str) -> Iterator[str]:
+def split_sentences(text: str) -> Iterator[str]:
     """Cut at full stops, never inside a clause; each piece is found verbatim in `text`."""
     start = 0
     for token in _TOKEN.finditer(text):
@@ -66,7 +66,7 @@ def split(text: str) -> Iterator[str]:
         yield rest
 
 
-def words_of(text: str) -> tuple[str, ...]:
+def spoken_words(text: str) -> tuple[str, ...]:
     """The words in lower case, punctuation dropped, apostrophes kept."""
     return tuple(_WORD.findall(text.lower().replace("\u2019", "'")))
 
@@ -83,7 +83,7 @@ def _ends_sentence(token: str, following: str) -> bool:
 
 
 def _read(place: int, text: str, speaker: Channel) -> Sentence:
-    words = words_of(text)
+    words = spoken_words(text)
     own = tuple(FORMULAS.sub(" ", " ".join(words)).split())
     content = tuple(dict.fromkeys(_singular(word) for word in own if _tells(word)))
     return Sentence(place, text, speaker, words, own, content)

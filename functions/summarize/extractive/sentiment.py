@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Protocol
 
 from events.documents import Segment, Sentiment
-from functions.summarize.extractive.sentences import Sentence, split
+from functions.summarize.extractive.sentences import Sentence, split_sentences
 from functions.summarize.extractive.words import BARE_THANKS, NEUTRAL_IN_CALLS
 
 THRESHOLD = 0.05
@@ -100,7 +100,7 @@ def _own_text(sentence: Sentence) -> str:
 
 
 def _segment_score(text: str) -> float:
-    return round(_mean([score for piece in split(text) if (score := score_of(piece))]), 4)
+    return round(_mean([score for piece in split_sentences(text) if (score := score_of(piece))]), 4)
 
 
 def _windows(text: str) -> Iterator[str]:

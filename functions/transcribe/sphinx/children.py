@@ -9,7 +9,7 @@ from multiprocessing.context import SpawnProcess
 from threading import Lock
 
 from functions.transcribe.recognizer import SAMPLE_RATE
-from functions.transcribe.sphinx.decoder import Said, serve
+from functions.transcribe.sphinx.decoder import TimedWord, serve_utterances
 from shared.errors import Transient
 
 START_LIMIT = 60.0
@@ -34,7 +34,7 @@ class Children:
         self._free = deque(self._all)
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="sphinx")
 
-    async def decode(self, samples: bytes) -> list[Said]:
+    async def decode(self, samples: bytes) -> list[TimedWord]:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, samples)
 
     async def warm(self) -> None:
@@ -44,7 +44,7 @@ class Children:
         await asyncio.to_thread(self._threads.shutdown)
         await asyncio.gather(*(asyncio.to_thread(child.stop) for child in self._all))
 
-    def _ask(self, samples: bytes) -> list[Said]:
+    def _ask(self, samples: bytes) -> list[TimedWord]:
         """There are as many children as threads, so one is free: the last used, which runs."""
         child = self._free.pop()
         try:
@@ -65,7 +65,7 @@ class Child:
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
 
-    def ask(self, samples: bytes) -> list[Said]:
+    def ask(self, samples: bytes) -> list[TimedWord]:
         """Return the words of an utterance. Raises `Transient` if the process died or hangs."""
         limit = START_LIMIT + SLOWEST * len(samples) / SAMPLE_BYTES / SAMPLE_RATE
         with self._asking:
@@ -74,7 +74,7 @@ class Child:
                 connection.send_bytes(samples)
                 if not connection.poll(limit):
                     raise TimeoutError(f"no answer for {limit:.0f} s")
-                words: list[Said] = connection.recv()
+                words: list[TimedWord] = connection.recv()
             except (EOFError, OSError) as death:
                 self._end()
                 raise Transient(f"the sphinx process died or hangs: {death}") from death
@@ -93,7 +93,7 @@ class Child:
         spawn = multiprocessing.get_context("spawn")
         with self._lives:
             self._connection, its_end = spawn.Pipe()
-            self._process = spawn.Process(target=serve, args=(its_end,), daemon=True)
+            self._process = spawn.Process(target=serve_utterances, args=(its_end,), daemon=True)
             self._process.start()
             its_end.close()
         return self._connection

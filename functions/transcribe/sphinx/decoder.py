@@ -18,15 +18,15 @@ from functions.transcribe.sphinx.tones import is_tone
 if TYPE_CHECKING:
     from pocketsphinx import Decoder
 
-FRAME_RATE = 100
+SPHINX_FRAME_RATE = 100
 """Frames a second in the decoder's word times."""
 SEARCH = {"maxhmmpf": 5_000}
 """Where the search differs from the engine's own settings: faster in noise, hardly a word worse."""
-HEARING = 2
+DECODING_REVISION = 2
 """Raised when equal samples and an equal model come to other words than before: 2 refuses tones."""
 
 
-class Said(NamedTuple):
+class TimedWord(NamedTuple):
     """A word of one utterance: frames from the utterance's start, `end` exclusive."""
 
     word: str
@@ -35,7 +35,7 @@ class Said(NamedTuple):
     posterior: float
 
 
-def serve(connection: Connection) -> None:
+def serve_utterances(connection: Connection) -> None:
     """Decode utterances until the other end closes, by its owner or its owner's death."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     decoder = _decoder()
@@ -53,21 +53,23 @@ def _decoder() -> "Decoder":
     )
 
 
-def _said(decoder: "Decoder", samples: bytes) -> list[Said]:
+def _said(decoder: "Decoder", samples: bytes) -> list[TimedWord]:
     """What is said in an utterance: nothing in an empty one, nor in one of tones."""
     if not samples or is_tone(np.frombuffer(samples, np.int16)):
         return []
     return _decode(decoder, samples)
 
 
-def _decode(decoder: "Decoder", samples: bytes) -> list[Said]:
+def _decode(decoder: "Decoder", samples: bytes) -> list[TimedWord]:
     """Forget the line's noise, then take the utterance as a whole (its own cepstral mean)."""
     decoder.start_stream()
     decoder.start_utt()
     decoder.process_raw(samples, full_utt=True)
     decoder.end_utt()
     return [
-        Said(word.word.split("(")[0], word.start_frame, word.end_frame + 1, min(word.prob, 1.0))
+        TimedWord(
+            word.word.split("(")[0], word.start_frame, word.end_frame + 1, min(word.prob, 1.0)
+        )
         for word in decoder.seg() or ()
         if word.word[0] not in "<[+"
     ]
@@ -86,7 +88,7 @@ def _model() -> dict[str, Path]:
 @cache
 def engine() -> Engine:
     """The engine's name, version and digest; reads the model's files (36 MB) the first time."""
-    digest = hashlib.sha256(repr((HEARING, SEARCH)).encode())
+    digest = hashlib.sha256(repr((DECODING_REVISION, SEARCH)).encode())
     for path in _model().values():
         for file in sorted(path.iterdir()) if path.is_dir() else (path,):
             digest.update(file.read_bytes())

@@ -12,10 +12,16 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from events.documents import Engine, Language, Request, Segment, Word
-from functions.transcribe.recognizer import NOTHING, SAMPLE_RATE, Heard, Known, Samples
+from functions.transcribe.recognizer import (
+    FROM_START,
+    SAMPLE_RATE,
+    Hypothesis,
+    ResumePoint,
+    Samples,
+)
 from functions.transcribe.sphinx.children import Children
-from functions.transcribe.sphinx.decoder import FRAME_RATE, Said, engine
-from functions.transcribe.sphinx.utterances import Cutter, Cutting, Utterance
+from functions.transcribe.sphinx.decoder import SPHINX_FRAME_RATE, TimedWord, engine
+from functions.transcribe.sphinx.utterances import Cutting, Utterance, UtteranceCutter
 from shared.errors import Permanent
 from shared.languages import language_code
 
@@ -23,12 +29,12 @@ AHEAD = 1
 """Utterances of a channel that are cut, and decoded if a child is free, behind the first one."""
 MOST_PROCESSES = 2
 """Children if nobody says how many: each takes about 150 MB."""
-ENGLISH = Language(code="en")
+ENGLISH_LANGUAGE = Language(code="en")
 
 
 def _check(request: Request) -> None:
     language = request.language
-    if language is not None and language_code(language) != ENGLISH.code:
+    if language is not None and language_code(language) != ENGLISH_LANGUAGE.code:
         raise Permanent(
             "unsupported_language", f"The embedded recogniser knows English only, not {language}."
         )
@@ -75,10 +81,10 @@ class SphinxRecognizer:
         self,
         blocks: AsyncIterator[Samples],
         request: Request,
-        known: Known = NOTHING,
-    ) -> AsyncGenerator[Heard, None]:
+        known: ResumePoint = FROM_START,
+    ) -> AsyncGenerator[Hypothesis, None]:
         _check(request)
-        decoding: deque[asyncio.Task[Heard]] = deque()
+        decoding: deque[asyncio.Task[Hypothesis]] = deque()
         cut = 0
         try:
             async for utterance in _utterances(blocks, self._cutting):
@@ -94,14 +100,14 @@ class SphinxRecognizer:
                 task.cancel()
             await asyncio.gather(*decoding, return_exceptions=True)
 
-    async def _heard(self, utterance: Utterance) -> Heard:
+    async def _heard(self, utterance: Utterance) -> Hypothesis:
         said = await self._children.decode(utterance.samples.tobytes())
         segment = segment_of(utterance, said)
-        return Heard((segment,) if segment else (), ENGLISH)
+        return Hypothesis((segment,) if segment else (), ENGLISH_LANGUAGE)
 
 
 async def _utterances(blocks: AsyncIterator[Samples], cutting: Cutting) -> AsyncIterator[Utterance]:
-    cutter = Cutter(cutting)
+    cutter = UtteranceCutter(cutting)
     async for block in blocks:
         for utterance in cutter.push(block):
             yield utterance
@@ -109,7 +115,7 @@ async def _utterances(blocks: AsyncIterator[Samples], cutting: Cutting) -> Async
         yield utterance
 
 
-def segment_of(utterance: Utterance, heard: list[Said]) -> Segment | None:
+def segment_of(utterance: Utterance, heard: list[TimedWord]) -> Segment | None:
     """The words placed in the recording; None if there are none."""
     if not heard:
         return None
@@ -123,10 +129,10 @@ def segment_of(utterance: Utterance, heard: list[Said]) -> Segment | None:
     )
 
 
-def _word(utterance: Utterance, heard: Said) -> Word:
+def _word(utterance: Utterance, heard: TimedWord) -> Word:
     length = len(utterance.samples) / SAMPLE_RATE
     start, end = (
-        round(utterance.start / SAMPLE_RATE + min(frame / FRAME_RATE, length), 3)
+        round(utterance.start / SAMPLE_RATE + min(frame / SPHINX_FRAME_RATE, length), 3)
         for frame in (heard.start, heard.end)
     )
     return Word(word=heard.word, start_time=start, end_time=end, confidence=heard.posterior)

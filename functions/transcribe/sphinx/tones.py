@@ -15,16 +15,16 @@ from functions.transcribe.whisper.speech.spans import runs
 
 WINDOW = 1_024
 """Samples of a spectrum: 64 ms, which tell lines 32 Hz apart."""
-HOP = SAMPLE_RATE // 50
-APART = 3
+SPECTRUM_HOP = SAMPLE_RATE // 50
+FRAMES_APART = 3
 """Frames between two spectra that are compared: 60 ms."""
-BAND = slice(120 * WINDOW // SAMPLE_RATE, 4_000 * WINDOW // SAMPLE_RATE)
+SPECTRUM_BAND = slice(120 * WINDOW // SAMPLE_RATE, 4_000 * WINDOW // SAMPLE_RATE)
 """Where telephone speech is, by the spectrum's lines."""
-ALIKE = 0.9
+SAME_SPECTRUM = 0.9
 """Correlation above which two spectra are the same sound."""
 HELD = 14
 """Frames that a sound lasts to be held: 0.28 s, more than nearly all vowels."""
-SHARE = 0.55
+TONE_SHARE = 0.55
 """Tones are held for more of their loud frames than this; the sample calls for 0.42 at most."""
 LIVELY = 12
 """Loud frames in a row that are like none around: 0.24 s of speech, whatever else there is."""
@@ -40,19 +40,19 @@ def is_tone(samples: Samples) -> bool:
 
     What is too short to hold a note is not.
     """
-    if len(samples) < WINDOW + HELD * HOP:
+    if len(samples) < WINDOW + HELD * SPECTRUM_HOP:
         return False
     spectra = _spectra(samples)
     loud, still = _loud(spectra), _still(spectra)
     if _longest(loud & ~still) >= LIVELY:
         return False
-    return bool(_lasting(still)[loud].mean() > SHARE)
+    return bool(_lasting(still)[loud].mean() > TONE_SHARE)
 
 
 def _spectra(samples: Samples) -> Spectra:
-    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
+    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::SPECTRUM_HOP]
     windowed = frames * np.hanning(WINDOW).astype(np.float32)
-    spectra: Spectra = np.abs(np.fft.rfft(windowed)[:, BAND]).astype(np.float32)
+    spectra: Spectra = np.abs(np.fft.rfft(windowed)[:, SPECTRUM_BAND]).astype(np.float32)
     return spectra
 
 
@@ -66,10 +66,10 @@ def _still(spectra: Spectra) -> Flags:
     """The frames that are like the one 60 ms before, or the one 60 ms after."""
     norms = np.sqrt((spectra**2).sum(axis=1, keepdims=True))
     shapes = spectra / np.maximum(norms, np.finfo(np.float32).tiny)
-    alike = (shapes[:-APART] * shapes[APART:]).sum(axis=1) > ALIKE
+    alike = (shapes[:-FRAMES_APART] * shapes[FRAMES_APART:]).sum(axis=1) > SAME_SPECTRUM
     still = np.zeros(len(spectra), np.bool_)
-    still[:-APART] |= alike
-    still[APART:] |= alike
+    still[:-FRAMES_APART] |= alike
+    still[FRAMES_APART:] |= alike
     return still
 
 

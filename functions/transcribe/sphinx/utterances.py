@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
 
-FRAME = SAMPLE_RATE // 50
+LEVEL_FRAME = SAMPLE_RATE // 50
 """Samples a frame: 20 ms, one period of 50 Hz hum."""
-PART = FRAME // 5
+PART = LEVEL_FRAME // 5
 FULL_SCALE = 32_768
 STEP = 50
 """Frames decided at a time: the noise floor is estimated once a second."""
 NOTHING = -100.0
 """Level of digital silence in dBFS."""
 
-Levels: TypeAlias = NDArray[np.float64]
+VoiceLevels: TypeAlias = NDArray[np.float64]
 """One level per frame in dBFS (RMS), shape (frames,)."""
 
 
@@ -83,7 +83,7 @@ class _Run:
         return self.speech[-1]
 
 
-class Cutter:
+class UtteranceCutter:
     """Takes blocks of any length with `push` and ends with `flush`.
 
     Utterances come in order and do not overlap. Only steady noise below `Cutting.always`, clicks
@@ -99,7 +99,7 @@ class Cutter:
     def push(self, block: Samples) -> list[Utterance]:
         """Add samples (int16, shape (n,)); returns the utterances whose end is now known."""
         self._line.append(block)
-        found = list(self._decide(self._line.frames - frames(self._cutting.ahead)))
+        found = list(self._decide(self._line.frames - nearest_frames(self._cutting.ahead)))
         self._forget()
         return found
 
@@ -122,7 +122,9 @@ class Cutter:
 
     def _threshold(self, until: int) -> float:
         cut = self._cutting
-        around = self._line.between(self._decided - frames(cut.history), until + frames(cut.ahead))
+        around = self._line.between(
+            self._decided - nearest_frames(cut.history), until + nearest_frames(cut.ahead)
+        )
         floor = float(np.percentile(around, cut.percentile))
         return min(max(floor + cut.margin, cut.never), cut.always)
 
@@ -133,29 +135,29 @@ class Cutter:
             return
         if is_speech and run is not None:
             run.speech.append(frame)
-        if run is not None and frame - run.last >= frames(self._cutting.pause):
+        if run is not None and frame - run.last >= nearest_frames(self._cutting.pause):
             yield from self._finish(run)
-        elif run is not None and frame - run.first >= frames(self._cutting.longest):
+        elif run is not None and frame - run.first >= nearest_frames(self._cutting.longest):
             yield from self._split(run)
 
     def _finish(self, run: _Run) -> Iterator[Utterance]:
         self._run = None
         if self._is_spoken(run):
-            end = (run.last + 1) * FRAME + self._padding
-            yield self._line.utterance(run.first * FRAME - run.padding, end)
+            end = (run.last + 1) * LEVEL_FRAME + self._padding
+            yield self._line.utterance(run.first * LEVEL_FRAME - run.padding, end)
 
     def _split(self, run: _Run) -> Iterator[Utterance]:
         """Cut where 100 ms are quietest, in the second half: speech goes on beyond."""
         earliest = (run.first + run.last) // 2
         levels = self._line.between(earliest, run.last)
         quietest = earliest + int(np.convolve(levels, np.ones(5), mode="same").argmin())
-        yield self._line.utterance(run.first * FRAME - run.padding, quietest * FRAME)
+        yield self._line.utterance(run.first * LEVEL_FRAME - run.padding, quietest * LEVEL_FRAME)
         self._run = _Run(quietest, [at for at in run.speech if at >= quietest], 0)
 
     def _is_spoken(self, run: _Run) -> bool:
         cut = self._cutting
         levels = self._line.between(run.first, run.last + 1)[np.subtract(run.speech, run.first)]
-        if len(levels) < frames(cut.shortest):
+        if len(levels) < nearest_frames(cut.shortest):
             return False
         low, high = np.percentile(levels, (10, 90))
         return bool(len(levels) < STEP or high - low >= cut.steady or levels.max() > cut.always)
@@ -167,7 +169,8 @@ class Cutter:
     def _forget(self) -> None:
         first = self._run.first if self._run else self._decided
         self._line.forget(
-            first * FRAME - self._padding, self._decided - frames(self._cutting.history)
+            first * LEVEL_FRAME - self._padding,
+            self._decided - nearest_frames(self._cutting.history),
         )
 
 
@@ -177,7 +180,7 @@ class _Line:
     def __init__(self) -> None:
         self._samples: Samples = np.zeros(0, np.int16)
         self._samples_from = 0
-        self._levels: Levels = np.zeros(0)
+        self._levels: VoiceLevels = np.zeros(0)
         self._levels_from = 0
 
     @property
@@ -191,15 +194,15 @@ class _Line:
 
     def end(self) -> None:
         """Count the last frame too, although it is not whole."""
-        missing = -(self._samples_from + len(self._samples)) % FRAME
+        missing = -(self._samples_from + len(self._samples)) % LEVEL_FRAME
         self._measure(np.concatenate((self._samples, np.zeros(missing, np.int16))))
 
     def _measure(self, samples: Samples) -> None:
-        fresh = samples[self.frames * FRAME - self._samples_from :]
-        whole = fresh[: len(fresh) // FRAME * FRAME]
-        self._levels = np.concatenate((self._levels, measure(whole)))
+        fresh = samples[self.frames * LEVEL_FRAME - self._samples_from :]
+        whole = fresh[: len(fresh) // LEVEL_FRAME * LEVEL_FRAME]
+        self._levels = np.concatenate((self._levels, voice_levels(whole)))
 
-    def between(self, first: int, last: int) -> Levels:
+    def between(self, first: int, last: int) -> VoiceLevels:
         """Levels of the frames first ≤ i < last, as far as they are there."""
         return self._levels[max(first - self._levels_from, 0) : max(last - self._levels_from, 0)]
 
@@ -213,22 +216,22 @@ class _Line:
         """Let go of what lies before this sample and before both its frame and this frame."""
         stale = max(sample - self._samples_from, 0)
         self._samples, self._samples_from = self._samples[stale:], self._samples_from + stale
-        stale = max(min(frame, sample // FRAME) - self._levels_from, 0)
+        stale = max(min(frame, sample // LEVEL_FRAME) - self._levels_from, 0)
         self._levels, self._levels_from = self._levels[stale:], self._levels_from + stale
 
 
-def measure(samples: Samples) -> Levels:
+def voice_levels(samples: Samples) -> VoiceLevels:
     """The level of each frame; the sums are exact, so equal frames have equal levels.
 
     Taken as the variance within 4 ms, it passes over rumble and most of the hum below speech.
     """
-    parts = samples.reshape(-1, FRAME // PART, PART).astype(np.int64)
+    parts = samples.reshape(-1, LEVEL_FRAME // PART, PART).astype(np.int64)
     variance = (parts**2).sum(axis=2) * PART - parts.sum(axis=2) ** 2
-    power = variance.sum(axis=1) / (FRAME * PART * FULL_SCALE**2)
-    levels: Levels = 10 * np.log10(power + 10 ** (NOTHING / 10))
+    power = variance.sum(axis=1) / (LEVEL_FRAME * PART * FULL_SCALE**2)
+    levels: VoiceLevels = 10 * np.log10(power + 10 ** (NOTHING / 10))
     return levels
 
 
-def frames(seconds: float) -> int:
+def nearest_frames(seconds: float) -> int:
     """The duration in frames, rounded."""
-    return round(seconds * SAMPLE_RATE / FRAME)
+    return round(seconds * SAMPLE_RATE / LEVEL_FRAME)

@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class BatchTotals:
     """What the devices have done: batches and items that gave results, and seconds at work.
 
     `full` is how full the batches were, from 0 to 1: items over the most there could have been.
@@ -101,11 +101,11 @@ class Batcher(Generic[Key, Item, Result]):
         return len(self._lanes)
 
     @property
-    def figures(self) -> Figures:
+    def figures(self) -> BatchTotals:
         batches = sum(device.batches for device in self._devices)
         items = sum(device.items for device in self._devices)
         seconds = sum(device.seconds for device in self._devices)
-        return Figures(batches, items, seconds, items / max(1, batches * self._size))
+        return BatchTotals(batches, items, seconds, items / max(1, batches * self._size))
 
     def _open(self) -> "Lane[Key, Item, Result]":
         if self._closed:

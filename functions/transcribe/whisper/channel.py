@@ -21,18 +21,18 @@ from itertools import groupby
 from operator import itemgetter
 
 from events.documents import Language, Segment
-from functions.transcribe.recognizer import SAMPLE_RATE, Heard, Samples
-from functions.transcribe.whisper.decoding import Asked, Decoded, Options, Task
-from functions.transcribe.whisper.gaps import completed, to_hear_again
+from functions.transcribe.recognizer import SAMPLE_RATE, Hypothesis, Samples
+from functions.transcribe.whisper.decoding import BatchOptions, DecodedWindow, DecodeRequest, Task
+from functions.transcribe.whisper.gaps import fill_gaps, gaps_to_retry
 from functions.transcribe.whisper.guards import Guards, Verdict, without_loops
 from functions.transcribe.whisper.mel import FRAMES, HOP, Mel
 from functions.transcribe.whisper.speech.windows import Window
 from functions.transcribe.whisper.vocabulary import ENGLISH, Vocabulary
 from functions.transcribe.whisper.words import (
-    Piece,
+    Token,
     in_order,
     is_stretched,
-    longest,
+    longest_duration,
     segments_of,
     words_of,
 )
@@ -40,15 +40,15 @@ from shared.tasks import together
 
 VOTERS = 4
 """Windows that say in which language a channel is: the first ones."""
-AGAIN = 2
+RETRIES_OF_GAPS = 2
 """Times that speech without a word is heard again, at most."""
 
-Submit = Callable[[Options, Asked], Awaitable[asyncio.Future[Decoded]]]
+Submit = Callable[[BatchOptions, DecodeRequest], Awaitable[asyncio.Future[DecodedWindow]]]
 """Hands a window to the batches, once there is room; the future is what the model wrote."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asker:
+class WindowDecoder:
     """How a channel's windows are asked for; `hints` are tokens of what may be said in it."""
 
     submit: Submit
@@ -56,32 +56,36 @@ class Asker:
     task: Task = "transcribe"
     hints: tuple[int, ...] = ()
 
-    async def asked(self, window: Window) -> Asked:
+    async def asked(self, window: Window) -> DecodeRequest:
         mel = await asyncio.to_thread(self.spectrogram, window.samples)
-        return Asked(mel, min(len(window.samples) // HOP, FRAMES), self.hints)
+        return DecodeRequest(mel, min(len(window.samples) // HOP, FRAMES), self.hints)
 
-    async def decoded(self, asked: Asked, language: str | None, temperature: float) -> Decoded:
-        options = Options(language, self.task, len(self.hints), temperature)
+    async def decoded(
+        self, asked: DecodeRequest, language: str | None, temperature: float
+    ) -> DecodedWindow:
+        options = BatchOptions(language, self.task, len(self.hints), temperature)
         return await (await self.submit(options, asked))
 
 
 @dataclass(frozen=True, slots=True)
-class Vote:
+class LanguageVote:
     """A window of a channel whose language is in question, and what it was taken for."""
 
-    asked: Asked
-    decoded: Decoded
+    asked: DecodeRequest
+    decoded: DecodedWindow
 
 
-async def elect(asker: Asker, windows: Iterable[Window]) -> tuple[Language, deque[Vote]]:
+async def elect_language(
+    asker: WindowDecoder, windows: Iterable[Window]
+) -> tuple[Language, deque[LanguageVote]]:
     """The language that is likeliest on the mean of these windows, and what each was taken for.
 
     Each window is decoded in the language likeliest for itself, which is most often the same.
     """
 
-    async def vote(window: Window) -> Vote:
+    async def vote(window: Window) -> LanguageVote:
         asked = await asker.asked(window)
-        return Vote(asked, await asker.decoded(asked, None, 0.0))
+        return LanguageVote(asked, await asker.decoded(asked, None, 0.0))
 
     votes = await together(*(vote(window) for window in windows))
     return _elected([vote.decoded.languages for vote in votes]), deque(votes)
@@ -96,23 +100,23 @@ def _elected(ballots: Sequence[Mapping[str, float]]) -> Language:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listener:
+class ChannelDecoder:
     """Turns the windows of one channel into what is said in them.
 
     `ahead` tells how many windows may be on their way at that moment. `votes` are what the first
     windows were taken for when the language was not known yet; they are let go of as they are used.
     """
 
-    asker: Asker
+    asker: WindowDecoder
     vocabulary: Vocabulary
     guards: Guards
     language: Language
     ahead: Callable[[], int]
-    votes: deque[Vote] = field(default_factory=deque)
+    votes: deque[LanguageVote] = field(default_factory=deque)
 
-    async def listen(self, windows: AsyncIterator[Window]) -> AsyncGenerator[Heard, None]:
+    async def listen(self, windows: AsyncIterator[Window]) -> AsyncGenerator[Hypothesis, None]:
         """What is said in each window, in their order; later ones are on their way meanwhile."""
-        on_their_way: deque[asyncio.Task[Heard]] = deque()
+        on_their_way: deque[asyncio.Task[Hypothesis]] = deque()
         try:
             async for window in windows:
                 vote = self.votes.popleft() if self.votes else None
@@ -128,23 +132,27 @@ class Listener:
                 task.cancel()
             await asyncio.gather(*on_their_way, return_exceptions=True)
 
-    async def _hear(self, window: Window, vote: Vote | None = None, again: int = AGAIN) -> Heard:
+    async def _hear(
+        self, window: Window, vote: LanguageVote | None = None, again: int = RETRIES_OF_GAPS
+    ) -> Hypothesis:
         """What is said in a window. What repeats itself when it is heard again is not believed."""
         asked = vote.asked if vote else await self.asker.asked(window)
         decoded = await self._believed(asked, vote.decoded if vote else None)
-        if decoded is None or (again < AGAIN and self._repeats(decoded)):
-            return Heard((), self.language)
+        if decoded is None or (again < RETRIES_OF_GAPS and self._repeats(decoded)):
+            return Hypothesis((), self.language)
         words = await asyncio.to_thread(self._words, decoded)
         segments = tuple(self._segments(window, words, decoded))
-        if again and (parts := to_hear_again(window, words, self.guards.unheard)):
+        if again and (parts := gaps_to_retry(window, words, self.guards.unheard)):
             rest = window.within(parts)
             more = await self._hear(rest, again=again - 1)
-            segments = completed(segments, more.segments, rest.spans)
-        return Heard(segments, self.language)
+            segments = fill_gaps(segments, more.segments, rest.spans)
+        return Hypothesis(segments, self.language)
 
-    async def _believed(self, asked: Asked, vote: Decoded | None) -> Decoded | None:
+    async def _believed(
+        self, asked: DecodeRequest, vote: DecodedWindow | None
+    ) -> DecodedWindow | None:
         """The first text that is good, or else the likeliest; None if nobody speaks."""
-        doubtful: list[Decoded] = []
+        doubtful: list[DecodedWindow] = []
         if vote is not None and vote.language != self.language.code:
             vote = None
         for temperature in self.guards.temperatures:
@@ -158,19 +166,19 @@ class Listener:
             doubtful.append(decoded)
         return max(doubtful, key=self._merit)
 
-    def _verdict(self, decoded: Decoded) -> Verdict:
+    def _verdict(self, decoded: DecodedWindow) -> Verdict:
         text = self.vocabulary.text(decoded.tokens)
         return self.guards.verdict(
             text, decoded.mean_log_probability, decoded.no_speech_probability
         )
 
-    def _merit(self, decoded: Decoded) -> tuple[bool, float]:
+    def _merit(self, decoded: DecodedWindow) -> tuple[bool, float]:
         return not self._repeats(decoded), decoded.mean_log_probability
 
-    def _repeats(self, decoded: Decoded) -> bool:
+    def _repeats(self, decoded: DecodedWindow) -> bool:
         return self.guards.repeats(self.vocabulary.text(decoded.tokens))
 
-    def _words(self, decoded: Decoded) -> list[Piece]:
+    def _words(self, decoded: DecodedWindow) -> list[Token]:
         """The words with their times in the window."""
         pieces = self.vocabulary.pieces(decoded, self._written(decoded))
         words = list(words_of(pieces, self._written(decoded)))
@@ -178,12 +186,12 @@ class Listener:
             return without_loops(words, lambda word: word.text)
         return words
 
-    def _written(self, decoded: Decoded) -> str:
+    def _written(self, decoded: DecodedWindow) -> str:
         """The language of the text: translations are English."""
         return ENGLISH if self.asker.task == "translate" else decoded.language
 
     def _segments(
-        self, window: Window, words: Sequence[Piece], decoded: Decoded
+        self, window: Window, words: Sequence[Token], decoded: DecodedWindow
     ) -> Iterator[Segment]:
         """Segments at their place in the recording, none across two spans of speech.
 
@@ -200,7 +208,7 @@ class Listener:
             )
 
 
-def _placed(window: Window, words: Sequence[Piece]) -> Iterator[tuple[int, bool, Piece]]:
+def _placed(window: Window, words: Sequence[Token]) -> Iterator[tuple[int, bool, Token]]:
     """For each word the span it lies in, whether it is stretched, and the word at its place in the
     recording; never backwards.
 
@@ -211,6 +219,6 @@ def _placed(window: Window, words: Sequence[Piece]) -> Iterator[tuple[int, bool,
         placed = window.place(word.start, word.end, since=last)
         last, start, end = placed.span, placed.start, placed.end
         if number == 0:
-            start = max(start, end - longest(word.text))
-        end = min(end, start + longest(word.text))
+            start = max(start, end - longest_duration(word.text))
+        end = min(end, start + longest_duration(word.text))
         yield last, is_stretched(word), word._replace(start=start, end=end)

@@ -25,7 +25,7 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class BatchOptions:
     """What all windows of one batch have in common, because the engine takes it once per call.
 
     `language` is None if the model is to find it out. `hints` counts the tokens that precede
@@ -39,7 +39,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class DecodeRequest:
     """One window. `frames` of the spectrogram are sound, the rest is padding."""
 
     mel: Mel
@@ -62,7 +62,7 @@ class Alignment(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decoded:
+class DecodedWindow:
     """What the model made of one window.
 
     `tokens` are those of the text alone. `mean_log_probability` is over all tokens and the end

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from functions.transcribe.whisper.batch_device import TooLarge
-from functions.transcribe.whisper.decoding import Asked, Decoded, Options, Search
+from functions.transcribe.whisper.decoding import BatchOptions, DecodedWindow, DecodeRequest, Search
 from functions.transcribe.whisper.memory import TOKENS
 from functions.transcribe.whisper.vocabulary import Vocabulary
 from shared.errors import Unavailable
@@ -35,7 +35,9 @@ class WhisperDevice:
         self._search = search
         self.failure = ""
 
-    def __call__(self, options: Options, windows: Sequence[Asked]) -> list[Decoded]:
+    def __call__(
+        self, options: BatchOptions, windows: Sequence[DecodeRequest]
+    ) -> list[DecodedWindow]:
         try:
             return self._decode(options, windows)
         except (MemoryError, RuntimeError) as error:
@@ -46,7 +48,9 @@ class WhisperDevice:
                 raise Unavailable(f"The GPU is broken: {error}") from error
             raise
 
-    def _decode(self, options: Options, windows: Sequence[Asked]) -> list[Decoded]:
+    def _decode(
+        self, options: BatchOptions, windows: Sequence[DecodeRequest]
+    ) -> list[DecodedWindow]:
         encoded = self._whisper.encode(np.stack([window.mel for window in windows]))
         languages = self._languages(options, encoded, len(windows))
         spoken = [max(one, key=lambda code: one[code]) for one in languages]
@@ -60,7 +64,7 @@ class WhisperDevice:
         texts = [self._text(one.sequences_ids[0]) for one in written]
         aligned = self._align(encoded, options, spoken, texts, windows)
         return [
-            Decoded(
+            DecodedWindow(
                 language=language,
                 tokens=text,
                 alignment=alignment,
@@ -74,7 +78,7 @@ class WhisperDevice:
         ]
 
     def _languages(
-        self, options: Options, encoded: "StorageView", count: int
+        self, options: BatchOptions, encoded: "StorageView", count: int
     ) -> list[dict[str, float]]:
         """How likely each language is, for each window."""
         if options.language is not None:
@@ -84,7 +88,7 @@ class WhisperDevice:
             for one in self._model.detect_language(encoded)
         ]
 
-    def _limits(self, options: Options, prompts: Sequence[Sequence[int]]) -> dict[str, Any]:
+    def _limits(self, options: BatchOptions, prompts: Sequence[Sequence[int]]) -> dict[str, Any]:
         search = self._search
         forbidden = self._vocabulary.unspoken
         limits: dict[str, Any] = {
@@ -114,10 +118,10 @@ class WhisperDevice:
     def _align(
         self,
         encoded: "StorageView",
-        options: Options,
+        options: BatchOptions,
         languages: Sequence[str],
         texts: Sequence[Sequence[int]],
-        windows: Sequence[Asked],
+        windows: Sequence[DecodeRequest],
     ) -> list[Any]:
         """Where the tokens lie. The engine takes one language a call: others get their own."""
         frames = [window.frames for window in windows]

@@ -11,21 +11,21 @@ from events.documents import Segment
 from functions.transcribe.recognizer import SAMPLE_RATE
 from functions.transcribe.whisper.speech.spans import Span
 from functions.transcribe.whisper.speech.windows import Window
-from functions.transcribe.whisper.words import Piece, is_spoken, is_stretched
+from functions.transcribe.whisper.words import Token, is_spoken, is_stretched
 
-Part: TypeAlias = tuple[float, float]
+TimeRange: TypeAlias = tuple[float, float]
 """Of a window, in seconds from its start."""
 TOUCH = 0.2
 """Seconds that a span shares with a part without words, if it is to be heard again."""
-SHARE = 0.6
+MOST_OF_WINDOW = 0.6
 """Spans that are more than this share of the window would be heard as badly again."""
-LESS = 0.5
+SHORTER_BY = 0.5
 """Seconds by which that is shorter than the window: the same would be heard the same."""
 ROUNDED = 0.001
 """Seconds by which a segment may seem to be outside of its span."""
 
 
-def to_hear_again(window: Window, words: Sequence[Piece], gap: float) -> list[Part]:
+def gaps_to_retry(window: Window, words: Sequence[Token], gap: float) -> list[TimeRange]:
     """The spans with a gap of at least so many seconds; or if they are most of the window, the
     gaps. In order; none if there is no word at all: then nobody speaks.
     """
@@ -34,12 +34,12 @@ def to_hear_again(window: Window, words: Sequence[Piece], gap: float) -> list[Pa
         return []
     gaps = without_words(told, window.seconds, gap)
     spans = [span for span in window.edges.T.tolist() if any(_touch(span, one) for one in gaps)]
-    if _seconds(spans) <= SHARE * window.seconds:
+    if _seconds(spans) <= MOST_OF_WINDOW * window.seconds:
         return [(start, end) for start, end in spans]
-    return gaps if _seconds(gaps) <= window.seconds - LESS else []
+    return gaps if _seconds(gaps) <= window.seconds - SHORTER_BY else []
 
 
-def without_words(words: Sequence[Piece], seconds: float, gap: float) -> list[Part]:
+def without_words(words: Sequence[Token], seconds: float, gap: float) -> list[TimeRange]:
     """Where there is no word for so long in a window of these seconds; before, between, behind.
 
     A stretched word may lie anywhere in its time: it is heard again with what it was given.
@@ -50,7 +50,7 @@ def without_words(words: Sequence[Piece], seconds: float, gap: float) -> list[Pa
     return [(last, start) for last, start in between if start - last >= gap]
 
 
-def completed(
+def fill_gaps(
     segments: Sequence[Segment], more: Sequence[Segment], heard_again: Sequence[Span]
 ) -> tuple[Segment, ...]:
     """All segments in order of time: of each span that was heard again, `more` of it or what was
@@ -63,7 +63,7 @@ def completed(
     return tuple(sorted(chosen, key=lambda one: (one.start_time, one.end_time)))
 
 
-def _touch(span: Sequence[float], gap: Part) -> bool:
+def _touch(span: Sequence[float], gap: TimeRange) -> bool:
     shared = min(span[1], gap[1]) - max(span[0], gap[0])
     return shared > min(TOUCH, (span[1] - span[0]) / 2)
 

@@ -18,12 +18,12 @@ Padding: TypeAlias = Literal["silence", "zero"]
 FRAMES = 3_000
 LENGTH = 400
 HOP = 160
-FRAME_RATE = SAMPLE_RATE // HOP
+MEL_FRAME_RATE = SAMPLE_RATE // HOP
 FULL_SCALE = 32_768
 FAINTEST = 1e-10
 RANGE = 8.0
 """What is kept below the loudest, in powers of ten: 80 dB."""
-AT_ONCE = 500
+FRAMES_PER_FFT = 500
 """Frames that are transformed in one go: arrays this small stay in the cache."""
 
 
@@ -66,8 +66,8 @@ class Spectrogram:
         sound = np.pad(samples.astype(np.float32) / FULL_SCALE, (0, HOP))
         sound = np.pad(sound, LENGTH // 2, mode="reflect")
         frames = np.lib.stride_tricks.sliding_window_view(sound, LENGTH)[::HOP]
-        for at in range(0, bands.shape[1], AT_ONCE):
-            end = min(at + AT_ONCE, bands.shape[1])
+        for at in range(0, bands.shape[1], FRAMES_PER_FFT):
+            end = min(at + FRAMES_PER_FFT, bands.shape[1])
             spectrum = np.fft.rfft(frames[at:end] * self._window)
             power = (np.square(spectrum.real) + np.square(spectrum.imag)).T
             # Not a product of matrices: on a busy machine its threads wait for each other.

@@ -7,11 +7,11 @@ POSITIONS = 1_500
 """Places of 20 ms that the encoder gives for a window."""
 TOKENS = 448
 """Tokens that a text may have, its prompt among them."""
-HEAD = 64
+HEAD_WIDTH = 64
 """Width of one attention head in every Whisper model."""
 FILL = 16
 """Windows in a batch from which on more gain little: a second instance is worth more."""
-MOST = 64
+LARGEST_BATCH = 64
 SPARE = 1.25
 """What is reckoned is multiplied by this: engines need room to work in."""
 
@@ -35,7 +35,7 @@ class Shape:
         feed-forward network, four times as wide as the model.
         """
         cache = 2 * self.layers * self.width * (POSITIONS + TOKENS * beam)
-        attention = self.width // HEAD * POSITIONS**2
+        attention = self.width // HEAD_WIDTH * POSITIONS**2
         network = 6 * POSITIONS * self.width
         return int(SPARE * self.number * (cache + attention + network))
 
@@ -56,4 +56,4 @@ def share(total: int, fraction: float, shape: Shape, beam: int) -> Share:
     free = total * fraction - shape.weights * SPARE
     windows = max(int(free / shape.window(beam)), 1)
     instances = 2 if windows >= 2 * FILL else 1
-    return Share(min(windows // instances, MOST), instances)
+    return Share(min(windows // instances, LARGEST_BATCH), instances)

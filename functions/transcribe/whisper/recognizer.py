@@ -19,10 +19,17 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from events.documents import Engine, Language, Request
-from functions.transcribe.recognizer import NOTHING, Heard, Known, Samples
-from functions.transcribe.whisper.batcher import Batcher, Figures
-from functions.transcribe.whisper.channel import VOTERS, Asker, Listener, Submit, Vote, elect
-from functions.transcribe.whisper.decoding import Asked, Decoded, Options, Search
+from functions.transcribe.recognizer import FROM_START, Hypothesis, ResumePoint, Samples
+from functions.transcribe.whisper.batcher import Batcher, BatchTotals
+from functions.transcribe.whisper.channel import (
+    VOTERS,
+    ChannelDecoder,
+    LanguageVote,
+    Submit,
+    WindowDecoder,
+    elect_language,
+)
+from functions.transcribe.whisper.decoding import BatchOptions, DecodedWindow, DecodeRequest, Search
 from functions.transcribe.whisper.device import WhisperDevice
 from functions.transcribe.whisper.gpu import gpus, smallest_memory
 from functions.transcribe.whisper.guards import Guards
@@ -30,7 +37,7 @@ from functions.transcribe.whisper.mel import FRAMES, Padding, Spectrogram
 from functions.transcribe.whisper.memory import FLOAT16, Shape, Share, share
 from functions.transcribe.whisper.models import Model, NoEngine
 from functions.transcribe.whisper.speech.silero import SileroDetector
-from functions.transcribe.whisper.speech.spans import Speech
+from functions.transcribe.whisper.speech.spans import SpeechSettings
 from functions.transcribe.whisper.speech.windows import Window, Windower
 from functions.transcribe.whisper.streams import chained, taken
 from functions.transcribe.whisper.vocabulary import ENGLISH, Vocabulary
@@ -41,7 +48,7 @@ from shared.languages import language_code
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
-REVISION = 3
+WHISPER_REVISION = 3
 """Counts changes to what is made of what a model says."""
 CPU_BATCH = 8
 INSTANCES = 2
@@ -51,7 +58,7 @@ GPU_BATCH = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup:
+class WhisperSetup:
     """How a model is run.
 
     `device` is `cpu`, `cuda` or `auto`; of several GPUs, those of `indices`, or all. `fraction` is
@@ -69,13 +76,13 @@ class Setup:
     padding: Padding = "silence"
     search: Search = field(default_factory=Search)
     guards: Guards = field(default_factory=Guards)
-    speech: Speech = field(default_factory=Speech)
+    speech: SpeechSettings = field(default_factory=SpeechSettings)
 
     @property
     def mark(self) -> str:
         """Tells set-ups apart that make other words of the same sound; empty for the usual one."""
         words = (self.padding, self.search, self.guards, self.speech)
-        usual = ("silence", Search(), Guards(), Speech())
+        usual = ("silence", Search(), Guards(), SpeechSettings())
         return "" if words == usual else work_digest(*map(repr, words))[:8]
 
 
@@ -94,16 +101,16 @@ class WhisperRecognizer:
     before it, in which a model may get caught. A confidence is the mean probability of the tokens.
     """
 
-    def __init__(self, model: Model, setup: Setup | None = None) -> None:
+    def __init__(self, model: Model, setup: WhisperSetup | None = None) -> None:
         self._model = model
-        self._setup = setup or Setup()
+        self._setup = setup or WhisperSetup()
         self._loading = threading.Lock()
         self._loaded: _Loaded | None = None
 
     @cached_property
     def engine(self) -> Engine:
         """Reads the model's files the first time, or in `warm`."""
-        own = f"{version('faster-whisper')}+{REVISION}"
+        own = f"{version('faster-whisper')}+{WHISPER_REVISION}"
         marks = (own, self._arithmetic, self._setup.mark, self._model.revision[:12])
         return Engine(
             name=f"whisper-{self._model.name}",
@@ -112,7 +119,7 @@ class WhisperRecognizer:
         )
 
     @property
-    def figures(self) -> Figures | None:
+    def figures(self) -> BatchTotals | None:
         """What the batches did; None before the first."""
         return self._loaded.batcher.figures if self._loaded else None
 
@@ -133,8 +140,8 @@ class WhisperRecognizer:
             await loaded.batcher.close()
 
     async def recognize(
-        self, blocks: AsyncIterator[Samples], request: Request, known: Known = NOTHING
-    ) -> AsyncGenerator[Heard, None]:
+        self, blocks: AsyncIterator[Samples], request: Request, known: ResumePoint = FROM_START
+    ) -> AsyncGenerator[Hypothesis, None]:
         wanted = _language(request)
         async with aclosing(self._windows(blocks)) as windows:
             async for _ in taken(known.pieces, windows):
@@ -147,10 +154,10 @@ class WhisperRecognizer:
             async with loaded.batcher.lane() as lane:
                 asker = await asyncio.to_thread(loaded.asker, lane.submit, request)
                 language = known.language or _given(wanted, loaded.vocabulary)
-                votes: deque[Vote] = deque()
+                votes: deque[LanguageVote] = deque()
                 if language is None:
                     first.extend([window async for window in taken(VOTERS - 1, windows)])
-                    language, votes = await elect(asker, first)
+                    language, votes = await elect_language(asker, first)
                 listener = self._listener(loaded, asker, language, votes)
                 async with (
                     aclosing(chained(first, windows)) as all_windows,
@@ -160,9 +167,13 @@ class WhisperRecognizer:
                         yield heard
 
     def _listener(
-        self, loaded: "_Loaded", asker: Asker, language: Language, votes: deque[Vote]
-    ) -> Listener:
-        return Listener(
+        self,
+        loaded: "_Loaded",
+        asker: WindowDecoder,
+        language: Language,
+        votes: deque[LanguageVote],
+    ) -> ChannelDecoder:
+        return ChannelDecoder(
             asker=asker,
             vocabulary=loaded.vocabulary,
             guards=self._setup.guards,
@@ -212,15 +223,15 @@ class WhisperRecognizer:
 class _Loaded:
     """A model in memory. `at_once`: the windows that all its instances decode at a time."""
 
-    batcher: Batcher[Options, Asked, Decoded]
+    batcher: Batcher[BatchOptions, DecodeRequest, DecodedWindow]
     vocabulary: Vocabulary
     spectrogram: Spectrogram
     devices: Sequence[WhisperDevice]
     at_once: int
 
-    def asker(self, submit: Submit, request: Request) -> Asker:
+    def asker(self, submit: Submit, request: Request) -> WindowDecoder:
         """Asks for windows as the request wants them."""
-        return Asker(
+        return WindowDecoder(
             submit=submit,
             spectrogram=self.spectrogram,
             task=request.task,
@@ -228,7 +239,7 @@ class _Loaded:
         )
 
 
-def _loaded(model: Model, setup: Setup, device: str, arithmetic: str) -> _Loaded:
+def _loaded(model: Model, setup: WhisperSetup, device: str, arithmetic: str) -> _Loaded:
     """Everything that a recognition needs, in memory. Raises `NoEngine`."""
     try:
         whispers = _whispers(model, setup, device, arithmetic)
@@ -253,7 +264,9 @@ def _loaded(model: Model, setup: Setup, device: str, arithmetic: str) -> _Loaded
     )
 
 
-def _whispers(model: Model, setup: Setup, device: str, arithmetic: str) -> list["WhisperModel"]:
+def _whispers(
+    model: Model, setup: WhisperSetup, device: str, arithmetic: str
+) -> list["WhisperModel"]:
     """The model on each device, tried out: what would fail at the first recording fails now."""
     from faster_whisper import WhisperModel  # noqa: PLC0415 - only this engine pays for it
     from faster_whisper.vad import get_vad_model  # noqa: PLC0415
@@ -276,7 +289,7 @@ def _whispers(model: Model, setup: Setup, device: str, arithmetic: str) -> list[
     return whispers
 
 
-def _indices(setup: Setup, device: str) -> tuple[int, ...]:
+def _indices(setup: WhisperSetup, device: str) -> tuple[int, ...]:
     """The devices to be used. Raises `ValueError` for one that is not there."""
     if device == "cpu":
         return (0,)
@@ -300,7 +313,7 @@ def _try_out(whisper: "WhisperModel") -> None:
         whisper.encode(np.zeros((bands, FRAMES), np.float32))
 
 
-def _share(model: Model, whisper: "WhisperModel", setup: Setup, device: str) -> Share:
+def _share(model: Model, whisper: "WhisperModel", setup: WhisperSetup, device: str) -> Share:
     if setup.batch is not None:
         return Share(setup.batch, 1 if device == "cpu" else INSTANCES)
     if device == "cpu":

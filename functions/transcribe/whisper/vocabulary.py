@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from functions.transcribe.whisper.decoding import Decoded, Task
-from functions.transcribe.whisper.mel import FRAME_RATE
-from functions.transcribe.whisper.words import Piece
+from functions.transcribe.whisper.decoding import DecodedWindow, Task
+from functions.transcribe.whisper.mel import MEL_FRAME_RATE
+from functions.transcribe.whisper.words import Token
 
 if TYPE_CHECKING:
     from faster_whisper.tokenizer import Tokenizer
@@ -71,7 +71,7 @@ class Vocabulary:
     def text(self, tokens: Sequence[int]) -> str:
         return str(self._of(ENGLISH, "transcribe").decode(list(tokens)))
 
-    def pieces(self, decoded: Decoded, written: str) -> list[Piece]:
+    def pieces(self, decoded: DecodedWindow, written: str) -> list[Token]:
         """The text in pieces as long as words of the language it is written in, with their times
         in the window.
 
@@ -84,11 +84,11 @@ class Vocabulary:
         words = self._of(written, "transcribe")
         texts, tokens = words.split_to_word_tokens([*decoded.tokens, words.eot])
         token, frame = np.array(decoded.alignment.alignments).T
-        times = frame[np.diff(token, prepend=-1).astype(bool)] * 2 / FRAME_RATE
+        times = frame[np.diff(token, prepend=-1).astype(bool)] * 2 / MEL_FRAME_RATE
         edges = pairwise((0, *accumulate(len(one) for one in tokens[:-1])))
         likely = np.array(decoded.alignment.text_token_probs)
         return [
-            Piece(text, float(times[first]), float(times[last]), float(likely[first:last].mean()))
+            Token(text, float(times[first]), float(times[last]), float(likely[first:last].mean()))
             for text, (first, last) in zip(texts[:-1], edges, strict=True)
         ]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from events.documents import Segment, Word
 
-PAUSE = 0.5
+SEGMENT_PAUSE = 0.5
 """Seconds of silence between two words that end a segment: the other party may speak there."""
 SPACELESS = frozenset({"ja", "lo", "my", "th", "yue", "zh"})
 """Languages written without spaces, where every piece is a word."""
@@ -18,7 +18,7 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters and lone surrogates: PostgreSQL keeps no NUL, JSON no surrogate."""
 
 
-class Piece(NamedTuple):
+class Token(NamedTuple):
     """A part of the text, with its leading space if it begins a word. Times in seconds."""
 
     text: str
@@ -27,13 +27,13 @@ class Piece(NamedTuple):
     probability: float
 
 
-def words_of(pieces: Iterable[Piece], language: str) -> Iterator[Piece]:
+def words_of(pieces: Iterable[Token], language: str) -> Iterator[Token]:
     """Whole words: joins what belongs to one, such as `-of` to `state`, a comma or a quote.
 
     Times and probability are those of what is spoken of it: punctuation often gets the pause
     after it. What says nothing is left out.
     """
-    word: list[Piece] = []
+    word: list[Token] = []
     for piece in pieces:
         if word and (language in SPACELESS or piece.text.startswith(" ")):
             yield from _word(word)
@@ -42,23 +42,23 @@ def words_of(pieces: Iterable[Piece], language: str) -> Iterator[Piece]:
     yield from _word(word)
 
 
-def _word(pieces: Sequence[Piece]) -> Iterator[Piece]:
+def _word(pieces: Sequence[Token]) -> Iterator[Token]:
     text = UNPRINTABLE.sub("", "".join(piece.text for piece in pieces)).strip()
     if text:
         said = [piece for piece in pieces if is_spoken(piece.text)] or pieces
         probability = sum(piece.probability for piece in said) / len(said)
-        yield Piece(text, said[0].start, said[-1].end, min(max(probability, 0.0), 1.0))
+        yield Token(text, said[0].start, said[-1].end, min(max(probability, 0.0), 1.0))
 
 
-def longest(word: str) -> float:
+def longest_duration(word: str) -> float:
     """Seconds in which it is said, drawled; `$1,250` is one thousand two hundred fifty dollars."""
     digits = sum(character.isdigit() for character in word)
     return AT_LEAST + PER_DIGIT * digits + PER_CHARACTER * (len(word) - digits)
 
 
-def is_stretched(word: Piece) -> bool:
+def is_stretched(word: Token) -> bool:
     """Whether it has more time than its own: a word gets that of speech left out beside it."""
-    return word.end - word.start > longest(word.text)
+    return word.end - word.start > longest_duration(word.text)
 
 
 def is_spoken(text: str) -> bool:
@@ -66,7 +66,7 @@ def is_spoken(text: str) -> bool:
     return any(character.isalnum() for character in text)
 
 
-def in_order(words: Iterable[Piece], since: float, until: float) -> Iterator[Word]:
+def in_order(words: Iterable[Token], since: float, until: float) -> Iterator[Word]:
     """The words one after the other between two times, none longer than it was.
 
     A long call has many: equal ones share their text.
@@ -115,7 +115,7 @@ def _parted(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
     cuts = [
         place
         for place, (before, after) in enumerate(pairwise(words), start=1)
-        if after.start_time - before.end_time >= PAUSE
+        if after.start_time - before.end_time >= SEGMENT_PAUSE
     ]
     for first, last in pairwise((0, *cuts, len(words))):
         yield words[first:last]

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from functions.transcribe.recognizer import Samples
 
-FRAME = 512
+VAD_FRAME = 512
 """Samples a frame: 32 ms, what Silero VAD takes at a time."""
 FULL_SCALE = 32_768
 NOTHING = -100.0
 """Level of digital silence in dBFS."""
 
-Levels: TypeAlias = NDArray[np.float32]
+FrameLevels: TypeAlias = NDArray[np.float32]
 """One level per frame in dBFS (RMS), shape (frames,)."""
 Flags: TypeAlias = NDArray[np.bool_]
 """A yes or no per frame, shape (frames,)."""
@@ -57,7 +57,7 @@ class Gate:
         self._floors: deque[float] = deque(maxlen=self._loudness.history)
         self._before: Flags = np.zeros(self._loudness.around, np.bool_)
 
-    def opened(self, levels: Levels, ahead: Levels) -> Flags:
+    def opened(self, levels: FrameLevels, ahead: FrameLevels) -> Flags:
         """Whether each frame of the next stretch may hold speech.
 
         `ahead`: the levels of the frames after it, `Loudness.around` of them if there are so many.
@@ -69,18 +69,18 @@ class Gate:
         near: Flags = np.convolve(seen, np.ones(2 * around + 1, np.int64), mode="valid") > 0
         return near
 
-    def _threshold(self, levels: Levels) -> float:
+    def _threshold(self, levels: FrameLevels) -> float:
         loudness = self._loudness
         self._floors.append(float(np.percentile(levels, loudness.percentile)))
         return min(max(min(self._floors) + loudness.margin, loudness.never), loudness.always)
 
 
-def measure(samples: Samples) -> Levels:
+def frame_levels(samples: Samples) -> FrameLevels:
     """The level of each frame around its mean; `samples`: shape (frames * FRAME,).
 
     The sums are exact, so equal frames have equal levels.
     """
-    wide = samples.reshape(-1, FRAME).astype(np.float64)
-    power = np.einsum("ij,ij->i", wide, wide) / FRAME - wide.mean(axis=1) ** 2
-    levels: Levels = 10 * np.log10(power / FULL_SCALE**2 + 10 ** (NOTHING / 10))
+    wide = samples.reshape(-1, VAD_FRAME).astype(np.float64)
+    power = np.einsum("ij,ij->i", wide, wide) / VAD_FRAME - wide.mean(axis=1) ** 2
+    levels: FrameLevels = 10 * np.log10(power / FULL_SCALE**2 + 10 ** (NOTHING / 10))
     return levels.astype(np.float32)

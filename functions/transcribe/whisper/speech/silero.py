@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 CONTEXT = 64
 """Samples before a frame that the model looks at with it."""
-MEMORY = (1, 1, 128)
+STATE_SHAPE = (1, 1, 128)
 """The shape of either half of what the network remembers."""
 
 
@@ -49,8 +49,8 @@ def _nothing_heard() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[
     """Context and both halves of the memory before the first frame."""
     return (
         np.zeros((1, CONTEXT), np.float32),
-        np.zeros(MEMORY, np.float32),
-        np.zeros(MEMORY, np.float32),
+        np.zeros(STATE_SHAPE, np.float32),
+        np.zeros(STATE_SHAPE, np.float32),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.transcribe.recognizer import SAMPLE_RATE
-from functions.transcribe.whisper.speech.gate import FRAME, Flags, Levels
+from functions.transcribe.whisper.speech.gate import VAD_FRAME, Flags, FrameLevels
 
 
 class Detector(Protocol):
@@ -25,7 +25,7 @@ class Detector(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Speech:
+class SpeechSettings:
     """What counts as speech, and how it is cut: probabilities, and durations in seconds.
 
     Raises `ValueError` for settings that contradict each other.
@@ -69,7 +69,7 @@ class Span:
 class Hysteresis:
     """Turns the probabilities of frames, in blocks of any length, into speech or silence."""
 
-    def __init__(self, speech: Speech) -> None:
+    def __init__(self, speech: SpeechSettings) -> None:
         self._speech = speech
         self._speaking = False
 
@@ -114,17 +114,17 @@ def widest_pause(spoken: Flags, breath: int) -> int | None:
     return int(found[chosen, 1] + found[chosen + 1, 0]) // 2
 
 
-def quietest(levels: Levels) -> int:
+def quietest(levels: FrameLevels) -> int:
     """The frame around which about 100 ms are quietest."""
     around = np.convolve(levels, np.ones(3, np.float32), mode="valid")
     return 1 + int(around.argmin())
 
 
-def frames(seconds: float) -> int:
+def whole_frames(seconds: float) -> int:
     """The duration in frames, rounded up."""
-    return -int(-seconds * SAMPLE_RATE // FRAME)
+    return -int(-seconds * SAMPLE_RATE // VAD_FRAME)
 
 
-def samples(seconds: float) -> int:
+def sample_count(seconds: float) -> int:
     """The duration in samples, rounded."""
     return round(seconds * SAMPLE_RATE)

@@ -15,24 +15,24 @@ from numpy.typing import NDArray
 
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
 from functions.transcribe.whisper.speech.gate import (
-    FRAME,
     FULL_SCALE,
+    VAD_FRAME,
     Flags,
+    FrameLevels,
     Gate,
-    Levels,
     Loudness,
-    measure,
+    frame_levels,
 )
 from functions.transcribe.whisper.speech.spans import (
     Detector,
     Hysteresis,
     Span,
-    Speech,
+    SpeechSettings,
     between_pauses,
-    frames,
     quietest,
     runs,
-    samples,
+    sample_count,
+    whole_frames,
     widest_pause,
 )
 
@@ -41,7 +41,7 @@ STRETCH = 1_024
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Placement:
     """Where something heard in a window lies: in which of its spans, and when in the recording.
 
     Times in seconds from the recording's start, both inside the span.
@@ -70,7 +70,7 @@ class Window:
         ends = lengths.cumsum()
         return np.stack((ends - lengths, ends))
 
-    def place(self, start: float, end: float, since: int = 0) -> Placed:
+    def place(self, start: float, end: float, since: int = 0) -> Placement:
         """Where that from `start` to `end` lies; in seconds from the window's start.
 
         It goes to the span with which it shares the most time, or to the nearest, from span
@@ -80,7 +80,9 @@ class Window:
         shared = np.minimum(max(start, end), ends) - np.maximum(start, starts)
         index = since + int(shared[since:].argmax())
         span, offset = self.spans[index], float(starts[index])
-        return Placed(index, _inside(span, start - offset), _inside(span, max(start, end) - offset))
+        return Placement(
+            index, _inside(span, start - offset), _inside(span, max(start, end) - offset)
+        )
 
     def within(self, parts: Iterable[tuple[float, float]]) -> "Window":
         """What lies in these parts, which are in order and disjoint: seconds from the start."""
@@ -112,9 +114,12 @@ class Windower:
     """
 
     def __init__(
-        self, detector: Detector, speech: Speech | None = None, loudness: Loudness | None = None
+        self,
+        detector: Detector,
+        speech: SpeechSettings | None = None,
+        loudness: Loudness | None = None,
     ) -> None:
-        self._speech = speech or Speech()
+        self._speech = speech or SpeechSettings()
         self._stretches = _Stretches((loudness or Loudness()).around)
         self._gate = Gate(loudness)
         self._detector = detector
@@ -122,7 +127,7 @@ class Windower:
         self._opened = False
         self._line = _Line()
         self._start: int | None = None
-        self._pack = _Pack(samples(self._speech.longest))
+        self._pack = _Pack(sample_count(self._speech.longest))
 
     def feed(self, block: Samples) -> list[Window]:
         """Add samples (int16, shape (n,)); returns the windows that are now full."""
@@ -144,8 +149,8 @@ class Windower:
         return [*found, self._pack.window()] if self._pack.spans else found
 
     def _hear(self, stretch: Samples, ahead: Samples) -> Iterator[Window]:
-        levels = measure(stretch)
-        opened = self._gate.opened(levels, measure(ahead))
+        levels = frame_levels(stretch)
+        opened = self._gate.opened(levels, frame_levels(ahead))
         self._line.append(stretch, levels, self._spoken(stretch, opened))
         yield from self._pack_spans()
 
@@ -153,7 +158,11 @@ class Windower:
         """Whether each frame is speech; only those that the gate lets through are looked at."""
         probabilities = np.zeros(len(opened), np.float32)
         for first, end in runs(opened).tolist():
-            heard = stretch[first * FRAME : end * FRAME].reshape(-1, FRAME).astype(np.float32)
+            heard = (
+                stretch[first * VAD_FRAME : end * VAD_FRAME]
+                .reshape(-1, VAD_FRAME)
+                .astype(np.float32)
+            )
             heard /= FULL_SCALE
             goes_on = first == 0 and self._opened
             probabilities[first:end] = self._detector.probabilities(heard, afresh=not goes_on)
@@ -162,7 +171,7 @@ class Windower:
 
     def _pack_spans(self, *, ended: bool = False) -> Iterator[Window]:
         """Pack the spans that have ended, and of the one that goes on what fills a window."""
-        line, pause = self._line, frames(self._speech.pause)
+        line, pause = self._line, whole_frames(self._speech.pause)
         for first, last in between_pauses(line.spoken, pause):
             is_over = ended or len(line.spoken) - last >= pause
             span = self._padded(line.since + first, line.since + last, is_over=is_over)
@@ -172,9 +181,9 @@ class Windower:
 
     def _padded(self, first: int, last: int, *, is_over: bool) -> Span:
         """The span of these frames. One that goes on has no end yet, one that was cut a start."""
-        padding = samples(self._speech.padding)
-        start = max(first * FRAME - padding, 0) if self._start is None else self._start
-        end = last * FRAME + (padding if is_over else 0)
+        padding = sample_count(self._speech.padding)
+        start = max(first * VAD_FRAME - padding, 0) if self._start is None else self._start
+        end = last * VAD_FRAME + (padding if is_over else 0)
         return Span(start, end if self._line.until is None else min(end, self._line.until))
 
     def _fill(self, span: Span, *, is_over: bool) -> Generator[Window, None, Span]:
@@ -193,21 +202,21 @@ class Windower:
     def _seam(self, span: Span) -> int:
         """Where to cut a span that does not fit: its start, if it should go on as a whole."""
         speech, pack = self._speech, self._pack
-        least = samples(speech.piece) if pack.spans else pack.size // 2
-        first = self._line.frame(span.start + least + FRAME - 1)
-        last = self._line.frame(min(span.start + pack.room, span.end - samples(speech.piece)))
-        frame = widest_pause(self._line.spoken[first:last], frames(speech.breath))
+        least = sample_count(speech.piece) if pack.spans else pack.size // 2
+        first = self._line.frame(span.start + least + VAD_FRAME - 1)
+        last = self._line.frame(min(span.start + pack.room, span.end - sample_count(speech.piece)))
+        frame = widest_pause(self._line.spoken[first:last], whole_frames(speech.breath))
         if frame is None and pack.spans:
             return span.start
         if frame is None:
             frame = quietest(self._line.levels[first:last])
-        return (self._line.since + first + frame) * FRAME
+        return (self._line.since + first + frame) * VAD_FRAME
 
     def _needed(self) -> int:
         """The first frame that a span may still begin in."""
         if self._start is not None:
-            return self._start // FRAME
-        return self._line.since + len(self._line.spoken) - frames(self._speech.padding)
+            return self._start // VAD_FRAME
+        return self._line.since + len(self._line.spoken) - whole_frames(self._speech.padding)
 
 
 class _Pack:
@@ -242,22 +251,22 @@ class _Line:
     def __init__(self) -> None:
         self.since = 0
         self.until: int | None = None
-        self.levels: Levels = np.zeros(0, np.float32)
+        self.levels: FrameLevels = np.zeros(0, np.float32)
         self.spoken: Flags = np.zeros(0, np.bool_)
         self._samples: Samples = np.zeros(0, np.int16)
 
-    def append(self, stretch: Samples, levels: Levels, spoken: Flags) -> None:
+    def append(self, stretch: Samples, levels: FrameLevels, spoken: Flags) -> None:
         self._samples = np.concatenate((self._samples, stretch))
         self.levels = np.concatenate((self.levels, levels))
         self.spoken = np.concatenate((self.spoken, spoken))
 
     def frame(self, sample: int) -> int:
         """The frame in which a sample of the recording lies, counted from `since`."""
-        return max(sample // FRAME - self.since, 0)
+        return max(sample // VAD_FRAME - self.since, 0)
 
     def between(self, span: Span) -> Samples:
         """The span's samples, for good."""
-        begun = self.since * FRAME
+        begun = self.since * VAD_FRAME
         return self._samples[span.start - begun : span.end - begun].copy()
 
     def forget(self, frame: int) -> None:
@@ -265,7 +274,7 @@ class _Line:
         stale = max(frame - self.since, 0)
         self.since += stale
         self.levels, self.spoken = self.levels[stale:], self.spoken[stale:]
-        self._samples = self._samples[stale * FRAME :]
+        self._samples = self._samples[stale * VAD_FRAME :]
 
 
 class _Stretches:
@@ -277,7 +286,7 @@ class _Stretches:
     def __init__(self, ahead: int) -> None:
         self.taken = 0
         self._held = 0
-        self._buffer: Samples = np.zeros((STRETCH + ahead) * FRAME, np.int16)
+        self._buffer: Samples = np.zeros((STRETCH + ahead) * VAD_FRAME, np.int16)
 
     def push(self, block: Samples) -> Iterator[tuple[Samples, Samples]]:
         while len(block):
@@ -290,15 +299,15 @@ class _Stretches:
                 yield self._full()
 
     def _full(self) -> tuple[Samples, Samples]:
-        stretch, ahead = np.split(self._buffer.copy(), [STRETCH * FRAME])
+        stretch, ahead = np.split(self._buffer.copy(), [STRETCH * VAD_FRAME])
         self._held = len(ahead)
         self._buffer[: self._held] = ahead
         return stretch, ahead
 
     def rest(self) -> Iterator[tuple[Samples, Samples]]:
         """What is left, the last frame filled up with silence."""
-        missing = -self._held % FRAME
+        missing = -self._held % VAD_FRAME
         left = np.concatenate((self._buffer[: self._held], np.zeros(missing, np.int16)))
-        size, reach = STRETCH * FRAME, len(self._buffer)
+        size, reach = STRETCH * VAD_FRAME, len(self._buffer)
         for first in range(0, len(left), size):
             yield left[first : first + size], left[first + size : first + reach]
