@@ -229,7 +229,8 @@ class ChannelTranscript(EngineDocument):
 class Checkpoint(RunDocument):
     """A part of a channel's transcript while the rest is still being recognised.
 
-    Parts are numbered from 1; together they tell what need not be recognised again.
+    Checkpoints are numbered from 1; together they tell what need not be recognised again. The
+    document is still named passage, as it was first published.
     """
 
     name: ClassVar[str] = "passage"

@@ -30,14 +30,14 @@ from tests.support.recognizers import (
     NOWHERE,
     channel,
     hear,
-    pieces,
+    hypotheses,
     recognized,
     run,
     said,
     two_questions,
 )
 
-CREDULOUS = Guards(temperatures=(0.0,), repetitive=1e9, unlikely=-1e9, unheard=1e9)
+CREDULOUS = Guards(temperatures=(0.0,), repetitive=1e9, unlikely=-1e9, gap=1e9)
 """Random words are believed."""
 SHORT = SpeechSettings(longest=6)
 HALF = 31
@@ -83,7 +83,7 @@ def sides() -> tuple[Samples, Samples]:
 @pytest.fixture(scope="module")
 def alone(nano: WhisperRecognizer, sides: tuple[Samples, Samples]) -> list[list[Hypothesis]]:
     """Each channel of the call by itself."""
-    return [run(pieces(nano, side)) for side in sides]
+    return [run(hypotheses(nano, side)) for side in sides]
 
 
 def texts(heard: list[Hypothesis]) -> list[str]:
@@ -108,7 +108,7 @@ def test_two_calls_at_once_meet_in_batches_and_say_the_same_as_alone(
     assert before is not None
 
     async def both_calls() -> list[list[Hypothesis]]:
-        return await asyncio.gather(*(pieces(nano, side) for side in (*sides, *sides)))
+        return await asyncio.gather(*(hypotheses(nano, side) for side in (*sides, *sides)))
 
     assert run(both_calls()) == alone * 2
     batches, items = new_batches(nano, before.batches, before.items)
@@ -136,7 +136,7 @@ def test_what_is_known_is_not_decoded_again_and_the_rest_is_the_same(
     before, whole = nano.figures, alone[0]
     assert before is not None
     assert len(whole) > 2
-    rest = run(pieces(nano, sides[0], known=ResumePoint(len(whole) - 2, whole[0].language)))
+    rest = run(hypotheses(nano, sides[0], resume=ResumePoint(len(whole) - 2, whole[0].language)))
     assert rest == whole[-2:]
     assert new_batches(nano, before.batches, before.items)[1] == len(rest)
 
@@ -161,7 +161,7 @@ def test_words_lie_within_0_3_s_of_when_they_were_said(alone: list[list[Hypothes
 def test_the_language_is_found_with_its_probability(
     polyglot: WhisperRecognizer, sides: tuple[Samples, Samples]
 ) -> None:
-    found = {piece.language for piece in run(pieces(polyglot, sides[0]))}
+    found = {piece.language for piece in run(hypotheses(polyglot, sides[0]))}
     (language,) = found
     assert language is not None
     assert language.code in FEW_LANGUAGES
@@ -172,10 +172,10 @@ def test_the_language_is_found_with_its_probability(
 def test_the_language_that_was_found_stays_after_a_break(
     polyglot: WhisperRecognizer, sides: tuple[Samples, Samples]
 ) -> None:
-    whole = run(pieces(polyglot, sides[0]))
+    whole = run(hypotheses(polyglot, sides[0]))
     assert len(whole) > 2
     known = ResumePoint(2, whole[0].language)
-    assert run(pieces(polyglot, sides[0], known=known)) == whole[2:]
+    assert run(hypotheses(polyglot, sides[0], resume=known)) == whole[2:]
 
 
 def test_a_language_that_is_asked_for_is_not_in_question(
@@ -183,7 +183,7 @@ def test_a_language_that_is_asked_for_is_not_in_question(
 ) -> None:
     spoken = {}
     for code in FEW_LANGUAGES:
-        heard = run(pieces(polyglot, sides[0], request=Request(language=code)))
+        heard = run(hypotheses(polyglot, sides[0], request=Request(language=code)))
         assert {piece.language for piece in heard} == {Language(code=code)}
         spoken[code] = tuple(words_of(said(heard)))
     assert len(set(spoken.values())) == len(FEW_LANGUAGES)
@@ -218,10 +218,10 @@ def test_calls_in_several_languages_at_once_say_the_same_as_alone(
         Request(),
         Request(task="translate"),
     ]
-    one_by_one = [run(pieces(polyglot, side, request=r)) for side in sides for r in requests]
+    one_by_one = [run(hypotheses(polyglot, side, request=r)) for side in sides for r in requests]
 
     async def at_once() -> list[list[Hypothesis]]:
-        calls = (pieces(polyglot, side, request=r) for side in sides for r in requests)
+        calls = (hypotheses(polyglot, side, request=r) for side in sides for r in requests)
         return await asyncio.gather(*calls)
 
     assert [plain(heard) for heard in run(at_once())] == [plain(heard) for heard in one_by_one]
@@ -357,7 +357,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved_until_it_does(
     monkeypatch.setattr(Whisper, "generate", small)
 
     async def both() -> list[list[Hypothesis]]:
-        return await asyncio.gather(*(pieces(nano, side) for side in sides))
+        return await asyncio.gather(*(hypotheses(nano, side) for side in sides))
 
     assert [texts(side) for side in run(both())] == [texts(side) for side in alone]
     assert max(sizes) > 2

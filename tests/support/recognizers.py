@@ -106,15 +106,15 @@ async def blocks_of(samples: Samples, length: int = SAMPLE_RATE) -> AsyncIterato
         yield samples[at : at + length]
 
 
-async def pieces(
+async def hypotheses(
     recognizer: Recognizer,
     samples: Samples,
     length: int = SAMPLE_RATE,
     request: Request | None = None,
-    known: ResumePoint = FROM_START,
+    resume: ResumePoint = FROM_START,
 ) -> list[Hypothesis]:
     """What is heard in the samples, given in blocks of that length, piece by piece."""
-    heard = recognizer.recognize(blocks_of(samples, length), request or Request(), known)
+    heard = recognizer.recognize(blocks_of(samples, length), request or Request(), resume)
     return [piece async for piece in heard]
 
 
@@ -125,7 +125,7 @@ async def recognized(
     request: Request | None = None,
 ) -> list[Segment]:
     """What is heard in the samples, given in blocks of that length."""
-    return said(await pieces(recognizer, samples, length, request))
+    return said(await hypotheses(recognizer, samples, length, request))
 
 
 def said(heard: list[Hypothesis]) -> list[Segment]:

@@ -39,9 +39,9 @@ class SumRecognizer:
     requests: list[Request] = field(default_factory=list)
 
     async def recognize(
-        self, blocks: AsyncIterator[Samples], request: Request, known: ResumePoint = FROM_START
+        self, blocks: AsyncIterator[Samples], request: Request, resume: ResumePoint = FROM_START
     ) -> AsyncGenerator[Hypothesis, None]:
-        assert known == FROM_START
+        assert resume == FROM_START
         self.requests.append(request)
         total = 0
         async for block in blocks:
@@ -56,18 +56,18 @@ class BreakableRecognizer:
     most: int | None = None
     engine: Engine = ENGINE
     said: list[int] = field(default_factory=list)
-    known: list[ResumePoint] = field(default_factory=list)
+    resumed: list[ResumePoint] = field(default_factory=list)
 
     async def recognize(
-        self, blocks: AsyncIterator[Samples], _: Request, known: ResumePoint = FROM_START
+        self, blocks: AsyncIterator[Samples], _: Request, resume: ResumePoint = FROM_START
     ) -> AsyncGenerator[Hypothesis, None]:
-        self.known.append(known)
+        self.resumed.append(resume)
         values = [int(value) async for block in blocks for value in block]
-        for number, value in enumerate(values[known.pieces :]):
+        for number, value in enumerate(values[resume.hypotheses :]):
             if number == self.most:
                 raise Transient("broken off")
             self.said.append(value)
-            at = float(known.pieces + number)
+            at = float(resume.hypotheses + number)
             yield Hypothesis((segment(at, at + 1, str(value)),), GERMAN)
 
 
@@ -79,11 +79,11 @@ class PairedRecognizer:
     both: asyncio.Barrier = field(default_factory=lambda: asyncio.Barrier(2))
 
     async def recognize(
-        self, blocks: AsyncIterator[Samples], _: Request, known: ResumePoint = FROM_START
+        self, blocks: AsyncIterator[Samples], _: Request, resume: ResumePoint = FROM_START
     ) -> AsyncGenerator[Hypothesis, None]:
         async for block in blocks:
             await self.both.wait()
-            yield Hypothesis((segment(0, 1, f"first {block[0]} after {known.pieces}"),))
+            yield Hypothesis((segment(0, 1, f"first {block[0]} after {resume.hypotheses}"),))
 
 
 LEFT: tuple[Channel, ...] = ("left",)
@@ -267,9 +267,12 @@ def test_what_was_kept_is_not_recognised_again_and_removed_at_the_end(blobs: Obj
             BreakableRecognizer(),
         )
         await transcript_of_count(blobs, broken, whole)
-        assert whole.known == [ResumePoint(2 * CHECKPOINT_EVERY, GERMAN)]
+        assert whole.resumed == [ResumePoint(2 * CHECKPOINT_EVERY, GERMAN)]
         assert whole.said == list(range(2 * CHECKPOINT_EVERY, MANY))
-        assert [await blobs.size(KEY.passage("left", number)) for number in (1, 2)] == [None, None]
+        assert [await blobs.size(KEY.checkpoint("left", number)) for number in (1, 2)] == [
+            None,
+            None,
+        ]
 
     run(work())
 
@@ -281,7 +284,7 @@ def test_what_another_engine_left_is_not_read(blobs: ObjectBlobs) -> None:
         )
         newer = BreakableRecognizer()
         await transcript_of_count(blobs, older, newer)
-        assert newer.known == [FROM_START]
+        assert newer.resumed == [FROM_START]
         assert newer.said == list(range(MANY))
 
     run(work())
@@ -291,7 +294,7 @@ def test_a_delivery_after_the_end_only_tidies_up(blobs: ObjectBlobs) -> None:
     async def work() -> None:
         first, again = BreakableRecognizer(), BreakableRecognizer()
         await transcript_of_count(blobs, first, again)
-        assert again.known == []
+        assert again.resumed == []
 
     run(work())
 
@@ -300,10 +303,10 @@ class SilentRecognizer(SumRecognizer):
     """Hears a language and no word."""
 
     async def recognize(
-        self, blocks: AsyncIterator[Samples], _: Request, known: ResumePoint = FROM_START
+        self, blocks: AsyncIterator[Samples], _: Request, resume: ResumePoint = FROM_START
     ) -> AsyncGenerator[Hypothesis, None]:
         async for _block in blocks:
-            yield Hypothesis((), GERMAN if known == FROM_START else None)
+            yield Hypothesis((), GERMAN if resume == FROM_START else None)
 
 
 def test_a_channel_on_which_nothing_is_said_has_no_language(blobs: ObjectBlobs) -> None:

@@ -22,7 +22,7 @@ SAMPLE_BYTES = 2
 
 
 class Children:
-    """So many decoding processes, each asked from as many threads: one utterance at a time.
+    """`count` decoding processes and as many threads: each decodes one utterance at a time.
 
     Not a `ProcessPoolExecutor`: before Python 3.11.5 that hangs if its process dies while an
     utterance is on its way to it, and its processes outlive a killed parent.
@@ -35,40 +35,43 @@ class Children:
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="sphinx")
 
     async def decode(self, samples: bytes) -> list[TimedWord]:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, samples)
+        """Return the words of an utterance. Raises `Transient` if its process died or hangs."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._decode, samples)
 
     async def warm(self) -> None:
-        await asyncio.gather(*(asyncio.to_thread(child.ask, b"") for child in self._all))
+        await asyncio.gather(*(asyncio.to_thread(child.decode, b"") for child in self._all))
 
     async def close(self) -> None:
         await asyncio.to_thread(self._threads.shutdown)
         await asyncio.gather(*(asyncio.to_thread(child.stop) for child in self._all))
 
-    def _ask(self, samples: bytes) -> list[TimedWord]:
+    def _decode(self, samples: bytes) -> list[TimedWord]:
         """There are as many children as threads, so one is free: the last used, which runs."""
         child = self._free.pop()
         try:
-            return child.ask(samples)
+            return child.decode(samples)
         finally:
             self._free.append(child)
 
 
 class Child:
-    """A decoding process, started when it is asked. `lives` is held to start or end any of them.
+    """A decoding process, started with its first utterance.
 
-    The standard library reaps the dead children of all threads at every start of a new one.
+    `lives` is held to start or end any child, because the standard library reaps the dead children
+    of all threads at every start of a new one.
     """
 
     def __init__(self, lives: Lock) -> None:
         self._lives = lives
-        self._asking = Lock()
+        self._busy = Lock()
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
 
-    def ask(self, samples: bytes) -> list[TimedWord]:
+    def decode(self, samples: bytes) -> list[TimedWord]:
         """Return the words of an utterance. Raises `Transient` if the process died or hangs."""
         limit = START_LIMIT + SLOWEST * len(samples) / SAMPLE_BYTES / SAMPLE_RATE
-        with self._asking:
+        with self._busy:
             try:
                 connection = self._connected()
                 connection.send_bytes(samples)
@@ -81,8 +84,8 @@ class Child:
         return words
 
     def stop(self) -> None:
-        """End the process after the utterance it is decoding; it may be asked again."""
-        with self._asking:
+        """End the process after the utterance it is decoding; the next starts a new one."""
+        with self._busy:
             self._end()
 
     def _connected(self) -> Connection:

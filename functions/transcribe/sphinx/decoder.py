@@ -42,7 +42,7 @@ def serve_utterances(connection: Connection) -> None:
     with suppress(EOFError, ConnectionError):
         while True:
             samples = connection.recv_bytes()
-            connection.send(_said(decoder, samples))
+            connection.send(_words(decoder, samples))
 
 
 def _decoder() -> "Decoder":
@@ -53,8 +53,8 @@ def _decoder() -> "Decoder":
     )
 
 
-def _said(decoder: "Decoder", samples: bytes) -> list[TimedWord]:
-    """What is said in an utterance: nothing in an empty one, nor in one of tones."""
+def _words(decoder: "Decoder", samples: bytes) -> list[TimedWord]:
+    """Return the words of an utterance: none of an empty one, nor of one of tones."""
     if not samples or is_tone(np.frombuffer(samples, np.int16)):
         return []
     return _decode(decoder, samples)

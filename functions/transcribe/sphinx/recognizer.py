@@ -81,7 +81,7 @@ class SphinxRecognizer:
         self,
         blocks: AsyncIterator[Samples],
         request: Request,
-        known: ResumePoint = FROM_START,
+        resume: ResumePoint = FROM_START,
     ) -> AsyncGenerator[Hypothesis, None]:
         _check(request)
         decoding: deque[asyncio.Task[Hypothesis]] = deque()
@@ -89,8 +89,8 @@ class SphinxRecognizer:
         try:
             async for utterance in _utterances(blocks, self._cutting):
                 cut += 1
-                if cut > known.pieces:
-                    decoding.append(asyncio.create_task(self._heard(utterance)))
+                if cut > resume.hypotheses:
+                    decoding.append(asyncio.create_task(self._decoded(utterance)))
                 if len(decoding) > AHEAD:
                     yield await decoding.popleft()
             while decoding:
@@ -100,9 +100,9 @@ class SphinxRecognizer:
                 task.cancel()
             await asyncio.gather(*decoding, return_exceptions=True)
 
-    async def _heard(self, utterance: Utterance) -> Hypothesis:
-        said = await self._children.decode(utterance.samples.tobytes())
-        segment = segment_of(utterance, said)
+    async def _decoded(self, utterance: Utterance) -> Hypothesis:
+        words = await self._children.decode(utterance.samples.tobytes())
+        segment = segment_of(utterance, words)
         return Hypothesis((segment,) if segment else (), ENGLISH_LANGUAGE)
 
 
@@ -115,11 +115,11 @@ async def _utterances(blocks: AsyncIterator[Samples], cutting: Cutting) -> Async
         yield utterance
 
 
-def segment_of(utterance: Utterance, heard: list[TimedWord]) -> Segment | None:
-    """The words placed in the recording; None if there are none."""
-    if not heard:
+def segment_of(utterance: Utterance, decoded: list[TimedWord]) -> Segment | None:
+    """Place an utterance's words in the recording. Returns None if there are none."""
+    if not decoded:
         return None
-    words = tuple(_word(utterance, word) for word in heard)
+    words = tuple(_word(utterance, word) for word in decoded)
     return Segment(
         start_time=words[0].start_time,
         end_time=words[-1].end_time,
@@ -129,10 +129,10 @@ def segment_of(utterance: Utterance, heard: list[TimedWord]) -> Segment | None:
     )
 
 
-def _word(utterance: Utterance, heard: TimedWord) -> Word:
+def _word(utterance: Utterance, decoded: TimedWord) -> Word:
     length = len(utterance.samples) / SAMPLE_RATE
     start, end = (
         round(utterance.start / SAMPLE_RATE + min(frame / SPHINX_FRAME_RATE, length), 3)
-        for frame in (heard.start, heard.end)
+        for frame in (decoded.start, decoded.end)
     )
-    return Word(word=heard.word, start_time=start, end_time=end, confidence=heard.posterior)
+    return Word(word=decoded.word, start_time=start, end_time=end, confidence=decoded.posterior)

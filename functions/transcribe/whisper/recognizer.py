@@ -21,18 +21,12 @@ import numpy as np
 from events.documents import Engine, Language, Request
 from functions.transcribe.recognizer import FROM_START, Hypothesis, ResumePoint, Samples
 from functions.transcribe.whisper.batcher import Batcher, BatchTotals
-from functions.transcribe.whisper.channel import (
-    VOTERS,
-    ChannelDecoder,
-    LanguageVote,
-    Submit,
-    WindowDecoder,
-    elect_language,
-)
+from functions.transcribe.whisper.channel import ChannelDecoder
 from functions.transcribe.whisper.decoding import BatchOptions, DecodedWindow, DecodeRequest, Search
 from functions.transcribe.whisper.device import WhisperDevice
 from functions.transcribe.whisper.gpu import gpus, smallest_memory
 from functions.transcribe.whisper.guards import Guards
+from functions.transcribe.whisper.language import VOTERS, LanguageVote, elect_language
 from functions.transcribe.whisper.mel import FRAMES, Padding, Spectrogram
 from functions.transcribe.whisper.memory import FLOAT16, Shape, Share, share
 from functions.transcribe.whisper.models import Model, NoEngine
@@ -41,6 +35,7 @@ from functions.transcribe.whisper.speech.spans import SpeechSettings
 from functions.transcribe.whisper.speech.windows import Window, Windower
 from functions.transcribe.whisper.streams import chained, taken
 from functions.transcribe.whisper.vocabulary import ENGLISH, Vocabulary
+from functions.transcribe.whisper.window_decoder import Submit, WindowDecoder
 from shared.digest import work_digest
 from shared.errors import Permanent, Unavailable
 from shared.languages import language_code
@@ -49,7 +44,7 @@ if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
 WHISPER_REVISION = 3
-"""Counts changes to what is made of what a model says."""
+"""Raised when equal samples and an equal model come to other words than before."""
 CPU_BATCH = 8
 INSTANCES = 2
 """At most on each GPU, with the same weights."""
@@ -80,10 +75,10 @@ class WhisperSetup:
 
     @property
     def mark(self) -> str:
-        """Tells set-ups apart that make other words of the same sound; empty for the usual one."""
-        words = (self.padding, self.search, self.guards, self.speech)
-        usual = ("silence", Search(), Guards(), SpeechSettings())
-        return "" if words == usual else work_digest(*map(repr, words))[:8]
+        """A short digest of what changes the words made of the same samples; empty by default."""
+        chosen = (self.padding, self.search, self.guards, self.speech)
+        default = ("silence", Search(), Guards(), SpeechSettings())
+        return "" if chosen == default else work_digest(*map(repr, chosen))[:8]
 
 
 class WhisperRecognizer:
@@ -96,9 +91,10 @@ class WhisperRecognizer:
     not know, or a task that the model has not learnt (`unsupported_task`); `Unavailable` if too
     many channels are being recognised; `Transient` for whatever happens inside the engine.
 
-    Repetitive or unlikely text is decoded again by chance (Whisper's temperature fallback): only
-    then, or on a GPU, may equal samples give unequal words. No window is heard with the text
-    before it, in which a model may get caught. A confidence is the mean probability of the tokens.
+    Repetitive or unlikely text is decoded again with sampling (Whisper's temperature fallback):
+    only then, or on a GPU, may equal samples give unequal words. No window is decoded with the
+    text before it, because a model may then repeat itself. A confidence is the mean probability
+    of the tokens.
     """
 
     def __init__(self, model: Model, setup: WhisperSetup | None = None) -> None:
@@ -140,41 +136,41 @@ class WhisperRecognizer:
             await loaded.batcher.close()
 
     async def recognize(
-        self, blocks: AsyncIterator[Samples], request: Request, known: ResumePoint = FROM_START
+        self, blocks: AsyncIterator[Samples], request: Request, resume: ResumePoint = FROM_START
     ) -> AsyncGenerator[Hypothesis, None]:
-        wanted = _language(request)
+        requested = _language(request)
         async with aclosing(self._windows(blocks)) as windows:
-            async for _ in taken(known.pieces, windows):
+            async for _ in taken(resume.hypotheses, windows):
                 pass
             first = deque([window async for window in taken(1, windows)])
             if not first:
                 return
             loaded = await asyncio.to_thread(self._load)
-            self._check(wanted, request, loaded.vocabulary)
+            self._check(requested, request, loaded.vocabulary)
             async with loaded.batcher.lane() as lane:
-                asker = await asyncio.to_thread(loaded.asker, lane.submit, request)
-                language = known.language or _given(wanted, loaded.vocabulary)
+                decoder = await asyncio.to_thread(loaded.window_decoder, lane.submit, request)
+                language = resume.language or _fixed_language(requested, loaded.vocabulary)
                 votes: deque[LanguageVote] = deque()
                 if language is None:
                     first.extend([window async for window in taken(VOTERS - 1, windows)])
-                    language, votes = await elect_language(asker, first)
-                listener = self._listener(loaded, asker, language, votes)
+                    language, votes = await elect_language(decoder, first)
+                channel = self._channel_decoder(loaded, decoder, language, votes)
                 async with (
                     aclosing(chained(first, windows)) as all_windows,
-                    aclosing(listener.listen(all_windows)) as pieces,
+                    aclosing(channel.decode(all_windows)) as hypotheses,
                 ):
-                    async for heard in pieces:
-                        yield heard
+                    async for hypothesis in hypotheses:
+                        yield hypothesis
 
-    def _listener(
+    def _channel_decoder(
         self,
         loaded: "_Loaded",
-        asker: WindowDecoder,
+        decoder: WindowDecoder,
         language: Language,
         votes: deque[LanguageVote],
     ) -> ChannelDecoder:
         return ChannelDecoder(
-            asker=asker,
+            decoder=decoder,
             vocabulary=loaded.vocabulary,
             guards=self._setup.guards,
             language=language,
@@ -190,12 +186,12 @@ class WhisperRecognizer:
         for window in await asyncio.to_thread(windower.end):
             yield window
 
-    def _check(self, wanted: str | None, request: Request, vocabulary: Vocabulary) -> None:
-        name, known = self._model.name, vocabulary.languages
-        if wanted is not None and wanted not in known:
+    def _check(self, language: str | None, request: Request, vocabulary: Vocabulary) -> None:
+        name, languages = self._model.name, vocabulary.languages
+        if language is not None and language not in languages:
             raise Permanent(
                 "unsupported_language",
-                f"The model {name} does not know {wanted}, only {', '.join(known)}.",
+                f"The model {name} does not know {language}, only {', '.join(languages)}.",
             )
         if request.task == "translate" and not vocabulary.multilingual:
             raise Permanent("unsupported_task", f"The model {name} cannot translate.")
@@ -229,8 +225,8 @@ class _Loaded:
     devices: Sequence[WhisperDevice]
     at_once: int
 
-    def asker(self, submit: Submit, request: Request) -> WindowDecoder:
-        """Asks for windows as the request wants them."""
+    def window_decoder(self, submit: Submit, request: Request) -> WindowDecoder:
+        """Return a decoder of windows with the request's task, prompt and hotwords."""
         return WindowDecoder(
             submit=submit,
             spectrogram=self.spectrogram,
@@ -293,13 +289,13 @@ def _indices(setup: WhisperSetup, device: str) -> tuple[int, ...]:
     """The devices to be used. Raises `ValueError` for one that is not there."""
     if device == "cpu":
         return (0,)
-    there = range(gpus())
-    wanted = tuple(dict.fromkeys(setup.indices)) or tuple(there)
-    if not there:
+    available = range(gpus())
+    indices = tuple(dict.fromkeys(setup.indices)) or tuple(available)
+    if not available:
         raise ValueError("there is no GPU that CTranslate2 can use")
-    if missing := [str(index) for index in wanted if index not in there]:
-        raise ValueError(f"there is no GPU {', '.join(missing)}, only 0 to {there[-1]}")
-    return wanted
+    if missing := [str(index) for index in indices if index not in available]:
+        raise ValueError(f"there is no GPU {', '.join(missing)}, only 0 to {available[-1]}")
+    return indices
 
 
 def _try_out(whisper: "WhisperModel") -> None:
@@ -344,7 +340,7 @@ def _language(request: Request) -> str | None:
     return code
 
 
-def _given(wanted: str | None, vocabulary: Vocabulary) -> Language | None:
-    """The language if it need not be found out."""
-    code = wanted if vocabulary.multilingual else ENGLISH
+def _fixed_language(requested: str | None, vocabulary: Vocabulary) -> Language | None:
+    """Return the channel's language. Returns None if it must be detected."""
+    code = requested if vocabulary.multilingual else ENGLISH
     return None if code is None else Language(code=code)
