@@ -1,4 +1,4 @@
-"""Tells tones and held notes from speech: ringback, a busy line, chords, a melody.
+"""Tell tones and held notes from speech: ringback, a busy line, chords, a melody.
 
 The mouth never stops moving: the spectrum of speech is another one after 60 ms, but for a vowel
 drawn out. A tone's stays, and so does a note's while it dies away, for the loudness is left out.
@@ -36,9 +36,9 @@ Spectra: TypeAlias = NDArray[np.float32]
 
 
 def is_tone(samples: Samples) -> bool:
-    """Whether an utterance (int16, shape (n,), 16 kHz) is but tones, at whatever level.
+    """Return whether an utterance (int16, shape (n,), 16 kHz) is only tones, at whatever level.
 
-    What is too short to hold a note is not.
+    Returns False if it is too short to hold a note.
     """
     if len(samples) < WINDOW + HELD * SPECTRUM_HOP:
         return False
@@ -63,7 +63,7 @@ def _loud(spectra: Spectra) -> Flags:
 
 
 def _still(spectra: Spectra) -> Flags:
-    """The frames that are like the one 60 ms before, or the one 60 ms after."""
+    """Flag the frames that are like the one 60 ms before, or the one 60 ms after."""
     norms = np.sqrt((spectra**2).sum(axis=1, keepdims=True))
     shapes = spectra / np.maximum(norms, np.finfo(np.float32).tiny)
     alike = (shapes[:-FRAMES_APART] * shapes[FRAMES_APART:]).sum(axis=1) > SAME_SPECTRUM
@@ -74,7 +74,7 @@ def _still(spectra: Spectra) -> Flags:
 
 
 def _lasting(flags: Flags) -> Flags:
-    """The flags without the runs that are shorter than a held sound."""
+    """Return the flags without the runs that are shorter than a held sound."""
     lasting = np.zeros_like(flags)
     for start, end in runs(flags):
         lasting[start:end] = end - start >= HELD

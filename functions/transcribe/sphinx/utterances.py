@@ -1,9 +1,9 @@
-"""Cuts one channel's samples into utterances at its silences.
+"""Cut one channel's samples into utterances at its silences.
 
 A frame is speech when its level stands out from the noise floor: a low percentile of the levels
 around it (after Martin's minimum statistics, IEEE TSAP 9(5), 2001), so that the floor follows the
-line's noise although nobody says when it is all there is. What is cut depends on the samples
-alone, not on the blocks they come in, and memory stays bounded by the longest utterance.
+line's noise. The utterances depend on the samples alone, not on the blocks they come in, and
+memory stays bounded by the longest utterance.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ LEVEL_FRAME = SAMPLE_RATE // 50
 PART = LEVEL_FRAME // 5
 FULL_SCALE = 32_768
 STEP = 50
-"""Frames decided at a time: the noise floor is estimated once a second."""
+"""Frames classified at a time: the noise floor is estimated once a second."""
 NOTHING = -100.0
 """Level of digital silence in dBFS."""
 
@@ -41,17 +41,17 @@ class Cutting:
     longest: float = 20.0
     """Longer speech is cut where it is quietest in its second half."""
     margin: float = 7.0
-    """Speech is this much louder than the noise floor."""
+    """Least difference of speech to the noise floor."""
     always: float = -31.0
-    """Louder is speech whatever the floor."""
+    """Level above which a frame is speech, whatever the floor."""
     never: float = -73.0
-    """Quieter is silence whatever the floor."""
+    """Level below which a frame is silence, whatever the floor."""
     percentile: float = 5.0
-    """The noise floor is this percentile of the levels around."""
+    """Percentile of the levels around that is the noise floor."""
     history: float = 15.0
-    """How far back the floor looks."""
+    """Seconds before a frame whose levels count."""
     ahead: float = 2.0
-    """How far ahead the floor looks; the delay of a decision."""
+    """Seconds after a frame whose levels count; the delay of a decision."""
     steady: float = 6.0
     """A second whose level moves less (10th to 90th percentile) is noise that has just begun."""
 
@@ -97,14 +97,14 @@ class UtteranceCutter:
         self._run: _Run | None = None
 
     def push(self, block: Samples) -> list[Utterance]:
-        """Add samples (int16, shape (n,)); returns the utterances whose end is now known."""
+        """Add samples, shape (n,). Return the utterances whose end is now known."""
         self._line.append(block)
         found = list(self._decide(self._line.frames - nearest_frames(self._cutting.ahead)))
         self._forget()
         return found
 
     def flush(self) -> list[Utterance]:
-        """The stream is over: returns what is left."""
+        """End the stream. Return the utterances that are left."""
         self._line.end()
         found = list(self._decide(self._line.frames + STEP))
         if self._run:
@@ -117,7 +117,7 @@ class UtteranceCutter:
             until = min(self._decided + STEP, self._line.frames)
             threshold = self._threshold(until)
             for frame, level in enumerate(self._line.between(self._decided, until), self._decided):
-                yield from self._hear(frame, is_speech=bool(level > threshold))
+                yield from self._classify(frame, is_speech=bool(level > threshold))
             self._decided = until
 
     def _threshold(self, until: int) -> float:
@@ -128,7 +128,7 @@ class UtteranceCutter:
         floor = float(np.percentile(around, cut.percentile))
         return min(max(floor + cut.margin, cut.never), cut.always)
 
-    def _hear(self, frame: int, *, is_speech: bool) -> Iterator[Utterance]:
+    def _classify(self, frame: int, *, is_speech: bool) -> Iterator[Utterance]:
         run = self._run
         if is_speech and run is None:
             self._run = _Run(frame, [frame], self._padding)
@@ -203,7 +203,7 @@ class _Line:
         self._levels = np.concatenate((self._levels, voice_levels(whole)))
 
     def between(self, first: int, last: int) -> VoiceLevels:
-        """Levels of the frames first ≤ i < last, as far as they are there."""
+        """Return the levels of the frames first ≤ i < last, as far as they are kept."""
         return self._levels[max(first - self._levels_from, 0) : max(last - self._levels_from, 0)]
 
     def utterance(self, start: int, end: int) -> Utterance:
@@ -213,7 +213,7 @@ class _Line:
         )
 
     def forget(self, sample: int, frame: int) -> None:
-        """Let go of what lies before this sample and before both its frame and this frame."""
+        """Drop samples before `sample`, and levels before both its frame and `frame`."""
         stale = max(sample - self._samples_from, 0)
         self._samples, self._samples_from = self._samples[stale:], self._samples_from + stale
         stale = max(min(frame, sample // LEVEL_FRAME) - self._levels_from, 0)
@@ -221,9 +221,9 @@ class _Line:
 
 
 def voice_levels(samples: Samples) -> VoiceLevels:
-    """The level of each frame; the sums are exact, so equal frames have equal levels.
+    """Return the level of each frame; the sums are exact, so equal frames have equal levels.
 
-    Taken as the variance within 4 ms, it passes over rumble and most of the hum below speech.
+    Taken as the variance within 4 ms, it leaves out rumble and most of the hum below speech.
     """
     parts = samples.reshape(-1, LEVEL_FRAME // PART, PART).astype(np.int64)
     variance = (parts**2).sum(axis=2) * PART - parts.sum(axis=2) ** 2
@@ -233,5 +233,5 @@ def voice_levels(samples: Samples) -> VoiceLevels:
 
 
 def nearest_frames(seconds: float) -> int:
-    """The duration in frames, rounded."""
+    """Return the duration in frames, rounded to nearest."""
     return round(seconds * SAMPLE_RATE / LEVEL_FRAME)

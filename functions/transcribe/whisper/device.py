@@ -1,4 +1,4 @@
-"""A Whisper model on one device, asked for a batch of windows at a time (CTranslate2)."""
+"""A Whisper model on one device that decodes a batch of windows at a time (CTranslate2)."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,9 +23,9 @@ BROKEN = ("CUDA failed", "cuBLAS failed", "cuDNN failed")
 class WhisperDevice:
     """Encodes, decodes and aligns a batch: three calls of the engine for any mixture of windows.
 
-    Blocks its thread without the GIL. Raises `TooLarge` if the device has no memory for the batch,
-    and `Unavailable` from when it is broken: that is no fault of a call. `failure` says why then.
-    Where the language is asked for, each window is decoded in the one likeliest for it.
+    It blocks its thread without the GIL. It raises `TooLarge` if the device has no memory for the
+    batch, and `Unavailable` once the device is broken, which is no fault of a call; `failure` is
+    the reason then. Where the language is to be detected, each window is decoded in its likeliest.
     """
 
     def __init__(self, whisper: "WhisperModel", vocabulary: Vocabulary, search: Search) -> None:
@@ -80,7 +80,7 @@ class WhisperDevice:
     def _languages(
         self, options: BatchOptions, encoded: "StorageView", count: int
     ) -> list[dict[str, float]]:
-        """How likely each language is, for each window."""
+        """Return the probability of each language, for each window."""
         if options.language is not None:
             return [{options.language: 1.0}] * count
         return [
@@ -112,7 +112,7 @@ class WhisperDevice:
         return limits
 
     def _text(self, tokens: Iterable[int]) -> tuple[int, ...]:
-        """The tokens of the text, without those of times."""
+        """Return the tokens of the text, without those of times."""
         return tuple(token for token in tokens if token < self._vocabulary.end)
 
     def _align(
@@ -123,7 +123,7 @@ class WhisperDevice:
         texts: Sequence[Sequence[int]],
         windows: Sequence[DecodeRequest],
     ) -> list[Any]:
-        """Where the tokens lie. The engine takes one language a call: others get their own."""
+        """Align the tokens with the sound. The engine takes one language a call."""
         frames = [window.frames for window in windows]
         by_language = {
             language: self._model.align(
@@ -141,5 +141,5 @@ class WhisperDevice:
 
 
 def _mean(score: float, tokens: int) -> float:
-    """The engine's score is the mean over the tokens; the end of the text counts, too."""
+    """Turn the engine's mean over the tokens into one that counts the end of the text, too."""
     return float(score) * tokens / (tokens + 1)

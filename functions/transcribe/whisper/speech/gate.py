@@ -1,8 +1,8 @@
-"""Tells which frames of a channel may hold speech by their levels alone.
+"""Decide which frames of a channel may hold speech by their levels alone.
 
 A voice activity detector costs the same for every frame, silence included. The gate spares it the
-frames that are digital silence or no louder than the line's own noise: the noise floor is the
-lowest of a low percentile of the levels, taken over a few stretches of the recent past (after
+frames that are digital silence or no louder than the line's own noise. The noise floor of a
+stretch is a low percentile of its levels; the lowest floor of the last few stretches counts (after
 Martin's minimum statistics, IEEE TSAP 9(5), 2001). In doubt the gate is open; that costs time only.
 """
 
@@ -24,32 +24,32 @@ NOTHING = -100.0
 FrameLevels: TypeAlias = NDArray[np.float32]
 """One level per frame in dBFS (RMS), shape (frames,)."""
 Flags: TypeAlias = NDArray[np.bool_]
-"""A yes or no per frame, shape (frames,)."""
+"""One truth value per frame, shape (frames,)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loudness:
-    """What may hold speech: levels in dB(FS), durations in frames."""
+    """Thresholds of the gate: levels in dBFS, margins in dB, durations in frames."""
 
     margin: float = 3.0
-    """Speech is this much louder than the noise floor."""
+    """Least difference of speech to the noise floor."""
     never: float = -66.0
-    """Quieter is silence whatever the floor."""
+    """Level below which a frame is silence, whatever the floor."""
     always: float = -42.0
-    """Louder may be speech whatever the floor."""
+    """Level above which a frame may be speech, whatever the floor."""
     percentile: float = 10.0
     """The noise floor of a stretch is this percentile of its levels."""
     history: int = 4
-    """Stretches that the noise floor looks back on, the present one among them."""
+    """Stretches whose floors count, the present one included."""
     around: int = 5
-    """Frames before and after a loud one that are let through with it: soft first and last sounds,
-    and what a detector needs to get going."""
+    """Frames before and after a loud frame that pass with it: soft first and last sounds, and what
+    a detector needs to settle."""
 
 
 class Gate:
     """Takes a channel's levels in order, stretch by stretch.
 
-    Its answers depend on how the channel is cut into stretches: cut it into equal ones.
+    Its results depend on how the channel is cut into stretches, so these must have equal lengths.
     """
 
     def __init__(self, loudness: Loudness | None = None) -> None:
@@ -58,9 +58,9 @@ class Gate:
         self._before: Flags = np.zeros(self._loudness.around, np.bool_)
 
     def opened(self, levels: FrameLevels, ahead: FrameLevels) -> Flags:
-        """Whether each frame of the next stretch may hold speech.
+        """Return for each frame of the next stretch whether it may hold speech.
 
-        `ahead`: the levels of the frames after it, `Loudness.around` of them if there are so many.
+        `ahead` holds the levels of the next `Loudness.around` frames, or of fewer at the end.
         """
         around = self._loudness.around
         loud = np.concatenate((levels, ahead)) > self._threshold(levels)
@@ -76,7 +76,7 @@ class Gate:
 
 
 def frame_levels(samples: Samples) -> FrameLevels:
-    """The level of each frame around its mean; `samples`: shape (frames * FRAME,).
+    """Return the level of each frame without its mean; `samples` has shape (frames * VAD_FRAME,).
 
     The sums are exact, so equal frames have equal levels.
     """
