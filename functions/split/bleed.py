@@ -20,30 +20,30 @@ from events.documents import Bleed
 from functions.split.samples import FULL_SCALE, FloatSamples
 
 BLOCK = 1 << 15
-"""Samples at 16 kHz that are looked at together: 2.048 s."""
+"""Samples at 16 kHz of one comparison: 2.048 s."""
 RATE = 8_000
-"""At which they are compared, in Hz: a voice is in the lower half of what 16 kHz can hold."""
+"""Sample rate of the comparison in Hz; a voice lies below half of it."""
 LONGEST_LEAD, LONGEST_DELAY = 160, 4_000
 """Samples by which a leak may come earlier (other filters, 20 ms) and later (echo, 500 ms)."""
 AUDIBLE_PART = slice(LONGEST_LEAD, BLOCK // 2 - LONGEST_DELAY)
-"""The part of the talker's block that would come within the other's, early or late."""
+"""The part of the talker's block whose leak lies inside the other's block, early or late."""
 VOICE_BAND = (300.0, 3_400.0)
-"""Hz of telephone speech, above hum and its strongest overtones."""
+"""Band of telephone speech in Hz, above hum and its strongest overtones."""
 TALK = FULL_SCALE * 10 ** (-45 / 20)
-"""RMS in the band from which somebody talks."""
+"""RMS in the band from which a party talks."""
 QUIETER = 10 ** (-3 / 20)
-"""At most this share of the talker's RMS is on the other channel, or that party talks too."""
+"""Highest RMS of the other channel, as a share of the talker's, while only one talks."""
 AUDIBLE = FULL_SCALE * 10 ** (-65 / 20)
-"""RMS in the band from which a leak can be heard; a recorder's own crosstalk is below."""
+"""Least RMS of a leak in the band; a recorder's own crosstalk is below."""
 LEAK_CORRELATION = 0.25
-"""Correlation from which a stretch counts."""
+"""Least correlation of a block that counts."""
 STANDS_OUT, APART = 0.8, 96
-"""A leak's correlation is nowhere more than so much as high, 96 samples (12 ms) or more from it."""
+"""Ratio to the main peak that no other correlation peak may exceed, outside ±96 samples (12 ms)."""
 SAME_DELAY = 8
 """Samples (1 ms) by which the delays of one leak may differ."""
 LEAST_STRETCHES = 3
 AGREEING_SHARE = 0.5
-"""More than this share of the stretches must tell of the same leak."""
+"""Share of the blocks that must agree on a leak."""
 
 _MIDDLE, _HALF = sum(VOICE_BAND) / 2, (VOICE_BAND[1] - VOICE_BAND[0]) / 2
 _IN_BAND = np.abs(np.fft.rfftfreq(BLOCK // 2, 1 / RATE) - _MIDDLE) <= _HALF
@@ -51,7 +51,7 @@ _IN_BAND = np.abs(np.fft.rfftfreq(BLOCK // 2, 1 / RATE) - _MIDDLE) <= _HALF
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """What of the talker is on the other channel in one stretch.
+    """The talker's leak into the other channel in one block.
 
     `delay` in samples at 8 kHz, `gain` as a factor, `loudness` the leak's own RMS on the scale of
     16-bit integers, `correlation` from 0 to 1.
@@ -64,14 +64,14 @@ class Leak:
 
 
 class Leaks:
-    """Collects what pairs of blocks tell; `BLOCK` samples of either channel at a time."""
+    """Collects the leaks of pairs of blocks, `BLOCK` samples of each channel."""
 
     def __init__(self) -> None:
         self._from_left: list[Leak] = []
         self._from_right: list[Leak] = []
 
     def add(self, left: FloatSamples, right: FloatSamples) -> None:
-        """Look at a pair of blocks, which tells nothing unless one party alone talks."""
+        """Measure a pair of blocks; it is skipped unless one party alone talks."""
         sides = in_band(left), in_band(right)
         for (talker, other), leaks in (
             (sides, self._from_left),
@@ -89,7 +89,7 @@ class Leaks:
 
 
 def in_band(block: FloatSamples) -> FloatSamples:
-    """The block at 8 kHz, without what is no voice."""
+    """Return the block at 8 kHz, limited to the band of a voice."""
     halved = block[::2] + block[1::2]
     halved *= 0.5
     spectrum = np.fft.rfft(halved)
@@ -98,7 +98,7 @@ def in_band(block: FloatSamples) -> FloatSamples:
 
 
 def leak(talker: FloatSamples, other: FloatSamples) -> Leak:
-    """The most likely leak of one block in the band into the other."""
+    """Return the most likely leak of the talker's block into the other."""
     spoken = np.zeros_like(talker)
     spoken[AUDIBLE_PART] = talker[AUDIBLE_PART]
     cross = np.fft.irfft(np.fft.rfft(spoken).conj() * np.fft.rfft(other), len(other))
@@ -112,7 +112,7 @@ def leak(talker: FloatSamples, other: FloatSamples) -> Leak:
 
 
 def agreed(source: Channel, into: Channel, leaks: Sequence[Leak]) -> Bleed | None:
-    """The leak that most stretches tell of, if there is one."""
+    """Return the leak that most blocks agree on. Returns None if there is none."""
     alike = [one for one in leaks if one.correlation >= LEAK_CORRELATION]
     same = max((_near(one, alike) for one in alike), key=len, default=[])
     if len(same) < LEAST_STRETCHES or len(same) <= AGREEING_SHARE * len(leaks):
@@ -138,7 +138,7 @@ def _stands_out(alike: NDArray[np.float64], at: int) -> bool:
 
 
 def _energies(other: FloatSamples) -> NDArray[np.float64]:
-    """Energy of as much as is heard, at every delay from the longest lead on."""
+    """Return the energy of the part compared at every delay, from the longest lead on."""
     total = np.zeros(len(other) + 1)
     np.cumsum(np.square(other, dtype=np.float64), out=total[1:])
     length, delays = AUDIBLE_PART.stop - AUDIBLE_PART.start, LONGEST_LEAD + LONGEST_DELAY + 1

@@ -1,13 +1,13 @@
-"""Find the samples that were cut off because something on their way could go no further."""
+"""Find clipped samples: cut off at the limit of some part of their way."""
 
 import numpy as np
 
 from functions.split.samples import FULL_SCALE, FloatSamples
 
 NEAR_FULL_SCALE = FULL_SCALE * 10 ** (-1 / 20)
-"""What is cut off lies within 1 dB of full scale; mu-law and A-law end 0.2 dB below it."""
+"""Clipped samples lie within 1 dB of full scale; mu-law and A-law end 0.2 dB below it."""
 CEILING = FULL_SCALE - 1
-"""Floats that go on beyond full scale are cut off by us."""
+"""Limit at which floats beyond full scale are cut off here."""
 SHORTEST_RUN = 3
 """A crest touches the limit; three samples in a row and more lie flat on it."""
 
@@ -15,8 +15,8 @@ SHORTEST_RUN = 3
 class Clipping:
     """Measures, on samples as they were uploaded, how many are cut off.
 
-    Cut off are runs of at least `SHORTEST_RUN` samples that all have the channel's highest value,
-    or all its lowest, if that is within 1 dB of full scale. Exact for pieces of any size.
+    Clipped are runs of at least `SHORTEST_RUN` samples that all have the channel's highest value,
+    or all its lowest, if that is within 1 dB of full scale. Exact for chunks of any size.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class _Runs:
         return self._ended + _long(self._open)
 
     def add(self, samples: FloatSamples, highest: float) -> None:
-        """`highest` is that of these samples, which need not be looked at if it is low."""
+        """Count the samples at the limit; `highest` is their maximum."""
         highest = min(highest, CEILING)
         if highest > self._limit:
             self._limit, self._ended, self._open = highest, 0, 0

@@ -1,8 +1,11 @@
-"""Decodes one file in a process of its own, which may read that file and do nothing else.
+"""Decode one file in a process of its own, with limits on CPU time, memory and files.
 
-`containers.py` runs this file as a script: standard input is the file, the arguments are one
-JSON object (`DecodeTask`), standard output is messages of a byte (their kind), a length (32 bits,
+`decoder_av.py` runs this file as a script: standard input is the file, the argument is one JSON
+object (`DecodeTask`), standard output is messages of a byte (their kind), a length (32 bits,
 little-endian) and a body. With `samples` off all samples are decoded and counted only.
+
+FFmpeg is told to open no other file, format or codec. The limits keep a broken file from harming
+the machine; they are no sandbox against code that an attacker might run through a fault in FFmpeg.
 """
 
 import json
@@ -23,9 +26,9 @@ FORMAT = b"F"
 SAMPLES = b"S"
 """Interleaved 32-bit floats, little-endian."""
 END = b"E"
-"""JSON: `frames`; `errors`, pieces left out as damaged; `declared`, seconds the file speaks of."""
+"""JSON: `frames`; `errors`, damaged packets left out; `declared`, seconds that the file claims."""
 REFUSED = b"R"
-"""UTF-8: why nothing can be decoded."""
+"""UTF-8: the reason why nothing can be decoded."""
 FRAME_HEADER = struct.Struct("<cI")
 
 FORMATS = {
@@ -36,18 +39,18 @@ FORMATS = {
     "wav49": ("wav", "gsm_ms"),
 }
 """FFmpeg's demuxer and decoders by `AudioFacts.container`. No other is ever opened."""
-TELLS_LENGTH = {"flac", "m4a", "ogg"}
-"""Where the length is written down; of the others FFmpeg guesses it."""
+DECLARE_DURATION = {"flac", "m4a", "ogg"}
+"""Containers that declare their duration; of the others FFmpeg guesses it."""
 OUTPUT_BYTES = 1 << 18
 MOST_OPEN_FILES = 32
 DECODER_OPTIONS = {"flac": {"err_detect": "crccheck+explode"}}
-"""Where each piece has a checksum that FFmpeg looks at only if told to."""
+"""Formats whose packets have a checksum that FFmpeg checks only on request."""
 LEAST_PACKET = {"wav49": 65}
-"""Bytes of a whole piece, where a shorter rest is padding and no damage."""
+"""Bytes of a whole packet, where a shorter rest is padding and no damage."""
 
 
 class DecodeTask(TypedDict):
-    """What is to be done, and with how much. CPU in seconds, memory in bytes."""
+    """What to decode and with which limits: CPU time in seconds, memory in bytes."""
 
     container: str
     samples: bool
@@ -78,7 +81,7 @@ class File:
 
 
 def confine(task: DecodeTask) -> None:
-    """Take from this process what it does not need."""
+    """Limit this process to what decoding needs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for kind, most in (
         (resource.RLIMIT_CPU, task["max_cpu"]),
@@ -92,9 +95,9 @@ def confine(task: DecodeTask) -> None:
 
 
 def _both(kind: int, most: int) -> tuple[int, int]:
-    """The soft and the hard limit, where the process may have had a lower one already.
+    """Return the soft and the hard limit, not above those that the process already has.
 
-    CPU time has a moment in between: at its hard limit the kernel kills without saying why.
+    CPU time has a second in between: at the hard limit the kernel kills without giving a reason.
     """
     hard = most + 1 if kind == resource.RLIMIT_CPU else most
     before = resource.getrlimit(kind)[1]
@@ -103,13 +106,13 @@ def _both(kind: int, most: int) -> tuple[int, int]:
 
 
 def send(kind: bytes, body: bytes) -> None:
-    """Say one message; wait until there is room for it."""
+    """Write one message; wait until there is room for it."""
     sys.stdout.buffer.write(FRAME_HEADER.pack(kind, len(body)) + body)
     sys.stdout.buffer.flush()
 
 
 def send_json(kind: bytes, **values: object) -> None:
-    """Say one message whose body is a JSON object."""
+    """Write one message whose body is a JSON object."""
     send(kind, json.dumps(values).encode())
 
 
@@ -118,12 +121,12 @@ class OtherFile(Exception):
 
 
 def no_other_file(*_: object) -> object:
-    """Stands for FFmpeg's way to open what a file refers to."""
+    """Refuse to open a file that the decoded file refers to; FFmpeg calls it."""
     raise OtherFile
 
 
 def decode(task: DecodeTask) -> None:
-    """Open the file as what it is, and as nothing else, and send what is in it."""
+    """Open the file as the format it was recognised as, and send its samples."""
     import av  # noqa: PLC0415 - not before the process is confined
 
     name, codecs = FORMATS[task["container"]]
@@ -175,7 +178,7 @@ class Decoding:
         send_json(END, frames=self._frames, errors=self._errors, declared=self._declared())
 
     def _packets(self) -> Iterator["Packet[AudioStream]"]:
-        """What the container holds up to where it is broken."""
+        """Yield the container's packets up to the first broken one."""
         from av.error import FFmpegError  # noqa: PLC0415
 
         try:
@@ -197,7 +200,7 @@ class Decoding:
             return []
 
     def _take(self, frame: "AudioFrame") -> None:
-        """Count the frame, and send it if wanted. One unlike the first is left out."""
+        """Count the frame, and send it if `samples` is on. Leave out one with another layout."""
         layout = (frame.layout.nb_channels, frame.sample_rate)
         resampler = self._resampler or self._begin(frame, *layout)
         if layout != self._layout:
@@ -230,20 +233,24 @@ class Decoding:
             self._pending.clear()
 
     def _span(self, frame: "AudioFrame") -> None:
-        """Note from when to when the file's own times go: lost pieces leave a gap in them."""
+        """Note the first and last time in the file: lost packets leave a gap in them."""
         if frame.time is not None:
             self._first = frame.time if self._first is None else self._first
             self._last = frame.time + frame.samples / frame.sample_rate
 
     def _declared(self) -> float:
-        told, duration, base = 0.0, self._stream.duration, self._stream.time_base
-        if self._task["container"] in TELLS_LENGTH and duration is not None and base is not None:
-            told = float(duration * base)
-        return max(told, self._last - (self._first or 0.0))
+        declared, duration, base = 0.0, self._stream.duration, self._stream.time_base
+        if (
+            self._task["container"] in DECLARE_DURATION
+            and duration is not None
+            and base is not None
+        ):
+            declared = float(duration * base)
+        return max(declared, self._last - (self._first or 0.0))
 
 
 def main(task: DecodeTask) -> None:
-    """Decode, or say why not; anything else that happens ends the process with a traceback."""
+    """Decode, or send the reason why not; any other error ends the process with a traceback."""
     confine(task)
     from av.error import FFmpegError  # noqa: PLC0415
 

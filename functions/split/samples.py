@@ -1,4 +1,4 @@
-"""Bring stored samples of every encoding to floats."""
+"""Convert stored samples of every encoding to floats."""
 
 from typing import Any, TypeAlias
 
@@ -17,9 +17,9 @@ LOUDEST_FLOAT = 16.0
 def channel_samples(
     whole_frames: bytes, audio: AudioFormat, index: int
 ) -> tuple[FloatSamples, int]:
-    """Channel `index` of interleaved frames, and how many numbers of all channels were none.
+    """Return channel `index` of interleaved frames, and the count of NaN and infinite values.
 
-    NaN and the infinities, which only floats can be, become silence.
+    Such values, which only floats can be, are counted in all channels and become silence.
     """
     encoding = audio.encoding
     stored = _stored(whole_frames, encoding, audio.channels)
@@ -34,7 +34,7 @@ def channel_samples(
 
 
 def _stored(whole_frames: bytes, encoding: Encoding, channels: int) -> NDArray[Any]:
-    """The numbers as they are stored, a row per frame."""
+    """Return the stored numbers, a row per frame."""
     width = np.dtype(encoding.dtype).itemsize
     if encoding.block_bytes == width:
         return np.frombuffer(whole_frames, encoding.dtype).reshape(-1, channels)

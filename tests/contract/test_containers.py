@@ -185,7 +185,7 @@ def test_a_gsm_file_that_was_cut_off_is_warned_of(tmp_path: Path) -> None:
 
 def test_the_sound_can_be_read_again_and_at_the_same_time() -> None:
     async def reading(sound: AudioSource) -> bytes:
-        return b"".join([piece async for piece in sound.pieces()])
+        return b"".join([piece async for piece in sound.chunks()])
 
     async def work() -> None:
         async with opened(file("call.mp3"), "mp3") as sound:
@@ -297,7 +297,7 @@ def while_decoding(act: Callable[[psutil.Process], None], bounds: Bounds | None 
 
     async def work() -> None:
         async with opened(flac_of(100), "flac", bounds=bounds) as sound:
-            pieces = sound.pieces()
+            pieces = sound.chunks()
             assert await anext(pieces)
             (child,) = children()
             act(child)
@@ -354,7 +354,7 @@ def test_a_child_is_confined() -> None:
 def test_a_reader_that_stops_early_ends_the_child() -> None:
     async def work() -> None:
         async with opened(flac_of(100), "flac") as sound:
-            pieces: AsyncIterator[bytes] = sound.pieces()
+            pieces: AsyncIterator[bytes] = sound.chunks()
             await anext(pieces)
             assert children()
         assert not children()
