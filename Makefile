@@ -12,8 +12,9 @@ demo: .venv/local
 up: .venv/local
 	$(BIN)/pocwhisp up
 
+# Two processes; each file's tests stay together, so that they share what they start.
 test: .venv/dev
-	$(PYTEST)
+	$(PYTEST) -n 2 --dist loadfile
 
 test-unit: .venv/dev
 	$(PYTEST) tests/unit
