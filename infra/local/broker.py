@@ -25,8 +25,9 @@ from nats.js.api import (
 )
 from nats.js.errors import NotFoundError
 
-from infra.local.inbox import Inbox, heeding
+from infra.local.inbox import Inbox
 from infra.local.routes import Route
+from shared.cancellation import heeding
 
 STREAM = StreamConfig(
     name="POCWHISP",

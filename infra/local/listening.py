@@ -21,7 +21,8 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from events import RecordingCompleted, RecordingFailed
 from infra.local.client import ServerAway
-from infra.local.inbox import Inbox, heeding
+from infra.local.inbox import Inbox
+from shared.cancellation import heeding
 
 CloudEvent: TypeAlias = dict[str, Any]
 """A CloudEvent in structured mode."""
