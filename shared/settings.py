@@ -19,6 +19,9 @@ class ServeSettings(BaseSettings):
     grace: Annotated[
         int, Field(ge=0, description="Seconds that requests in flight may take after SIGTERM.")
     ] = 570
+    max_connections: Annotated[
+        int, Field(ge=1, description="Connections at a time; a further one gets 503.")
+    ] = 1_000
 
 
 class AudioSettings(BaseSettings):

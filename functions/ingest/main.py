@@ -15,7 +15,8 @@ from functions.ingest.protocol import Protocol
 from functions.ingest.settings import Settings
 from shared.database import Database
 from shared.ports import utc_now
-from shared.runtime import Opening, bus_and_blobs, serve
+from shared.runtime import Lifespan, bus_and_blobs
+from shared.serving import serve
 from shared.settings import DatabaseSettings
 
 
@@ -30,7 +31,7 @@ async def compose() -> AsyncIterator[Ports]:
         yield Ports(PostgresRecord(database), blobs, bus, bus, utc_now, checks)
 
 
-api = create_api(Opening(compose), Settings())
+api = create_api(Lifespan(compose), Settings())
 
 
 @functions_framework.aio.http

@@ -10,7 +10,8 @@ from starlette.responses import Response
 from functions.merge.handler import merge
 from functions.merge.settings import Settings
 from shared.delivery import Delivery
-from shared.runtime import Parts, Runtime, bus_and_blobs, serve
+from shared.runtime import Parts, Runtime, bus_and_blobs
+from shared.serving import serve
 
 
 @asynccontextmanager

@@ -19,7 +19,8 @@ from shared.database import Database
 from shared.delivery import Delivery
 from shared.errors import Unavailable
 from shared.ports import utc_now
-from shared.runtime import Parts, Runtime, bus_and_blobs, serve, unavailable
+from shared.runtime import Parts, Runtime, bus_and_blobs, unavailable
+from shared.serving import serve
 from shared.settings import BusSettings, DatabaseSettings
 
 settings = Settings()

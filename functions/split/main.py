@@ -11,7 +11,8 @@ from functions.split.containers import ContainerDecoder
 from functions.split.handler import split
 from functions.split.settings import Settings
 from shared.delivery import Delivery
-from shared.runtime import Parts, Runtime, bus_and_blobs, serve
+from shared.runtime import Parts, Runtime, bus_and_blobs
+from shared.serving import serve
 
 settings = Settings()
 

@@ -11,7 +11,8 @@ from functions.summarize.extractive import ExtractiveSummarizer
 from functions.summarize.handler import summarize
 from functions.summarize.settings import Settings
 from shared.delivery import Delivery
-from shared.runtime import Parts, Runtime, bus_and_blobs, serve
+from shared.runtime import Parts, Runtime, bus_and_blobs
+from shared.serving import serve
 
 settings = Settings()
 
