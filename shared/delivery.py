@@ -225,7 +225,7 @@ def parse(headers: Mapping[str, str], body: bytes) -> Received:
 def park(
     received: Received, function: str, *, error_class: str, error_code: str, attempts: int = 1
 ) -> DeliveryParked:
-    """The event that says a delivery was given up.
+    """The event that says a delivery was given up. Each re-drive is a series of attempts.
 
     Raises `ValueError` if the attributes do not tell which recording it was about.
     """
@@ -238,6 +238,7 @@ def park(
             "function": function,
             "original_id": received.id,
             "original_type": received.event_type,
+            "series": received.redrive + 1,
             "attempts": attempts,
             "error_class": error_class,
             "error_code": error_code,

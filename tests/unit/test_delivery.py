@@ -236,6 +236,7 @@ def test_what_no_retry_can_help_is_parked_and_answered_well(error: Permanent, co
         function="example",
         original_id=cause.id,
         original_type=cause.data.type,
+        series=3,
         error_class="permanent",
         error_code=code,
     )
@@ -248,6 +249,14 @@ def test_a_repeated_parking_has_the_same_id() -> None:
         deliver(fixed(Permanent("invalid_audio", "Broken.")), publisher)
     first, second = publisher.published
     assert first.message_id == second.message_id
+
+
+def test_a_parking_in_another_series_of_attempts_has_another_id() -> None:
+    publisher = FakePublisher()
+    for redrive in range(2):
+        deliver(fixed(Permanent("invalid_audio", "Broken.")), publisher, from_redrive(redrive))
+    first, second = publisher.published
+    assert first.id != second.id
 
 
 def test_an_event_of_another_type_is_parked() -> None:
