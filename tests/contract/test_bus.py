@@ -146,13 +146,13 @@ def test_a_broker_whose_disk_is_full_is_unhealthy_and_well_again_after_a_restart
         (small_disk / "ballast").unlink()
         assert not await healthy(bus), "nats-server keeps the error of its stream"
         assert "no space left" in str(await refused())
-        await asyncio.to_thread(server.stop)
-        await asyncio.to_thread(server.start)
+        await asyncio.to_thread(on_disk.stop)
+        await asyncio.to_thread(on_disk.start)
         await until(lambda: healthy(bus))
         await until(stores)
 
-    with nats_server(small_disk, more=f"http: 127.0.0.1:{monitor}") as server:
-        on(server, work)
+    with nats_server(small_disk, more=f"http: 127.0.0.1:{monitor}") as on_disk:
+        on(on_disk, work)
 
 
 def fill(file: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_broker_that_does_not_answer_stores_nothing() -> None:
 
 def test_the_same_reason_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000.0
-    monkeypatch.setattr(bus_module.time, "monotonic", lambda: now)
+    monkeypatch.setattr("shared.bus.time.monotonic", lambda: now)
 
     def complain(complaints: Complaints, *errors: Exception) -> list[EventDict]:
         with capture_logs() as lines:
