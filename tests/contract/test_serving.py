@@ -91,7 +91,7 @@ def test_ports_that_do_not_fit_are_told_at_the_first_probe(tmp_path: Path) -> No
         assert "missing ports ['folder'], unknown ports ['foldr']" in crashed
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool, of Debian's package prometheus")
+@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool: apt-get install prometheus")
 def test_promtool_finds_nothing_wrong_with_the_metrics(running: ServedFunction) -> None:
     running.make("go-on")
     assert running.deliver().status_code == 204
