@@ -5,6 +5,7 @@ Never another 4xx, which the cluster's pusher would drop without a trace.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ REFUSALS = Counter(
 )
 ATTEMPT = "x-pocwhisp-attempt"
 """Header of a pusher that counts: which attempt this is, from 1."""
+NUMBER = re.compile("[0-9]{1,9}")
 ROOM = 2
 """Deliveries that a function holds for each one it works on: as many wait as are worked on."""
 
@@ -77,7 +79,7 @@ class Received:
             "type": self.event_type,
             "id": self.id,
             "recording": recording or self.attributes.get("subject"),
-            "run": int(run) if run.isdecimal() else None,
+            "run": _number(run),
             "trace": trace_id(self.traceparent),
         }
         return {name: told for name, told in place.items() if told is not None}
@@ -134,8 +136,8 @@ class Delivery:
         received = await receive(request)
         if isinstance(received, Response):
             return received
-        attempt = request.headers.get(ATTEMPT, "")
-        counted = {"attempt": int(attempt)} if attempt.isdecimal() else {}
+        attempt = _number(request.headers.get(ATTEMPT, ""))
+        counted = {} if attempt is None else {"attempt": attempt}
         with bound_contextvars(function=self._function.name, **received.place, **counted):
             return await self._queue(received, parts)
 
@@ -166,6 +168,9 @@ class Delivery:
             response = Response(status_code=204)
         except Unavailable as error:
             outcome, reason, response = "retried", str(error), unavailable(error)
+        except asyncio.CancelledError:
+            self._log("retried", "cut off", time.perf_counter() - started, None)
+            raise
         except Exception as error:  # noqa: BLE001 - it is logged with its delivery
             outcome, reason, failure = "retried", type(error).__name__, error
             response = JSONResponse({"error": getattr(error, "code", "server_error")}, 500)
@@ -194,6 +199,10 @@ class Delivery:
         log = logger.info if failure is None else logger.error
         because = {"reason": reason} if reason else {}
         log(outcome, ms=round(seconds * 1000, 1), exc_info=failure, **because)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if NUMBER.fullmatch(text) else None
 
 
 async def receive(request: Request) -> Received | Response:

@@ -22,6 +22,7 @@ from shared.telemetry import configure_logging
 HttpProtocol: TypeAlias = Callable[..., asyncio.Protocol]
 PROBES = {"alive", "live", "ready", "health", "metrics"}
 """Last segments of the paths that tell of a process and are no work."""
+STOPPING = "This process is stopping; try again."
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\n"
     b"retry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -95,9 +96,18 @@ def is_probe(scope: Scope) -> bool:
 
 
 _stopping = JSONResponse(
-    {"error": "unavailable", "message": "This process is stopping; try again."},
+    {
+        "type": "about:blank",
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": STOPPING,
+        "error": "unavailable",
+        "message": STOPPING,
+        "code": 503,
+    },
     503,
     {"Retry-After": "5", "Connection": "close"},
+    "application/problem+json",
 )
 
 

@@ -20,8 +20,8 @@ class ServeSettings(BaseSettings):
         int, Field(ge=0, description="Seconds that requests in flight may take after SIGTERM.")
     ] = 570
     max_connections: Annotated[
-        int, Field(ge=1, description="Connections at a time; a further one gets 503.")
-    ] = 1_000
+        int, Field(ge=1, description="Open connections; a further one gets 503.")
+    ] = 800
 
 
 class AudioSettings(BaseSettings):

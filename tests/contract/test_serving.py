@@ -53,6 +53,8 @@ def test_work_that_outlasts_the_grace_is_cut_off(tmp_path: Path) -> None:
         function.terminate()
         assert function.ended() == 0
         assert delivering.result().status_code == 503
+        (line,) = function.said("retried")
+        assert line["reason"] == "cut off"
         assert function.said("closed")
 
 

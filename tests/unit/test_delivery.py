@@ -468,6 +468,14 @@ def test_a_pusher_that_counts_attempts_finds_them_in_the_log(logged: list[EventD
     assert line["attempt"] == 3
 
 
+@pytest.mark.parametrize("attempt", ["", "-1", "second", "9" * 5000])
+def test_an_attempt_that_is_no_number_is_left_out(logged: list[EventDict], attempt: str) -> None:
+    headers, body = in_structure(CAUSE)
+    post(fixed(None), FakePublisher(), {**headers, ATTEMPT: attempt}, body)
+    (line,) = logged
+    assert (line["event"], "attempt" in line) == ("delivered", False)
+
+
 def test_lines_of_a_handler_carry_its_delivery(logged: list[EventDict]) -> None:
     async def handle(_: RecordingReceived) -> None:
         structlog.get_logger().info("window", number=1)
