@@ -42,7 +42,7 @@ def test_a_function_without_work_ends_at_once(running: ServedFunction) -> None:
     began = time.monotonic()
     running.terminate()
     assert running.ended() == 0
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10, "its grace is 570 s"
     assert running.said("closed")
 
 
