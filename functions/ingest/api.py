@@ -32,7 +32,7 @@ from functions.ingest.waiting import seconds_to_wait
 from shared.access import AccessLog
 from shared.errors import PocWhispError, Unavailable
 from shared.runtime import Lifespan
-from shared.telemetry import next_traceparent
+from shared.telemetry import next_traceparent, trace_id
 
 logger = structlog.get_logger()
 MOST_OFFSET = 2**63 - 1
@@ -136,6 +136,7 @@ async def _receive(request: Request, ports: Ports, settings: Settings) -> Record
 
 async def _announce(request: Request, ports: Ports, received: RecordingReceived) -> None:
     trace = next_traceparent(request.headers.get("traceparent"))
+    bind_contextvars(trace=trace_id(trace))
     if not await announce(ports, received, trace):
         logger.warning("unannounced", recording=str(received.recording))
 
