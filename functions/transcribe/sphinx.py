@@ -11,6 +11,7 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import structlog
 
 from events.documents import Engine, Language, Request, Segment, Word
 from functions.transcribe.recognizer import NOTHING, SAMPLE_RATE, Heard, Known, Samples
@@ -32,10 +34,12 @@ from functions.transcribe.tones import is_tone
 from functions.transcribe.utterances import Cutter, Cutting, Utterance
 from shared.errors import Permanent, Transient
 from shared.languages import language_code
+from shared.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from pocketsphinx import Decoder
 
+logger = structlog.get_logger()
 FRAME_RATE = 100
 """Frames a second in the decoder's word times."""
 SEARCH = {"maxhmmpf": 5_000}
@@ -250,7 +254,16 @@ class _Child:
 
 def _serve(connection: Connection) -> None:
     """The child's life: it ends when the other end closes, by its owner or its owner's death."""
+    configure_logging()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _answer(connection)
+    except Exception:  # multiprocessing would print it
+        logger.exception("sphinx_crashed")
+        sys.exit(1)
+
+
+def _answer(connection: Connection) -> None:
     decoder = _decoder()
     with suppress(EOFError, ConnectionError):
         while True:
