@@ -36,8 +36,9 @@ def configure_logging() -> None:
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(),
     ]
+    # One write per line: threads that log at the same time do not mix theirs.
     structlog.configure(
-        processors=[*ours, *end], logger_factory=structlog.PrintLoggerFactory(sys.stdout)
+        processors=[*ours, *end], logger_factory=structlog.WriteLoggerFactory(sys.stdout)
     )
     _bridge_libraries([*ours, structlog.stdlib.add_logger_name], end)
     sys.excepthook = _log_uncaught
