@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from shared.settings import ServeSettings
+from shared.settings import ServeSettings, read_settings
 from shared.telemetry import configure_logging
 
 HttpProtocol: TypeAlias = Callable[..., asyncio.Protocol]
@@ -39,7 +39,7 @@ def serve(
     what speaks HTTP/1.1 on a connection.
     """
     configure_logging()
-    settings = ServeSettings()
+    settings = read_settings(ServeSettings)
     app = Draining(create_asgi_app(os.environ.get("FUNCTION_TARGET", target), source))
     protocol = AutoHTTPProtocol if http == "auto" else http
     limited = partial(connection, protocol, settings.max_connections)

@@ -17,7 +17,7 @@ from shared.database import Database
 from shared.ports import utc_now
 from shared.runtime import Lifespan, bus_and_blobs
 from shared.serving import serve
-from shared.settings import DatabaseSettings
+from shared.settings import DatabaseSettings, read_settings
 
 
 @asynccontextmanager
@@ -31,7 +31,7 @@ async def compose() -> AsyncIterator[Ports]:
         yield Ports(PostgresRecord(database), blobs, bus, bus, utc_now, checks)
 
 
-api = create_api(Lifespan(compose), Settings())
+api = create_api(Lifespan(compose), read_settings(Settings))
 
 
 @functions_framework.aio.http

@@ -18,9 +18,10 @@ from functions.transcribe.settings import Settings
 from shared.delivery import Delivery
 from shared.runtime import Parts, Runtime, bus_and_blobs
 from shared.serving import serve
+from shared.settings import read_settings
 from shared.telemetry import configure_logging
 
-settings = Settings()
+settings = read_settings(Settings)
 logger = structlog.get_logger()
 
 

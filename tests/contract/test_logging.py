@@ -68,3 +68,12 @@ def test_a_decoding_process_that_crashes_writes_one_json_object() -> None:
     line = json.loads(ran.stderr)
     assert (ran.returncode, ran.stdout, line["event"]) == (1, b"", "decoding_crashed")
     assert "JSONDecodeError" in line["exception"]
+
+
+def test_a_setting_that_does_not_fit_is_one_json_object() -> None:
+    command = [sys.executable, "-m", "functions.merge.main"]
+    env = {"CONCURRENCY": "several"}
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=False, timeout=60)
+    line = json.loads(ran.stdout)
+    assert (ran.returncode, ran.stderr, line["event"]) == (1, b"", "cannot_start")
+    assert line["reason"].startswith("concurrency: Input should be a valid integer")
