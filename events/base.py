@@ -1,6 +1,6 @@
 """What every event of PocWhisp has in common: its address, its identity, its frozen shape."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypedDict
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,6 +32,14 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class RunFields(TypedDict):
+    """What names a run; typed, so that mypy sees what an event that follows lacks."""
+
+    tenant: str
+    recording: UUID
+    run: int
+
+
 class Event(Frozen):
     """The data of one CloudEvent: references and small facts, never a spoken word.
 
@@ -55,7 +63,7 @@ class Event(Frozen):
         return ""
 
     @property
-    def same_run(self) -> dict[str, Any]:
+    def same_run(self) -> RunFields:
         """The fields that name the run, for an event that follows: `Next(**event.same_run, …)`."""
         return {"tenant": self.tenant, "recording": self.recording, "run": self.run}
 

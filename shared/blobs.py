@@ -203,4 +203,4 @@ def _store_errors() -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError) as error:
-        raise Unavailable(f"The blob store failed: {error}") from error
+        raise Unavailable(f"The blob store failed: {error}", part="The blob store") from error

@@ -23,9 +23,21 @@ class Transient(PocWhispError):
 
 
 class Unavailable(PocWhispError):
-    """A part this step needs is away; the call itself is fine."""
+    """A part that this step needs is away; the call itself is fine.
+
+    The message is for the log: it may name hosts and files. `answer` is for whoever asked.
+    """
 
     code = "unavailable"
+
+    def __init__(self, message: str, *, part: str = "A part that this needs") -> None:
+        super().__init__(message)
+        self.part = part
+
+    @property
+    def answer(self) -> str:
+        """What may be shown outside: which part it is, and nothing else."""
+        return f"{self.part} is unavailable."
 
 
 class Permanent(PocWhispError):

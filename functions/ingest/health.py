@@ -1,5 +1,8 @@
 """Which parts answer."""
 
+from collections.abc import Collection
+from typing import Literal
+
 import structlog
 
 from functions.ingest.handler import Ports
@@ -18,8 +21,13 @@ async def health_of(ports: Ports, tenant: str) -> Health:
     """
     checks = {name: await _answer(ports, name) for name in ports.checks}
     away = {name for name, answer in checks.items() if answer != "ok"}
-    status = "unhealthy" if away & NEEDED else "degraded" if away else "healthy"
-    return Health(status=status, checks=checks, engines=await _engines(ports, tenant))
+    return Health(status=_status(away), checks=checks, engines=await _engines(ports, tenant))
+
+
+def _status(away: Collection[str]) -> Literal["healthy", "degraded", "unhealthy"]:
+    if NEEDED.isdisjoint(away):
+        return "degraded" if away else "healthy"
+    return "unhealthy"
 
 
 async def _engines(ports: Ports, tenant: str) -> Engines:

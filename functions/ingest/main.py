@@ -15,8 +15,9 @@ from functions.ingest.http.protocol import Protocol
 from functions.ingest.settings import Settings
 from shared.ports import utc_now
 from shared.record.database import Database
-from shared.runtime import Opening, bus_and_blobs, serve
-from shared.settings import DatabaseSettings
+from shared.runtime import Lifespan, bus_and_blobs
+from shared.serving import serve
+from shared.settings import DatabaseSettings, read_settings
 
 
 @asynccontextmanager
@@ -30,7 +31,7 @@ async def compose() -> AsyncIterator[Ports]:
         yield Ports(PostgresRecord(database), blobs, bus, bus, utc_now, checks)
 
 
-api = create_api(Opening(compose), Settings())
+api = create_api(Lifespan(compose), read_settings(Settings))
 
 
 @functions_framework.aio.http

@@ -14,7 +14,9 @@ import resource
 import signal
 import struct
 import sys
+import traceback
 from collections.abc import Iterator
+from types import TracebackType
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
@@ -250,7 +252,7 @@ class Decoding:
 
 
 def main(task: DecodeTask) -> None:
-    """Decode, or send the reason why not; any other error ends the process with a traceback."""
+    """Decode, or send the reason why not; any other error ends the process and is logged."""
     confine(task)
     from av.error import FFmpegError  # noqa: PLC0415
 
@@ -264,5 +266,15 @@ def main(task: DecodeTask) -> None:
         send(REFUSED, f"The file cannot be decoded: {error.strerror}.".encode())
 
 
+def log_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """One JSON object on standard error, as the lines of the process that runs this one are."""
+    lines = traceback.format_exception(kind, error, trace)
+    line = {"event": "decoding_crashed", "level": "critical", "exception": "".join(lines)}
+    sys.stderr.write(f"{json.dumps(line)}\n")
+
+
 if __name__ == "__main__":
+    sys.excepthook = log_uncaught
     main(json.loads(sys.argv[1]))

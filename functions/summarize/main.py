@@ -11,9 +11,11 @@ from functions.summarize.engines import choose_summarizer
 from functions.summarize.handler import summarize
 from functions.summarize.settings import Settings
 from shared.delivery import Delivery
-from shared.runtime import Parts, Runtime, bus_and_blobs, serve
+from shared.runtime import Parts, Runtime, bus_and_blobs
+from shared.serving import serve
+from shared.settings import read_settings
 
-settings = Settings()
+settings = read_settings(Settings)
 
 
 @asynccontextmanager

@@ -21,7 +21,8 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from events import RecordingCompleted, RecordingFailed
 from infra.client.client import ServerAway
-from shared.nats_inbox import Inbox, heeding
+from shared.cancellation import heeding
+from shared.nats_inbox import Inbox
 
 CloudEvent: TypeAlias = dict[str, Any]
 """A CloudEvent in structured mode."""

@@ -26,7 +26,8 @@ from nats.js.api import (
 from nats.js.errors import NotFoundError
 
 from infra.dispatcher.settings import Route
-from shared.nats_inbox import Inbox, heeding
+from shared.cancellation import heeding
+from shared.nats_inbox import Inbox
 
 STREAM = StreamConfig(
     name="POCWHISP",

@@ -55,7 +55,7 @@ class Database:
             async with self._pool.connection() as connection, connection.transaction():
                 yield connection
         except (OperationalError, PoolTimeout) as error:
-            raise Unavailable(f"The database failed: {error}") from error
+            raise Unavailable(f"The database failed: {error}", part="The database") from error
 
     async def check(self) -> None:
         """Raise `Unavailable` unless the database answers and is migrated far enough."""
@@ -66,7 +66,10 @@ class Database:
             row = await found.fetchone()
         version = (row and row["version"]) or "0000"
         if version < NEEDED_MIGRATION:
-            raise Unavailable(f"The database is at migration {version}, not {NEEDED_MIGRATION}.")
+            raise Unavailable(
+                f"The database is at migration {version}, not {NEEDED_MIGRATION}.",
+                part="The database",
+            )
 
 
 async def reach_stage(

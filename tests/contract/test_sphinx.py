@@ -1,6 +1,7 @@
 """What `SphinxRecognizer` promises besides `test_recognizer.py`: its child processes."""
 
 import asyncio
+import json
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 from events.documents import Request, Segment
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.sphinx.decoder import serve_utterances
 from functions.transcribe.sphinx.recognizer import SphinxRecognizer
 from shared.errors import Permanent, Transient
 from tests.bench.noises import noises
@@ -222,3 +224,14 @@ def test_the_child_ends_with_a_killed_parent(parent: subprocess.Popen[str]) -> N
     os.kill(parent.pid, signal.SIGKILL)
     gone, alive = psutil.wait_procs([child], timeout=20)
     assert gone or alive[0].status() == psutil.STATUS_ZOMBIE
+
+
+def test_an_error_of_a_child_is_one_json_line(capfd: pytest.CaptureFixture[str]) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    child = spawn.Process(target=serve_utterances, args=(None,))
+    child.start()
+    child.join()
+    written = capfd.readouterr()
+    line = json.loads(written.out)
+    assert (line["event"], written.err, child.exitcode) == ("sphinx_crashed", "", 1)
+    assert "AttributeError" in line["exception"]

@@ -17,6 +17,7 @@ import pytest
 from ctranslate2.models import Whisper
 from faster_whisper import tokenizer, utils
 from starlette.requests import Request as HttpRequest
+from structlog.testing import capture_logs
 from tokenizers import Tokenizer
 
 from events.documents import Request, Segment
@@ -287,9 +288,9 @@ def test_a_function_without_its_gpu_is_not_ready_and_says_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wanted = Settings(recognizer="whisper", whisper_model=str(NANO), whisper_device="cuda")
-    error, message = told_by_probe(wanted, monkeypatch)
+    error, reason = told_by_probe(wanted, monkeypatch)
     assert error == "no_engine"
-    assert "no GPU" in message
+    assert "no GPU" in reason
 
 
 def test_the_languages_are_those_of_whisper() -> None:
@@ -330,9 +331,9 @@ def without_a_model(tmp_path: Path) -> Settings:
 def test_a_function_without_its_model_is_not_ready_and_says_why(
     without_a_model: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    error, message = told_by_probe(without_a_model, monkeypatch)
+    error, reason = told_by_probe(without_a_model, monkeypatch)
     assert error == "no_engine"
-    assert str(without_a_model.whisper_model) in message
+    assert str(without_a_model.whisper_model) in reason
 
 
 def test_a_function_without_its_model_does_not_even_start(without_a_model: Settings) -> None:
@@ -342,8 +343,9 @@ def test_a_function_without_its_model_does_not_even_start(without_a_model: Setti
         command, env=env, cwd=ROOT.parent, capture_output=True, text=True, timeout=60, check=False
     )
     assert ran.returncode == 1
-    (line,) = ran.stderr.splitlines()
-    assert line.startswith(f"transcribe cannot start: No Whisper model at {env['WHISPER_MODEL']}")
+    line = json.loads(ran.stdout)
+    assert (line["event"], ran.stderr) == ("cannot_start", "")
+    assert line["reason"].startswith(f"No Whisper model at {env['WHISPER_MODEL']}")
 
 
 def test_choosing_an_engine_imports_none_of_it() -> None:
@@ -360,13 +362,15 @@ def test_choosing_an_engine_imports_none_of_it() -> None:
 
 
 def told_by_probe(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
-    """What a function with these settings answers when it is asked whether it is ready."""
+    """What a function with these settings answers when asked whether it is ready, and logs."""
     monkeypatch.setattr(main, "settings", settings)
     probe = HttpRequest({"type": "http", "method": "GET", "path": "/ready", "headers": []})
-    response = asyncio.run(main.runtime.respond(probe))
+    with capture_logs() as lines:
+        response = asyncio.run(main.runtime.respond(probe))
     assert response.status_code == 503
     answer = json.loads(bytes(response.body))
-    return answer["error"], answer["message"]
+    assert str(NANO.parent) not in answer["message"]
+    return answer["error"], lines[-1]["reason"]
 
 
 def prompts_given(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:

@@ -30,8 +30,10 @@ def free_port() -> int:
 class NatsServer:
     """A nats-server with JetStream; it keeps its port and what it stored through restarts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: str = "", *, jetstream: bool = True) -> None:
         self._port = free_port()
+        self._more = more
+        self._jetstream = jetstream
         self._store = folder / "jetstream"
         self._config = folder / "nats.conf"
         self._log = folder / "nats.log"
@@ -42,9 +44,10 @@ class NatsServer:
         return f"nats://127.0.0.1:{self._port}"
 
     def start(self) -> None:
+        stored = f'jetstream {{ store_dir: "{self._store}", sync_interval: always }}\n'
         self._config.write_text(
-            f"host: 127.0.0.1\nport: {self._port}\n"
-            f'jetstream {{ store_dir: "{self._store}", sync_interval: always }}\n'
+            f"host: 127.0.0.1\nport: {self._port}\n{self._more}\n"
+            + (stored if self._jetstream else "")
         )
         arguments: list[str | Path] = [NATS_SERVER, "-c", self._config, "-l", self._log]
         self._process = subprocess.Popen(arguments)
@@ -63,9 +66,9 @@ class NatsServer:
 
 
 @contextmanager
-def nats_server(folder: Path) -> Iterator[NatsServer]:
-    """A running broker that keeps its files in `folder`."""
-    server = NatsServer(folder)
+def nats_server(folder: Path, more: str = "", *, jetstream: bool = True) -> Iterator[NatsServer]:
+    """A running broker that keeps its files in `folder`; `more` is added to its configuration."""
+    server = NatsServer(folder, more, jetstream=jetstream)
     try:
         server.start()
         yield server

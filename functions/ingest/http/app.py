@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from structlog.contextvars import bind_contextvars
 from uuid_utils.compat import uuid7
 
 from events import RecordingReceived
@@ -28,9 +29,10 @@ from functions.ingest.http.views import Accepted, Health, Page, Problem, Session
 from functions.ingest.settings import Settings
 from functions.ingest.upload.body import check_length, reader_of
 from functions.ingest.upload.upload import Upload
+from shared.access import AccessLog
 from shared.errors import PocWhispError, Unavailable
-from shared.runtime import Opening
-from shared.telemetry import next_traceparent
+from shared.runtime import Lifespan
+from shared.telemetry import next_traceparent, trace_id
 
 logger = structlog.get_logger()
 MOST_OFFSET = 2**63 - 1
@@ -48,7 +50,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_api(opening: Opening[Ports], settings: Settings) -> FastAPI:
+def create_api(opening: Lifespan[Ports], settings: Settings) -> FastAPI:
     """The API over ports that are opened with the first request."""
     api = FastAPI(title="PocWhisp", version="1", docs_url=None, redoc_url=None)
     uploads = Uploads()
@@ -59,11 +61,11 @@ def create_api(opening: Opening[Ports], settings: Settings) -> FastAPI:
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(HTTPException, _http_error)
     api.add_exception_handler(ClientDisconnect, _broken_off)
-    api.add_exception_handler(Exception, _crashed)
+    api.add_middleware(AccessLog, crashed=_crashed)
     return api
 
 
-def _uploads(opening: Opening[Ports], settings: Settings, uploads: Uploads) -> APIRouter:
+def _uploads(opening: Lifespan[Ports], settings: Settings, uploads: Uploads) -> APIRouter:
     router = APIRouter(tags=["recordings"])
 
     @router.post(
@@ -92,7 +94,7 @@ def _uploads(opening: Opening[Ports], settings: Settings, uploads: Uploads) -> A
     return router
 
 
-def _recordings(opening: Opening[Ports], settings: Settings) -> APIRouter:
+def _recordings(opening: Lifespan[Ports], settings: Settings) -> APIRouter:
     router = APIRouter(tags=["recordings"])
 
     @router.get("", responses=ERRORS)
@@ -113,6 +115,7 @@ def _recordings(opening: Opening[Ports], settings: Settings) -> APIRouter:
     @router.get("/{session_id}", responses=ERRORS)
     async def find(session_id: UUID) -> Session:
         """Look at a recording and what became of it so far."""
+        bind_contextvars(recording=str(session_id))
         ports = await opening.get()
         session = await ports.record.find(settings.tenant, session_id)
         if session is None:
@@ -127,11 +130,13 @@ async def _receive(request: Request, ports: Ports, settings: Settings) -> Record
     reader = reader_of(request.headers.get("content-type", ""))
     upload = Upload(reader, settings.limits, settings.max_upload_bytes)
     key = RecordingKey(settings.tenant, uuid7())
+    bind_contextvars(recording=str(key.recording))
     return await take_in(ports, key, upload, request.stream(), _query_fields(request))
 
 
 async def _announce(request: Request, ports: Ports, received: RecordingReceived) -> None:
     trace = next_traceparent(request.headers.get("traceparent"))
+    bind_contextvars(trace=trace_id(trace))
     if not await announce(ports, received, trace):
         logger.warning("unannounced", recording=str(received.recording))
 
@@ -141,7 +146,7 @@ def _query_fields(request: Request) -> Mapping[str, Sequence[str]]:
     return {name: query.getlist(name) for name in query if name != "wait"}
 
 
-def _probes(opening: Opening[Ports], settings: Settings, uploads: Uploads) -> APIRouter:
+def _probes(opening: Lifespan[Ports], settings: Settings, uploads: Uploads) -> APIRouter:
     router = APIRouter(tags=["probes"])
 
     @router.get("/live")
@@ -190,7 +195,7 @@ def _answer(request: Request, session: Session | None) -> Response:
 async def _failed(request: Request, error: Exception) -> Response:
     if isinstance(error, Unavailable):
         logger.warning("unavailable", reason=str(error))
-        return problem(request, error.code, "A store that this needs is away; try again.")
+        return problem(request, error.code, f"{error.answer} Try again.")
     code = error.code if isinstance(error, PocWhispError) else "server_error"
     return problem(request, code, str(error))
 
@@ -206,7 +211,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
-        return await _crashed(request, error)
+        raise error
     code = "not_found" if error.status_code == HTTPStatus.NOT_FOUND else "invalid_request"
     answer = problem(
         request,
@@ -222,6 +227,5 @@ async def _broken_off(request: Request, _: Exception) -> Response:
     return problem(request, "invalid_request", "The upload broke off.")
 
 
-async def _crashed(request: Request, error: Exception) -> Response:
-    logger.error("crashed", path=request.url.path, exc_info=error)
+async def _crashed(request: Request) -> Response:
     return problem(request, "server_error", "An unexpected error; it is in the log.")

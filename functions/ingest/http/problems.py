@@ -36,7 +36,7 @@ def problem(
 
     Its status is that of the code, unless another is given.
     """
-    body = body_of(code, message, status, request.headers.get("x-request-id"))
+    body = body_of(code, message, status, getattr(request.state, "request_id", None))
     headers = {"Retry-After": RETRY_AFTER[code]} if code in RETRY_AFTER else None
     return JSONResponse({**body, **more}, body["status"], headers, media_type=MEDIA_TYPE)
 

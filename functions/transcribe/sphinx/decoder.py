@@ -2,6 +2,7 @@
 
 import hashlib
 import signal
+import sys
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
@@ -11,13 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import structlog
 
 from events.documents import Engine
 from functions.transcribe.sphinx.tones import is_tone
+from shared.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from pocketsphinx import Decoder
 
+logger = structlog.get_logger()
 SPHINX_FRAME_RATE = 100
 """Frames a second in the decoder's word times."""
 SEARCH = {"maxhmmpf": 5_000}
@@ -37,7 +41,16 @@ class TimedWord(NamedTuple):
 
 def serve_utterances(connection: Connection) -> None:
     """Decode utterances until the other end closes, by its owner or its owner's death."""
+    configure_logging()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _serve(connection)
+    except Exception:  # multiprocessing would print it
+        logger.exception("sphinx_crashed")
+        sys.exit(1)
+
+
+def _serve(connection: Connection) -> None:
     decoder = _decoder()
     with suppress(EOFError, ConnectionError):
         while True:

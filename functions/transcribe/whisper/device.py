@@ -45,7 +45,7 @@ class WhisperDevice:
                 raise TooLarge(str(error)) from error
             if any(sign in str(error) for sign in BROKEN):
                 self.failure = str(error)
-                raise Unavailable(f"The GPU is broken: {error}") from error
+                raise Unavailable(f"The GPU is broken: {error}", part="The GPU") from error
             raise
 
     def _decode(

@@ -50,6 +50,9 @@ class NoEngine(Unavailable):
 
     code = "no_engine"
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message, part="The recogniser's engine or model")
+
 
 @dataclass(frozen=True)
 class Model:

@@ -127,7 +127,7 @@ class WhisperRecognizer:
         """Raise `Unavailable` once a device is broken: only a new process helps."""
         for device in self._loaded.devices if self._loaded else ():
             if device.failure:
-                raise Unavailable(f"The GPU is broken: {device.failure}")
+                raise Unavailable(f"The GPU is broken: {device.failure}", part="The GPU")
 
     async def close(self) -> None:
         """Let go of the model; its memory is free when the batches in work have ended."""

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from shared.nats_inbox import heeding
+from shared.cancellation import heeding
 
 
 @pytest.mark.parametrize("turns", range(8))
