@@ -62,7 +62,7 @@ def test_what_asyncio_reports_is_a_json_object_too() -> None:
 
 
 def test_a_decoding_process_that_crashes_writes_one_json_object() -> None:
-    child = ROOT / "functions" / "split" / "decode_child.py"
+    child = ROOT / "functions" / "split" / "decoder_child.py"
     command = [sys.executable, "-I", "-B", str(child), "no task"]
     ran = subprocess.run(command, capture_output=True, check=False, timeout=30)
     line = json.loads(ran.stderr)
