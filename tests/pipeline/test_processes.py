@@ -16,7 +16,7 @@ from infra.deployments import ROOT
 from infra.local.ports import claim, free_ports
 from infra.local.state import StackInfo, is_alive, lock, running_stack, write_state
 from infra.local.supervisor import log
-from infra.local.supervisor.child import back_off, until
+from infra.local.supervisor.waiting import back_off, until
 from infra.local.supervisor.supervisor import CannotStart, Process, StartFailed, Supervisor
 from shared.tasks import together
 

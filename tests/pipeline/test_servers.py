@@ -17,7 +17,7 @@ from infra.local.postgres import LONGEST_SOCKET, SOCKET, Postgres, socket_folder
 from infra.local.servers import Given, Nats, blobs_url
 from infra.local.state import is_alive
 from infra.local.supervisor import log
-from infra.local.supervisor.child import until
+from infra.local.supervisor.waiting import until
 from infra.local.supervisor.supervisor import Supervisor
 from shared.delivery import ROOM
 

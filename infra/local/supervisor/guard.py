@@ -1,6 +1,6 @@
-"""Ends what a killed supervisor would leave behind.
+"""The program that ends what a killed supervisor would leave behind.
 
-The guard is a small process that reads a pipe whose other end only the supervisor holds. When
+A guard is a small process that reads a pipe whose other end only the supervisor holds. When
 the supervisor is gone, however it went, the pipe ends and the guard kills every process group
 it was told of: children and grandchildren. Run as a script it imports nothing of ours.
 """
@@ -9,50 +9,12 @@ import contextlib
 import glob
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 LAST_LOOK = 5.0
 """Seconds the guard waits for killed groups to be gone before it leaves itself."""
-
-
-class Guard:
-    """The supervisor's end of the pipe.
-
-    `hold` are file descriptors that the guard keeps open until all groups are dead: a lock held
-    through one is freed no sooner.
-    """
-
-    def __init__(self, hold: Iterable[int] = ()) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - our own file
-            [sys.executable, "-I", "-S", __file__],
-            stdin=subprocess.PIPE,
-            pass_fds=tuple(hold),
-            start_new_session=True,
-        )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def watch(self, group: int) -> None:
-        self._tell(f"+{group}\n")
-
-    def forget(self, group: int) -> None:
-        self._tell(f"-{group}\n")
-
-    def close(self) -> None:
-        """Let the guard go; it ends the groups it still knows."""
-        self._process.communicate()
-
-    def _tell(self, line: str) -> None:
-        pipe = self._process.stdin
-        if pipe is not None:
-            with contextlib.suppress(BrokenPipeError):
-                pipe.write(line.encode())
-                pipe.flush()
 
 
 def kill_group(group: int) -> None:
@@ -68,12 +30,13 @@ def main() -> None:
     groups: set[int] = set()
     for line in sys.stdin:
         (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+    end(groups)
+
+
+def end(groups: set[int]) -> None:
+    """Kill the groups; return when they are gone."""
     for group in groups:
         kill_group(group)
-    _wait_until_gone(groups)
-
-
-def _wait_until_gone(groups: set[int]) -> None:
     deadline = time.monotonic() + LAST_LOOK
     while any(_lives(group) for group in groups) and time.monotonic() < deadline:
         time.sleep(0.01)
