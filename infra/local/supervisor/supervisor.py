@@ -40,7 +40,7 @@ class Supervisor:
         try:
             await self._guards.open()
         except BaseException:
-            await self._guards.close()
+            await outlasting(self._guards.close())
             raise
         return self
 
@@ -82,11 +82,12 @@ class Supervisor:
 
     async def stop(self, *names: str) -> None:
         """Stop these for good, at the same time; return when they are gone."""
-        try:
-            await asyncio.gather(*(self._children[name].stop() for name in names))
-        finally:
-            for name in names:
-                self._children.pop(name, None)
+        await outlasting(self._stop(names))
+
+    async def _stop(self, names: Iterable[str]) -> None:
+        await asyncio.gather(*(self._children[name].stop() for name in names))
+        for name in names:
+            self._children.pop(name, None)
 
     async def ready(
         self, name: str, *, after: int | None = None, deadline: float = DEADLINE
