@@ -35,11 +35,13 @@ def free_ports(count: int) -> list[int]:
 
 
 def _candidates() -> Iterator[int]:
-    """The ports that may be given, in random order, with those for outgoing connections last."""
+    """The ports that may be given, with those for outgoing connections last."""
     first, last = _numbers(EPHEMERAL, [32_768, HIGHEST])
-    others = {*range(LOWEST, HIGHEST + 1)} - {*range(first, last + 1)}
-    yield from random.sample(sorted(others), len(others))
-    yield from random.sample(range(first, last + 1), last + 1 - first)
+    others = [*range(LOWEST, first), *range(max(last + 1, LOWEST), HIGHEST + 1)]
+    for ports in (others, [*range(first, last + 1)]):
+        begin = random.randrange(len(ports) or 1)  # noqa: S311 - no secret
+        yield from ports[begin:]
+        yield from ports[:begin]
 
 
 def _numbers(setting: Path, default: list[int]) -> list[int]:

@@ -60,14 +60,14 @@ class Postgres:
     def __init__(self, folder: Path) -> None:
         self._account = ACCOUNT if os.geteuid() == 0 else None
         self._folder = folder.absolute()
-        self._home = home(self._folder) or ROOTS_HOME / secrets.token_hex(6)
-        self._cluster = self._home / "cluster"
-        self._sockets = socket_folder(self._home)
+        self.home = home(self._folder) or ROOTS_HOME / secrets.token_hex(6)
+        self._cluster = self.home / "cluster"
+        self._sockets = socket_folder(self.home)
         self.url = self._url(DATABASE)
 
     async def start(self, supervisor: Supervisor) -> None:
         """Start it, with its cluster and its empty database made if need be."""
-        installed = await asyncio.to_thread(self._prepare)
+        installed = await asyncio.to_thread(self.prepare)
         if not self._cluster.exists():
             await self._initialise(supervisor, installed / "initdb")
         await supervisor.start(self.process(installed / "postgres"))
@@ -100,23 +100,23 @@ class Postgres:
         finally:
             writer.close()
 
-    def _prepare(self) -> Path:
+    def prepare(self) -> Path:
         """Make the folders that are missing; the folder of the programs."""
         if self._account is None:
-            for folder in (self._home, self._sockets):
+            for folder in (self.home, self._sockets):
                 make_own(folder)
         else:
             account = ensure_account(self._account)
             _make_roots_home()
-            for folder in (self._home, self._sockets):
+            for folder in (self.home, self._sockets):
                 folder.mkdir(mode=0o700, exist_ok=True)
                 os.chown(folder, account.pw_uid, account.pw_gid, follow_symlinks=False)
-            _name_home(self._folder, self._home)
+            _name_home(self._folder, self.home)
         return programs(self._account)
 
     async def _initialise(self, supervisor: Supervisor, initdb: Path) -> None:
         """Make the cluster under another name first, so that a half-made one is never used."""
-        unfinished = self._home / "unfinished"
+        unfinished = self.home / "unfinished"
         await asyncio.to_thread(shutil.rmtree, unfinished, ignore_errors=True)
         options = ["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
         options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]

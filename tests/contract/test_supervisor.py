@@ -318,7 +318,7 @@ async def start():
     deaf = {"grace": 0.05, "ready": re.compile("up")}
     async with Supervisor(log.silent) as supervisor:
         async def database():
-            await supervisor.run(shell("database", "trap '' TERM; sleep 0.02", restart=False))
+            await supervisor.run(shell("database", ":", restart=False))
             await supervisor.start(shell("database", "trap '' TERM; echo up; sleep 600", **deaf))
         function = "sleep 600 & echo up; wait"
         await together(
@@ -332,7 +332,7 @@ async def steps(count):
 async def main():
     for point in range(30):
         task = asyncio.create_task(start())
-        await steps(int(1.4**point))
+        await steps(int(1.3**point))
         task.cancel()
         await steps(point % 7)
         task.cancel()

@@ -5,13 +5,10 @@ the supervisor is gone, however it went, the pipe ends and the guard kills every
 it was told of: children and grandchildren. Run as a script it imports nothing of ours.
 """
 
-import contextlib
-import glob
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 
 LAST_LOOK = 5.0
 """Seconds the guard waits for killed groups to be gone before it leaves itself."""
@@ -19,8 +16,10 @@ LAST_LOOK = 5.0
 
 def kill_group(group: int) -> None:
     """SIGKILL to whatever is left of the group."""
-    with contextlib.suppress(ProcessLookupError):
+    try:  # noqa: SIM105 - contextlib takes long to load
         os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 def main() -> None:
@@ -48,16 +47,25 @@ def _lives(group: int) -> bool:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
-    states = [state for state, of in _processes() if of == group]
+    states = [state for state, of in map(_state_and_group, _pids()) if of == group]
     return not states or any(state not in "ZX" for state in states)
 
 
-def _processes() -> Iterator[tuple[str, int]]:
-    """State and group of every process, where there is a /proc (Linux)."""
-    for path in glob.glob("/proc/[0-9]*/stat"):  # noqa: PTH207 - pathlib takes long to load
-        with contextlib.suppress(OSError), open(path) as stat:  # noqa: PTH123
+def _pids() -> list[str]:
+    """Every process, where there is a /proc (Linux)."""
+    try:
+        return [name for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - as above
+    except FileNotFoundError:
+        return []
+
+
+def _state_and_group(pid: str) -> tuple[str, int]:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123 - pathlib takes long, too
             state, _, group, *_ = stat.read().rpartition(")")[2].split()
-            yield state, int(group)
+            return state, int(group)
+    except OSError:
+        return "X", 0
 
 
 if __name__ == "__main__":
