@@ -11,17 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from nats.aio.client import Client
-from nats.errors import Error as NatsError
-from nats.js.client import JetStreamContext
-from nats.js.errors import NoStreamResponseError
-
 from infra.local.ports import HOST, free_ports, is_free
 from infra.local.postgres import Postgres
 from infra.local.state import write_private
 from infra.local.supervisor.child import CannotStart
+from infra.local.supervisor.process import has_status
 from infra.local.supervisor.supervisor import Liveness, Process, Supervisor
-from shared.nats_inbox import heeding
 
 NATS_CONFIG = """\
 # Written at every start.
@@ -36,9 +31,6 @@ jetstream {{
 """
 USER = "pocwhisp"
 PASSWORD = re.compile("[0-9a-f]{32}")
-PROBE = "POCWHISP_PROBE"
-"""The stream, and its subject, that tells whether the broker stores anything at all."""
-PROBE_TIMEOUT = 5
 ROOM = 4_000_000
 """Free bytes of a disk on which a broker can be expected to store."""
 
@@ -137,43 +129,15 @@ class Nats:
             writer.close()
 
     async def _is_well(self) -> bool:
-        """Whether it stores, or has no room to: a new start would not help then."""
-        return await self._answers() and (await stores(self.url) or not self._has_room())
+        """Whether it stores what it is sent, or has no room to: a new start would not help then.
+
+        nats-server 2.15 refuses every message of a stream after the disk was full once, until it
+        is started again; only `/healthz` tells so, because other streams go on.
+        """
+        return await has_status(f"{self.monitor_url}/healthz", "200") or not self._has_room()
 
     def _has_room(self) -> bool:
         return shutil.disk_usage(self._folder).free > ROOM
-
-
-async def stores(url: str) -> bool:
-    """Whether the broker stores a message and says so.
-
-    nats-server 2.15 refuses every message after its disk was full once, until it is restarted.
-    """
-    client = Client()
-    try:
-        await heeding(
-            client.connect(
-                url, max_reconnect_attempts=0, connect_timeout=PROBE_TIMEOUT, error_cb=_ignore
-            )
-        )
-        await heeding(_store(client.jetstream(timeout=PROBE_TIMEOUT)))
-    except NatsError:
-        return False
-    finally:
-        await client.close()
-    return True
-
-
-async def _store(stream_context: JetStreamContext) -> None:
-    try:
-        await stream_context.publish(PROBE, b"")
-    except NoStreamResponseError:
-        await stream_context.add_stream(name=PROBE, subjects=[PROBE], max_msgs=1)
-        await stream_context.publish(PROBE, b"")
-
-
-async def _ignore(_: Exception) -> None:
-    """What fails is raised where it is awaited."""
 
 
 def nats(folder: Path, port: int = 0) -> Server:

@@ -6,7 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from infra.local.stack import Stack, delete_stack
 from infra.local.state import StackInfo, lock, lock_at_once, running_stack, write_state
 from infra.local.supervisor import log
 from infra.local.supervisor.supervisor import CannotStart
+from tests.support.disks import disk
 
 
 def page(pid: int, started_at: datetime) -> StackInfo:
@@ -108,36 +109,19 @@ def test_a_data_folder_that_cannot_be_made_is_told_in_one_sentence(
     assert "\n" not in sentence
 
 
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Mounts a small disk; skips where that is not allowed."""
-    mounted: list[Path] = []
-
-    def mount(options: str) -> Path:
-        place = tmp_path / f"disk{len(mounted)}"
-        place.mkdir()
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "none", place], check=False, capture_output=True
-        )
-        if done.returncode != 0:
-            pytest.skip("Mounting needs root: run the tests as root in a container of their own.")
-        mounted.append(place)
-        return place
-
-    yield mount
-    for place in mounted:
-        subprocess.run(["umount", "-l", place], check=True)
+def test_a_disk_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -> None:
+    with (
+        disk(tmp_path / "disk", "ro,size=1m") as place,
+        pytest.raises(CannotStart, match=r"^The stack cannot use .*Read-only file system.*--data"),
+    ):
+        asyncio.run(enter(place))
 
 
-@pytest.mark.parametrize("options", ["ro,size=1m", "size=4k"])
-def test_a_disk_that_cannot_be_written_or_is_full_is_told_in_one_sentence(
-    mounted: Callable[[str], Path], options: str
-) -> None:
-    disk = mounted(options)
-    if options == "size=4k":
-        (disk / "filling").write_bytes(bytes(4096))
-    with pytest.raises(CannotStart, match=r"(Read-only file system|No space left).*--data"):
-        asyncio.run(enter(disk))
+def test_a_full_disk_is_told_in_one_sentence(tmp_path: Path) -> None:
+    with disk(tmp_path / "disk", "size=4k") as place:
+        (place / "filling").write_bytes(bytes(4096))
+        with pytest.raises(CannotStart, match=r"^The stack cannot use .*No space left.*--data"):
+            asyncio.run(enter(place))
 
 
 def test_waiting_for_the_processes_of_a_killed_stack_can_be_cancelled(tmp_path: Path) -> None:

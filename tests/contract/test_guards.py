@@ -157,7 +157,7 @@ def test_the_folder_of_a_living_stack_is_refused_with_its_pid(tmp_path: Path) ->
 
 
 def test_a_guard_leaves_only_when_what_it_killed_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    with subprocess.Popen(["sleep", "600"], start_new_session=True) as dying:
+    with subprocess.Popen(["/bin/sleep", "600"], start_new_session=True) as dying:
         later = threading.Timer(0.1, dying.kill)
         monkeypatch.setattr(guard, "kill_group", lambda _: later.start())
         guard.end({dying.pid})

@@ -28,9 +28,9 @@ class Liveness:
     """How a process that hangs is told from one that works.
 
     `probe`: a URL that answers anything at all, or a coroutine function that says whether the
-    process is well. It is asked `every` so many seconds; after `misses` times in a row without a
-    yes within `limit` seconds the process is killed. A process that refuses connections is left
-    alone: it drains.
+    process is well. It is asked `every` so many seconds. The process is killed when `misses` times
+    in a row nothing comes within `limit` seconds, or a no from one that said yes before. A process
+    that refuses connections is left alone: it drains.
     """
 
     probe: str | Probe
@@ -159,39 +159,46 @@ async def answers(ready: str | Probe) -> bool:
     """Ask a probe, or a URL for a 200."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT):
-            return await (_get(ready, b" 200 ") if isinstance(ready, str) else ready())
-    except (OSError, EOFError):
-        return False
-
-
-async def hangs(liveness: Liveness) -> bool:
-    """Whether nothing good comes within the limit. One that refuses connections does not hang."""
-    probe = liveness.probe
-    try:
-        async with asyncio.timeout(liveness.limit):
-            return not await (_get(probe, b"HTTP/") if isinstance(probe, str) else probe())
-    except TimeoutError:
-        return True
+            return await (has_status(ready, "200") if isinstance(ready, str) else ready())
     except (OSError, EOFError):
         return False
 
 
 async def until_it_hangs(liveness: Liveness) -> None:
-    """Return once the process was asked in vain as often as it may be."""
-    misses = 0
+    """Return once the process was silent, or not well any more, as often as it may be."""
+    misses, was_well = 0, False
     while misses < liveness.misses:
         await asyncio.sleep(liveness.every)
-        misses = misses + 1 if await hangs(liveness) else 0
+        try:
+            well = await _is_well(liveness)
+        except TimeoutError:
+            misses += 1
+        else:
+            was_well = was_well or well
+            misses = 0 if well or not was_well else misses + 1
 
 
-async def _get(url: str, status: bytes) -> bool:
-    """Whether the status line of the answer has the words."""
+async def _is_well(liveness: Liveness) -> bool:
+    """Ask once; whether it is well, or drains. Raise `TimeoutError` if it is silent."""
+    probe = liveness.probe
+    try:
+        async with asyncio.timeout(liveness.limit):
+            return await (has_status(probe) if isinstance(probe, str) else probe())
+    except TimeoutError:
+        raise
+    except (OSError, EOFError):  # it refuses connections
+        return True
+
+
+async def has_status(url: str, status: str = "") -> bool:
+    """Whether the URL answers, and with that status. Raise `OSError` if nobody is there."""
     to = urlsplit(url)
     reader, writer = await asyncio.open_connection(to.hostname, to.port)
     try:
         request = f"GET {to.path or '/'} HTTP/1.1\r\nHost: {to.netloc}\r\nConnection: close\r\n\r\n"
         writer.write(request.encode())
-        return status in await reader.readline()
+        answer = await reader.readline()
+        return answer.startswith(b"HTTP/") and f" {status}".encode() in answer
     finally:
         writer.close()
 
