@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from infra.deployments import ROOT
 from infra.local import ports, postgres
 from infra.local.ports import claim, free_ports
+from infra.local.postgres import LONGEST_SOCKET, SOCKET, socket_folder
 from infra.local.stack import Stack, delete_stack
 from infra.local.state import StackInfo, lock, lock_at_once, running_stack, write_state
 from infra.local.supervisor import log
@@ -165,6 +167,123 @@ def cluster_of(data: Path) -> Path:
     database = postgres.Postgres(data / "postgres")
     database.prepare()
     return database.home
+
+
+@pytest.fixture
+def roots_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place of root's clusters, whoever runs the test."""
+    place = tmp_path / "lib"
+    place.mkdir()
+    monkeypatch.setattr(postgres, "ROOTS_HOME", place)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    return place
+
+
+OUTSIDE = [
+    "../victim",
+    "/etc",
+    "lib/../victim",
+    "lib/0123456789ab/../../victim",
+    "lib",
+    "lib/other",
+]
+
+
+@pytest.mark.parametrize("target", OUTSIDE)
+def test_a_link_that_leads_anywhere_but_to_one_of_roots_databases_is_refused(
+    tmp_path: Path, roots_home: Path, target: str
+) -> None:
+    folder = tmp_path / "postgres"
+    folder.symlink_to(tmp_path / target)
+    with pytest.raises(CannotStart, match=f"names no database.*{roots_home}"):
+        postgres.home(folder)
+    with pytest.raises(CannotStart, match="names no database"):
+        postgres.Postgres(folder)
+    with pytest.raises(CannotStart, match="names no database"):
+        postgres.remove(folder)
+
+
+@pytest.mark.parametrize("name", ["", "..", "../../etc", "0123456789ab/..", "/etc", "0123456789AB"])
+def test_a_name_that_is_none_of_roots_databases_is_refused(
+    tmp_path: Path, roots_home: Path, name: str
+) -> None:
+    (tmp_path / "postgres").write_text(name)
+    with pytest.raises(CannotStart, match=f"names no database.*{roots_home}"):
+        postgres.home(tmp_path / "postgres")
+
+
+def test_the_name_of_roots_database_is_read_from_a_file_or_an_older_link(
+    tmp_path: Path, roots_home: Path
+) -> None:
+    (tmp_path / "file").write_text("0123456789ab\n")
+    (tmp_path / "link").symlink_to(roots_home / "0123456789ab")
+    assert postgres.home(tmp_path / "file") == roots_home / "0123456789ab"
+    assert postgres.home(tmp_path / "link") == roots_home / "0123456789ab"
+    assert postgres.home(tmp_path / "nothing") is None
+
+
+def test_asking_for_a_database_makes_nothing_before_it_starts(
+    tmp_path: Path, roots_home: Path
+) -> None:
+    postgres.Postgres(tmp_path / "data" / "postgres")
+    assert list(roots_home.iterdir()) == []
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="Only root's databases have a name: run it as root.")
+def test_a_link_of_an_older_version_becomes_a_file_when_the_database_starts(
+    tmp_path: Path,
+) -> None:
+    folder, place = tmp_path / "postgres", postgres.ROOTS_HOME / "0123456789ab"
+    folder.symlink_to(place)
+    try:
+        postgres.Postgres(folder).prepare()
+        assert not folder.is_symlink()
+        assert folder.read_text() == "0123456789ab\n"
+        assert place.stat().st_uid != 0
+        assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    finally:
+        postgres.remove(folder)
+    assert not place.exists()
+
+
+def test_a_removed_cluster_is_gone_and_its_successor_is_another(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    first = cluster_of(data)
+    (first / "cluster").mkdir()
+    postgres.remove(data / "postgres")
+    assert not first.exists()
+    assert not (cluster_of(data) / "cluster").exists()
+    postgres.remove(data / "postgres")
+
+
+def test_a_cluster_is_reached_by_its_account_alone(tmp_path: Path) -> None:
+    place = cluster_of(tmp_path)
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    postgres.remove(tmp_path / "postgres")
+
+
+def test_a_copy_that_fails_leaves_nothing_and_the_next_one_is_whole(tmp_path: Path) -> None:
+    source, to = tmp_path / "source", tmp_path / "to"
+    (source / "bin").mkdir(parents=True)
+    (source / "bin" / "program").touch(mode=0o700)
+    (source / "broken").symlink_to("nowhere")
+    os.mkfifo(source / "pipe")
+    with pytest.raises(shutil.Error):
+        postgres.copy_for_all(source, to)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["source"]
+    (source / "pipe").unlink()
+    (tmp_path / "to.unfinished").mkdir()
+    postgres.copy_for_all(source, to)
+    assert stat.S_IMODE((to / "bin" / "program").stat().st_mode) == 0o755
+    assert not (tmp_path / "to.unfinished").exists()
+
+
+def test_a_socket_whose_path_would_be_too_long_lies_in_the_temporary_folder() -> None:
+    short, long = Path("/srv/postgres"), Path("/srv") / ("x" * 100)
+    assert socket_folder(short) == short
+    assert socket_folder(long) == socket_folder(long) != socket_folder(long / "y")
+    assert len(os.fsencode(socket_folder(long) / SOCKET)) <= LONGEST_SOCKET
 
 
 def test_a_running_stack_is_not_deleted(tmp_path: Path) -> None:

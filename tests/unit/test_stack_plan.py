@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.deployments import DEPLOYMENTS, Deployment
+from infra.deployments import DEPLOYMENTS, Deployment, routes
 from infra.local.plan import DISPATCHER, FUNCTIONS, STORES, Plan
 from infra.local.postgres import Postgres
 from infra.local.servers import Nats
 from infra.local.supervisor.process import Process
 from infra.local.supervisor.waiting import back_off
+from shared.delivery import ROOM
 
 NEEDS_DATABASE = [it for it in DEPLOYMENTS if it.needs_database]
 NEEDS_NONE = [it for it in DEPLOYMENTS if not it.needs_database]
@@ -114,3 +115,24 @@ def test_a_first_start_of_the_database_is_tried_for_ten_seconds(tmp_path: Path) 
 def test_an_event_the_broker_acknowledged_is_on_the_disk(tmp_path: Path) -> None:
     Nats(tmp_path).write_config()
     assert "sync_interval: always" in (tmp_path / "nats.conf").read_text()
+
+
+def test_every_event_a_function_accepts_has_a_route_to_each_of_its_deployments() -> None:
+    ports = {deployment.name: 4000 + n for n, deployment in enumerate(DEPLOYMENTS)}
+    found = routes(ports)
+    split = {
+        (route["function"], route["url"])
+        for route in found
+        if route["type"] == "io.pocwhisp.recording.split.v1"
+    }
+    assert split == {
+        (name, f"http://127.0.0.1:{ports[name]}/") for name in ("transcribe", "persist")
+    }
+    assert {route["function"] for route in found} == set(ports) - {"ingest", "sweep"}
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment.name)
+def test_all_that_is_in_flight_to_a_function_finds_room_there(deployment: Deployment) -> None:
+    sent = [route["in_flight"] for route in routes({deployment.name: 4000}, [deployment])]
+    assert all(in_flight >= 1 for in_flight in sent)
+    assert sum(sent) <= ROOM * (deployment.concurrency or 0)
