@@ -22,7 +22,8 @@ DISPATCHER_READY = re.compile(r'"event": ?"ready"')
 class Plan:
     """Where everything is. `broker_up` and `migrated` are set when functions may be asked.
 
-    `env` is added to the environment of functions and dispatcher; `ports` are by function.
+    `env` is added to the environment of functions and dispatcher; `ports` are by function;
+    `alive_limit` is in seconds.
     """
 
     deployments: Sequence[Deployment]
@@ -31,6 +32,7 @@ class Plan:
     database_url: str
     blobs_url: str
     env: Mapping[str, str]
+    alive_limit: float = 10.0
     broker_up: asyncio.Event = field(default_factory=asyncio.Event)
     migrated: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -48,7 +50,7 @@ class Plan:
             argv=it.argv,
             env=self._environment() | it.environment(port),
             ready=is_ready,
-            liveness=Liveness(probe=url(port, "/alive")),
+            liveness=Liveness(probe=url(port, "/alive"), limit=self.alive_limit),
             layer=FUNCTIONS,
         )
 

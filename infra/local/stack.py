@@ -15,6 +15,7 @@ from infra.local import postgres as own_postgres
 from infra.local.plan import Plan
 from infra.local.ports import claim, free_ports
 from infra.local.servers import Given, blobs_url, nats, postgres
+from infra.local.settings import supervision_settings
 from infra.local.state import (
     LOCK,
     STATE,
@@ -134,6 +135,7 @@ class Stack:
             database_url=self._postgres.url,
             blobs_url=self.blobs_url,
             env=self._env,
+            alive_limit=supervision_settings().alive_limit,
         )
 
     async def _start(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from infra.deployments import DEPLOYMENTS, Deployment, routes
 from infra.local.plan import DISPATCHER, FUNCTIONS, STORES, Plan
 from infra.local.postgres import Postgres
 from infra.local.servers import Nats
+from infra.local.settings import supervision_settings
+from infra.local.supervisor.child import CannotStart
 from infra.local.supervisor.process import Process
 from infra.local.supervisor.waiting import back_off
 from shared.delivery import ROOM
@@ -86,6 +89,19 @@ def test_every_function_and_every_store_is_asked_whether_it_hangs(
     for process in [*stores, *(plan.function(it) for it in DEPLOYMENTS)]:
         assert process.liveness is not None, process.name
         assert process.liveness.misses >= 2
+
+
+def test_a_function_may_be_silent_for_as_long_as_the_user_sets(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    liveness = replace(plan, alive_limit=77.0).function(DEPLOYMENTS[0]).liveness
+    assert liveness is not None
+    assert liveness.limit == 77.0
+    monkeypatch.setenv("ALIVE_LIMIT", "77")
+    assert supervision_settings().alive_limit == 77.0
+    monkeypatch.setenv("ALIVE_LIMIT", "-1")
+    with pytest.raises(CannotStart, match=r"^ALIVE_LIMIT is '-1'\. Input should be greater than 0"):
+        supervision_settings()
 
 
 def test_functions_get_the_stores_their_limits_and_the_users_settings(plan: Plan) -> None:
