@@ -220,10 +220,12 @@ def test_ctrl_c_stops_a_transcription_cleanly(stack: RunningStack, tmp_path: Pat
     stack.ended(new.pop())
 
 
-def test_watch_takes_each_file_once_when_it_is_whole(stack: RunningStack, tmp_path: Path) -> None:
+def test_watch_takes_each_file_once_when_it_is_whole(
+    own_stack: RunningStack, tmp_path: Path
+) -> None:
     folder, out = calls(tmp_path / "calls", "there.wav"), tmp_path / "out"
-    before = set(stack.recordings())
-    watching = ("watch", folder, "--out", out, "--data", stack.data)
+    before = set(own_stack.recordings())
+    watching = ("watch", folder, "--out", out, "--data", own_stack.data)
     with started(*watching, "--settle=0.5", "--vtt", "--json") as process:
         with (folder / "slow.wav").open("wb", buffering=0) as slow:
             slow.write(SILENCE[:30_000])
@@ -234,7 +236,7 @@ def test_watch_takes_each_file_once_when_it_is_whole(stack: RunningStack, tmp_pa
             slow.write(SILENCE[slow.tell() :])
         eventually((out / "slow.vtt").exists, "the file that came slowly")
         (folder / "letter.wav").write_text("Dear customer, this is a letter.")
-        os.kill(stack.pid("ingest"), signal.SIGKILL)
+        os.kill(own_stack.pid("ingest"), signal.SIGKILL)
         calls(folder, "sub/last.wav")
         eventually((out / "sub" / "last.vtt").exists, "the file after the restart")
         code, said = interrupted(process)
@@ -245,7 +247,7 @@ def test_watch_takes_each_file_once_when_it_is_whole(stack: RunningStack, tmp_pa
     assert json.loads((out / "slow.json").read_text())["metadata"]["duration"] == 2.0
     assert said.count("letter.wav: invalid_file_type") == 1
     assert "Traceback" not in said
-    assert len(set(stack.recordings()) - before) == 3
+    assert len(set(own_stack.recordings()) - before) == 3
 
 
 def test_watch_leaves_alone_what_has_its_results(stack: RunningStack, tmp_path: Path) -> None:
