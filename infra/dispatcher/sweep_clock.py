@@ -6,7 +6,8 @@ from uuid import uuid4
 import structlog
 from cloudevents.http import CloudEvent
 
-from infra.dispatcher.http import Courier, Parcel
+from infra.dispatcher.delivery_request import Parcel
+from infra.dispatcher.function_client import Courier
 from infra.dispatcher.retry_policy import succeeded
 from infra.dispatcher.settings import SweepSettings
 

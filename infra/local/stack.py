@@ -151,7 +151,7 @@ class Stack:
     def _dispatcher(self) -> Process:
         return Process(
             name="dispatcher",
-            argv=[sys.executable, "-P", "-m", "infra.dispatcher.session"],
+            argv=[sys.executable, "-P", "-m", "infra.dispatcher"],
             env=self._environment()
             | {
                 "DISPATCH_ROUTES": json.dumps(routes(self._ports, self._deployments)),

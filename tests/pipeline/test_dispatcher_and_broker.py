@@ -240,7 +240,7 @@ def start_dispatcher(
         "NATS_URL": server.url,
         "DISPATCH_ROUTES": json.dumps([route]),
     }
-    arguments = [sys.executable, "-m", "infra.dispatcher.session"]
+    arguments = [sys.executable, "-m", "infra.dispatcher"]
     return subprocess.Popen(arguments, env=environment, stdout=output, stderr=output)
 
 
