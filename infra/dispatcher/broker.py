@@ -34,7 +34,7 @@ class Broker:
         self.closed = asyncio.Event()
         self._up = asyncio.Event()
         self._when_connected: list[Callable[[], None]] = []
-        self._complaint = ""
+        self._last_error = ""
 
     @classmethod
     @asynccontextmanager
@@ -49,7 +49,7 @@ class Broker:
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=PAUSE,  # type: ignore[arg-type]  # a float will do
                     ping_interval=PING_INTERVAL,
-                    error_cb=broker._complain,
+                    error_cb=broker._log_error,
                     disconnected_cb=broker._disconnected,
                     reconnected_cb=broker._connected,
                     closed_cb=broker._closed,
@@ -69,7 +69,7 @@ class Broker:
         await self._up.wait()
 
     async def _connected(self) -> None:
-        self._complaint = ""
+        self._last_error = ""
         self._up.set()
         for call in self._when_connected:
             call()
@@ -80,8 +80,8 @@ class Broker:
     async def _closed(self) -> None:
         self.closed.set()
 
-    async def _complain(self, error: Exception) -> None:
-        complaint = str(error) or type(error).__name__
-        if complaint != self._complaint:
-            logger.warning("broker_away", reason=complaint)
-        self._complaint = complaint
+    async def _log_error(self, error: Exception) -> None:
+        reason = str(error) or type(error).__name__
+        if reason != self._last_error:
+            logger.warning("broker_away", reason=reason)
+        self._last_error = reason

@@ -30,7 +30,7 @@ logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class InFlightDelivery:
     """A message that is ours until its ack wait runs out.
 
     `epoch` is when its consumer was made: after the broker was wiped the same sequence is
@@ -51,7 +51,7 @@ class Held:
         return self.epoch, self.sequence
 
 
-class Inlet:
+class Consumer:
     """The durable pull consumer of one route, made anew whenever the broker forgot it.
 
     Whoever calls it waits until the consumer is there again.
@@ -76,7 +76,7 @@ class Inlet:
         if self._pull is not None and not self._pull.expired():
             self._pull.reschedule(0)
 
-    async def next(self) -> Held | None:
+    async def next(self) -> InFlightDelivery | None:
         """The next message, or None if there was none for a while."""
         inbox, epoch = await self.bound()
         try:
@@ -88,7 +88,7 @@ class Inlet:
             return None
         finally:
             self._pull = None
-        return None if message is None else Held(message, epoch)
+        return None if message is None else InFlightDelivery(message, epoch)
 
     async def _pulled(self, inbox: Inbox) -> Msg | None:
         """One pull. Not nats-py's `fetch`: that is deaf to the news that the consumer is gone."""
@@ -103,46 +103,46 @@ class Inlet:
             if status != HEARTBEAT:
                 raise NatsError(f"The pull was refused: {status} {message.headers}")
 
-    async def ack(self, held: Held) -> bool:
+    async def ack(self, delivery: InFlightDelivery) -> bool:
         """Acknowledge; whether the broker confirmed it. If not, the message comes again."""
-        if not await self._still(held):
+        if not await self._is_current(delivery):
             return False
         try:
-            await held.message.ack_sync(timeout=REQUEST_TIMEOUT)
+            await delivery.message.ack_sync(timeout=REQUEST_TIMEOUT)
         except (NatsError, OSError):
             return False
         return True
 
-    async def nak(self, held: Held, delay: float) -> None:
+    async def nak(self, delivery: InFlightDelivery, delay: float) -> None:
         """Have the message delivered again in `delay` seconds."""
-        if await self._still(held):
+        if await self._is_current(delivery):
             with suppress(NatsError, OSError):
-                await held.message.nak(delay)
+                await delivery.message.nak(delay)
 
-    async def term(self, held: Held) -> None:
+    async def term(self, delivery: InFlightDelivery) -> None:
         """Never have the message delivered again."""
-        if await self._still(held):
+        if await self._is_current(delivery):
             with suppress(NatsError, OSError):
-                await held.message.term()
+                await delivery.message.term()
 
-    async def beat(self, held: Held) -> None:
+    async def extend_ack_wait(self, delivery: InFlightDelivery) -> None:
         """Begin the message's ack wait anew."""
-        if held.epoch == self._epoch:
+        if delivery.epoch == self._epoch:
             with suppress(NatsError, OSError):
-                await held.message.in_progress()
+                await delivery.message.in_progress()
 
     async def bound(self) -> tuple[Inbox, datetime]:
         """The consumer and when it was made; waits until the broker has it."""
         async with self._binding:
-            pause, complaint = PAUSE, ""
+            pause, reason = PAUSE, ""
             while not self._bound or self._inbox is None or self._epoch is None:
                 await self._broker.up()
                 try:
                     await heeding(self._bind())
                 except (NatsError, OSError) as error:
-                    if str(error) != complaint:
+                    if str(error) != reason:
                         logger.warning("consumer_away", consumer=self._name, reason=str(error))
-                    complaint = str(error)
+                    reason = str(error)
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
             return self._inbox, self._epoch
@@ -173,9 +173,9 @@ class Inlet:
             await self._jetstream.add_stream(STREAM)
             return str(STREAM.name)
 
-    async def _still(self, held: Held) -> bool:
+    async def _is_current(self, delivery: InFlightDelivery) -> bool:
         _, epoch = await self.bound()
-        return held.epoch == epoch
+        return delivery.epoch == epoch
 
     async def _pause(self, error: Exception) -> None:
         logger.warning("consumer_lost", consumer=self._name, reason=str(error))

@@ -15,7 +15,7 @@ PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class HttpEvent:
     """An event ready to be posted in binary mode (CloudEvents HTTP binding, section 3.1)."""
 
     received: Received
@@ -23,12 +23,12 @@ class Parcel:
     body: bytes
 
     @classmethod
-    def unpack(cls, payload: bytes) -> "Parcel":
+    def from_structured(cls, payload: bytes) -> "HttpEvent":
         """Read an event in structured mode. Anything may be raised if it is not one."""
-        return cls.pack(from_json(payload))
+        return cls.from_event(from_json(payload))
 
     @classmethod
-    def pack(cls, event: CloudEvent) -> "Parcel":
+    def from_event(cls, event: CloudEvent) -> "HttpEvent":
         attributes, body = to_binary(event)
         headers = {"content-type": "application/json", "prefer": "reply"}
         for name, text in attributes.items():

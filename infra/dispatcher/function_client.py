@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from infra.dispatcher.delivery_request import Parcel
+from infra.dispatcher.delivery_request import HttpEvent
 from infra.dispatcher.retry_policy import Answer, Failure, Outcome
 
 ERROR_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -16,7 +16,7 @@ ERROR_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 KEEPALIVE_EXPIRY = 3.0
 
 
-class Courier:
+class FunctionClient:
     """Posts parcels; every way to fail is an `Outcome`, never an exception."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
@@ -24,7 +24,7 @@ class Courier:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, connect_timeout: float) -> AsyncIterator["Courier"]:
+    async def open(cls, connect_timeout: float) -> AsyncIterator["FunctionClient"]:
         """Keep connections to all functions while the context lasts."""
         async with httpx.AsyncClient(
             timeout=httpx.Timeout(None, connect=connect_timeout),
@@ -33,15 +33,15 @@ class Courier:
         ) as client:
             yield cls(client)
 
-    async def post(self, url: str, parcel: Parcel) -> Outcome:
+    async def post(self, url: str, event: HttpEvent) -> Outcome:
         """Post, and wait for the answer without a limit."""
         try:
-            response = await self._client.post(url, content=parcel.body, headers=parcel.headers)
+            response = await self._client.post(url, content=event.body, headers=event.headers)
         except httpx.HTTPError as error:
             return _failure(error)
         return Answer(response.status_code, _error_code(response))
 
-    async def alive(self, url: str, within: float) -> bool:
+    async def is_alive(self, url: str, within: float) -> bool:
         """Whether the function gives a sign of life within so many seconds."""
         try:
             response = await self._client.get(url, timeout=within)

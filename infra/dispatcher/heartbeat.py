@@ -14,7 +14,7 @@ LONGEST_PROBE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class HeartbeatTiming:
     """Seconds between two beats, for one sign of life, and for the whole work."""
 
     interval: float
@@ -22,25 +22,25 @@ class Pace:
     cap: float
 
     @classmethod
-    def within(cls, ack_wait: float, cap: float) -> "Pace":
+    def within(cls, ack_wait: float, cap: float) -> "HeartbeatTiming":
         """A beat each third of the ack wait; two silent ones end before it does."""
         return cls(ack_wait / 3, min(ack_wait / 8, LONGEST_PROBE), cap)
 
 
-async def tended(
+async def with_heartbeat(
     work: Coroutine[Any, Any, T],
-    pace: Pace,
+    timing: HeartbeatTiming,
     *,
-    alive: Callable[[float], Awaitable[bool]],
-    beat: Callable[[], Awaitable[None]],
+    is_alive: Callable[[float], Awaitable[bool]],
+    extend_ack_wait: Callable[[], Awaitable[None]],
 ) -> T | Failure:
-    """The result of `work`; `beat` is called at the pace while `alive` says so.
+    """The result of `work`; `extend_ack_wait` is called at each interval while `is_alive` says so.
 
     Work that outlasts the cap, or whose function is silent twice in a row, is abandoned.
     """
     task = asyncio.create_task(work)
     try:
-        return await _watch(task, pace, alive, beat)
+        return await _watch(task, timing, is_alive, extend_ack_wait)
     finally:
         task.cancel()
         await asyncio.wait({task})
@@ -48,19 +48,19 @@ async def tended(
 
 async def _watch(
     task: asyncio.Task[T],
-    pace: Pace,
-    alive: Callable[[float], Awaitable[bool]],
-    beat: Callable[[], Awaitable[None]],
+    timing: HeartbeatTiming,
+    is_alive: Callable[[float], Awaitable[bool]],
+    extend_ack_wait: Callable[[], Awaitable[None]],
 ) -> T | Failure:
     clock = asyncio.get_running_loop().time
-    end = clock() + pace.cap
+    end = clock() + timing.cap
     silent = 0
-    while not await _ended(task, min(pace.interval, end - clock())):
+    while not await _ended(task, min(timing.interval, end - clock())):
         if clock() >= end:
             return Failure.TIMEOUT
-        if await alive(pace.probe):
+        if await is_alive(timing.probe):
             silent = 0
-            await beat()
+            await extend_ack_wait()
         else:
             silent += 1
         if silent == SILENT_LIMIT and not task.done():

@@ -1,7 +1,7 @@
-"""A line takes one route's events from its inlet to its function.
+"""A line takes one route's events from its consumer to its function.
 
 It holds `in_flight` slots, pulls a message only for a free one, posts it, and does what
-`retry_policy.judge` says. Failures are counted in memory: a restart grants new attempts, because
+`retry_policy.decide` says. Failures are counted in memory: a restart grants new attempts, because
 JetStream's count of deliveries knows outages and restarts as well, and those are not the event's
 fault.
 """
@@ -12,11 +12,11 @@ from datetime import datetime
 import structlog
 
 from events import DeliveryParked, Envelope, Event
-from infra.dispatcher.consumer import Held, Inlet
-from infra.dispatcher.delivery_request import Parcel
-from infra.dispatcher.function_client import Courier
-from infra.dispatcher.heartbeat import Pace, tended
-from infra.dispatcher.retry_policy import Ack, Outcome, Park, Retry, Tally, judge
+from infra.dispatcher.consumer import Consumer, InFlightDelivery
+from infra.dispatcher.delivery_request import HttpEvent
+from infra.dispatcher.function_client import FunctionClient
+from infra.dispatcher.heartbeat import HeartbeatTiming, with_heartbeat
+from infra.dispatcher.retry_policy import Ack, FailureCount, Outcome, Park, Retry, decide
 from infra.dispatcher.settings import DispatchSettings, Route
 from shared.delivery import park
 from shared.errors import Unavailable
@@ -30,131 +30,133 @@ logger = structlog.get_logger()
 
 
 class Line:
-    """Takes one route's events from its inlet to its function."""
+    """Takes one route's events from its consumer to its function."""
 
     def __init__(
         self,
         route: Route,
-        inlet: Inlet,
-        courier: Courier,
+        consumer: Consumer,
+        client: FunctionClient,
         publisher: Publisher,
         settings: DispatchSettings,
     ) -> None:
         self._route = route
-        self._inlet = inlet
-        self._courier = courier
+        self._consumer = consumer
+        self._client = client
         self._publisher = publisher
         self._settings = settings
         self._slots = asyncio.Semaphore(route.in_flight)
-        self._deliveries: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._at_work: set[tuple[datetime, int]] = set()
-        self._tallies: dict[tuple[datetime, int], Tally] = {}
+        self._counts: dict[tuple[datetime, int], FailureCount] = {}
 
     async def run(self) -> None:
         """Deliver until cancelled; deliveries in flight go on."""
         while True:
             await self._slots.acquire()
             try:
-                held = await self._inlet.next()
+                delivery = await self._consumer.next()
             except Exception:
                 logger.exception("defect", function=self._route.function, type=self._route.type)
                 await asyncio.sleep(PAUSE)
-                held = None
-            if held is None:
+                delivery = None
+            if delivery is None:
                 self._slots.release()
             else:
-                self._start(held)
+                self._start(delivery)
 
     async def drain(self, grace: float) -> None:
         """Let deliveries in flight finish; what the grace cuts off is delivered again later."""
-        if self._deliveries:
-            await asyncio.wait(self._deliveries, timeout=grace)
-        for delivery in self._deliveries:
-            delivery.cancel()
-        await asyncio.gather(*self._deliveries, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, held: Held) -> None:
-        delivery = asyncio.create_task(self._deliver(held))
-        self._deliveries.add(delivery)
-        delivery.add_done_callback(self._ended)
+    def _start(self, delivery: InFlightDelivery) -> None:
+        task = asyncio.create_task(self._deliver(delivery))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
 
-    def _ended(self, delivery: asyncio.Task[None]) -> None:
-        self._deliveries.discard(delivery)
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
         self._slots.release()
 
-    async def _deliver(self, held: Held) -> None:
-        if held.key in self._at_work:  # it ran out of time while the broker was away
-            await self._inlet.beat(held)
+    async def _deliver(self, delivery: InFlightDelivery) -> None:
+        if delivery.key in self._at_work:  # it ran out of time while the broker was away
+            await self._consumer.extend_ack_wait(delivery)
             return
-        self._at_work.add(held.key)
+        self._at_work.add(delivery.key)
         try:
-            await self._attempt(held)
+            await self._attempt(delivery)
         except Exception:
-            logger.exception("defect", **self._where(held))
-            await self._inlet.nak(held, self._settings.backoff_cap)
+            logger.exception("defect", **self._where(delivery))
+            await self._consumer.nak(delivery, self._settings.backoff_cap)
         finally:
-            self._at_work.discard(held.key)
+            self._at_work.discard(delivery.key)
 
-    async def _attempt(self, held: Held) -> None:
+    async def _attempt(self, delivery: InFlightDelivery) -> None:
         try:
-            parcel = Parcel.unpack(held.message.data)
+            event = HttpEvent.from_structured(delivery.message.data)
         except Exception:
-            logger.exception("defect", **self._where(held))
-            await self._inlet.term(held)
+            logger.exception("defect", **self._where(delivery))
+            await self._consumer.term(delivery)
             return
-        outcome = await self._post(parcel, held)
-        await self._settle(parcel, held, outcome)
+        outcome = await self._post(event, delivery)
+        await self._carry_out(event, delivery, outcome)
 
-    async def _post(self, parcel: Parcel, held: Held) -> Outcome:
+    async def _post(self, event: HttpEvent, delivery: InFlightDelivery) -> Outcome:
         settings = self._settings
-        cap = max(settings.work_floor, settings.work_factor * parcel.audio_seconds)
-        return await tended(
-            self._courier.post(self._route.url, parcel),
-            Pace.within(settings.ack_wait, cap),
-            alive=lambda within: self._courier.alive(self._route.alive_url, within),
-            beat=lambda: self._inlet.beat(held),
+        cap = max(settings.work_floor, settings.work_factor * event.audio_seconds)
+        return await with_heartbeat(
+            self._client.post(self._route.url, event),
+            HeartbeatTiming.within(settings.ack_wait, cap),
+            is_alive=lambda within: self._client.is_alive(self._route.alive_url, within),
+            extend_ack_wait=lambda: self._consumer.extend_ack_wait(delivery),
         )
 
-    async def _settle(self, parcel: Parcel, held: Held, outcome: Outcome) -> None:
-        tally = self._tallies.get(held.key, Tally())
+    async def _carry_out(
+        self, event: HttpEvent, delivery: InFlightDelivery, outcome: Outcome
+    ) -> None:
+        count = self._counts.get(delivery.key, FailureCount())
         # What the recorder cannot write is its own trouble, not the call's (D19).
         may_park = self._route.function != RECORDER and (
-            parcel.received.event_type != DeliveryParked.type
+            event.received.event_type != DeliveryParked.type
         )
-        match judge(outcome, tally, self._settings.policy, may_park=may_park):
+        match decide(outcome, count, self._settings.policy, may_park=may_park):
             case Ack():
-                await self._done(parcel, held)
+                await self._done(event, delivery)
             case Retry(delay, after):
-                self._remember(held, after)
+                self._keep_count(delivery, after)
                 counts = {"delay": delay, "attempts": after.failures}
-                self._log(parcel, held, "retried", reason=outcome.code, **counts)
-                await self._inlet.nak(held, delay)
+                self._log(event, delivery, "retried", reason=outcome.code, **counts)
+                await self._consumer.nak(delivery, delay)
             case Park() as verdict:
-                await self._park(parcel, held, verdict)
+                await self._park(event, delivery, verdict)
 
-    def _remember(self, held: Held, tally: Tally) -> None:
-        """Keep the tally; those of a broker that has been wiped since are of no more use."""
-        if any(epoch != held.epoch for epoch, _ in self._tallies):
-            self._tallies.clear()
-        self._tallies[held.key] = tally
+    def _keep_count(self, delivery: InFlightDelivery, count: FailureCount) -> None:
+        """Keep the count; those of a broker that has been wiped since are of no more use."""
+        if any(epoch != delivery.epoch for epoch, _ in self._counts):
+            self._counts.clear()
+        self._counts[delivery.key] = count
 
-    async def _done(self, parcel: Parcel, held: Held) -> None:
-        if await self._inlet.ack(held):
-            self._tallies.pop(held.key, None)
+    async def _done(self, event: HttpEvent, delivery: InFlightDelivery) -> None:
+        if await self._consumer.ack(delivery):
+            self._counts.pop(delivery.key, None)
         else:
-            self._log(parcel, held, "unconfirmed")
+            self._log(event, delivery, "unconfirmed")
 
-    async def _park(self, parcel: Parcel, held: Held, verdict: Park) -> None:
+    async def _park(self, event: HttpEvent, delivery: InFlightDelivery, verdict: Park) -> None:
         """Publish the parked delivery, and only then be done with the event."""
         try:
-            await self._publisher.publish(self._parked(parcel, verdict))
+            await self._publisher.publish(self._parked(event, verdict))
         except Unavailable as error:
-            self._log(parcel, held, "retried", reason=str(error))
-            await self._inlet.nak(held, self._settings.backoff_base)
+            self._log(event, delivery, "retried", reason=str(error))
+            await self._consumer.nak(delivery, self._settings.backoff_base)
             return
         except ValueError:  # nobody can tell which recording it is about
-            logger.exception("defect", **self._where(held))
-            await self._inlet.term(held)
+            logger.exception("defect", **self._where(delivery))
+            await self._consumer.term(delivery)
             return
         facts: dict[str, object] = {
             "attempts": verdict.attempts,
@@ -162,11 +164,11 @@ class Line:
         }
         if verdict.error_class == "permanent":
             facts["defect"] = f"{self._route.function} refused an event"
-        self._log(parcel, held, "parked", reason=verdict.error_code, **facts)
-        await self._done(parcel, held)
+        self._log(event, delivery, "parked", reason=verdict.error_code, **facts)
+        await self._done(event, delivery)
 
-    def _parked(self, parcel: Parcel, verdict: Park) -> Envelope[Event]:
-        received = parcel.received
+    def _parked(self, event: HttpEvent, verdict: Park) -> Envelope[Event]:
+        received = event.received
         parked = park(
             received,
             self._route.function,
@@ -176,20 +178,22 @@ class Line:
         )
         return received.causes(parked, SOURCE, utc_now())
 
-    def _log(self, parcel: Parcel, held: Held, word: str, **facts: object) -> None:
-        received = parcel.received
+    def _log(
+        self, event: HttpEvent, delivery: InFlightDelivery, word: str, **facts: object
+    ) -> None:
+        received = event.received
         logger.warning(
             word,
             type=received.event_type,
             id=received.id,
             recording=received.attributes.get("subject"),
-            **self._where(held),
+            **self._where(delivery),
             **facts,
         )
 
-    def _where(self, held: Held) -> dict[str, object]:
+    def _where(self, delivery: InFlightDelivery) -> dict[str, object]:
         return {
             "function": self._route.function,
-            "subject": held.message.subject,
-            "sequence": held.sequence,
+            "subject": delivery.message.subject,
+            "sequence": delivery.sequence,
         }

@@ -58,7 +58,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class FailureCount:
     """What an event went through so far: counted failures, and outages since the last of them."""
 
     failures: int = 0
@@ -72,10 +72,10 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Deliver it again in `delay` seconds; it will then have gone through `tally`."""
+    """Deliver it again in `delay` seconds; it will then have gone through `count`."""
 
     delay: float
-    tally: Tally
+    count: FailureCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +90,24 @@ class Park:
 Verdict: TypeAlias = Ack | Retry | Park
 
 
-def judge(outcome: Outcome, tally: Tally, policy: Policy, *, may_park: bool = True) -> Verdict:
-    """The verdict on an outcome, after what `tally` tells of the attempts before it.
+def decide(
+    outcome: Outcome, count: FailureCount, policy: Policy, *, may_park: bool = True
+) -> Verdict:
+    """The verdict on an outcome, after what `count` tells of the attempts before it.
 
     An event that may not be parked (a parked delivery itself) is retried for ever instead.
     """
     if succeeded(outcome):
         return Ack()
     if _is_outage(outcome):
-        delay = backoff(tally.outages, policy.base, policy.outage_cap)
-        return Retry(delay, Tally(tally.failures, tally.outages + 1))
-    now = Tally(tally.failures + 1)
+        delay = backoff(count.outages, policy.base, policy.outage_cap)
+        return Retry(delay, FailureCount(count.failures, count.outages + 1))
+    now = FailureCount(count.failures + 1)
     if may_park and isinstance(outcome, Answer) and _is_refusal(outcome):
         return Park("permanent", f"http_{outcome.status}", now.failures)
     if may_park and now.failures >= policy.max_attempts:
         return Park("exhausted", outcome.code, now.failures)
-    return Retry(backoff(tally.failures, policy.base, policy.cap), now)
+    return Retry(backoff(count.failures, policy.base, policy.cap), now)
 
 
 def backoff(before: int, base: float, cap: float) -> float:

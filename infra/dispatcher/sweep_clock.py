@@ -6,8 +6,8 @@ from uuid import uuid4
 import structlog
 from cloudevents.http import CloudEvent
 
-from infra.dispatcher.delivery_request import Parcel
-from infra.dispatcher.function_client import Courier
+from infra.dispatcher.delivery_request import HttpEvent
+from infra.dispatcher.function_client import FunctionClient
 from infra.dispatcher.retry_policy import succeeded
 from infra.dispatcher.settings import SweepSettings
 
@@ -16,14 +16,14 @@ LONGEST_SWEEP = 300.0
 logger = structlog.get_logger()
 
 
-async def tick(courier: Courier, settings: SweepSettings) -> None:
+async def tick(client: FunctionClient, settings: SweepSettings) -> None:
     """Post a tick each interval, one at a time; only a change for better or worse is logged."""
     if settings.url is None:
         return
     trouble = ""
     while True:
         await asyncio.sleep(settings.interval)
-        now = await _post(courier, settings.url)
+        now = await _post(client, settings.url)
         if now != trouble and now:
             logger.warning("sweep_failed", reason=now)
         elif now != trouble:
@@ -31,17 +31,17 @@ async def tick(courier: Courier, settings: SweepSettings) -> None:
         trouble = now
 
 
-async def _post(courier: Courier, url: str) -> str:
+async def _post(client: FunctionClient, url: str) -> str:
     """The code of the error, empty if there was none."""
     try:
         async with asyncio.timeout(LONGEST_SWEEP):
-            outcome = await courier.post(url, _tick())
+            outcome = await client.post(url, _tick())
     except TimeoutError:
         return "sweep_timeout"
     return "" if succeeded(outcome) else outcome.code
 
 
-def _tick() -> Parcel:
+def _tick() -> HttpEvent:
     event = CloudEvent.create(
         {
             "id": str(uuid4()),
@@ -50,4 +50,4 @@ def _tick() -> Parcel:
         },
         None,
     )
-    return Parcel.pack(event)
+    return HttpEvent.from_event(event)

@@ -10,8 +10,8 @@ from events import ChannelTranscribed, DeliveryParked, RecordingSplit
 from tests.support.dispatching import (
     TRACE,
     dispatching,
-    heard,
-    routed,
+    route_to,
+    transcribed,
     until,
 )
 from tests.support.servers import DIE, NatsServer, ScriptedFunction
@@ -22,10 +22,10 @@ pytestmark = pytest.mark.anyio
 async def test_an_event_is_delivered_once_in_binary_mode_and_acknowledged(
     server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    event = heard()
+    event = transcribed()
     async with (
         ScriptedFunction() as merge,
-        dispatching(server, monkeypatch, routed(merge.url)) as stack,
+        dispatching(server, monkeypatch, route_to(merge.url)) as stack,
     ):
         await stack.publish(event)
         await until(lambda: merge.received)
@@ -56,7 +56,7 @@ async def test_the_stream_and_the_consumer_are_made_as_agreed(
     server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with dispatching(
-        server, monkeypatch, routed("http://127.0.0.1:1/", in_flight=8)
+        server, monkeypatch, route_to("http://127.0.0.1:1/", in_flight=8)
     ) as stack:
         jetstream = stack.bus.client.jetstream()
         stream = (await jetstream.stream_info("POCWHISP")).config
@@ -78,24 +78,24 @@ async def test_a_failed_delivery_comes_again_until_it_succeeds(
 ) -> None:
     async with (
         ScriptedFunction(500, 500, 204) as merge,
-        dispatching(server, monkeypatch, routed(merge.url)) as stack,
+        dispatching(server, monkeypatch, route_to(merge.url)) as stack,
     ):
-        await stack.publish(heard())
+        await stack.publish(transcribed())
         await until(lambda: len(merge.received) == 3)
         await stack.settled()
-        assert [line["attempts"] for line in stack.said("retried")] == [1, 2]
-        assert not stack.said("parked")
+        assert [line["attempts"] for line in stack.logged("retried")] == [1, 2]
+        assert not stack.logged("parked")
     assert len(merge.received) == 3
 
 
 async def test_the_last_attempt_parks_the_event_with_what_the_function_said(
     server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    event = heard()
+    event = transcribed()
     answer = (500, b'{"error": "transient", "message": "not for the event"}')
     async with (
         ScriptedFunction(default=answer) as merge,
-        dispatching(server, monkeypatch, routed(merge.url)) as stack,
+        dispatching(server, monkeypatch, route_to(merge.url)) as stack,
     ):
         await stack.publish(event)
         parked = await stack.parked()
@@ -125,12 +125,12 @@ async def test_a_refused_event_is_parked_at_once_as_a_defect(
 ) -> None:
     async with (
         ScriptedFunction(404) as merge,
-        dispatching(server, monkeypatch, routed(merge.url)) as stack,
+        dispatching(server, monkeypatch, route_to(merge.url)) as stack,
     ):
-        await stack.publish(heard())
+        await stack.publish(transcribed())
         parked = await stack.parked()
         await stack.settled()
-        [line] = stack.said("parked")
+        [line] = stack.logged("parked")
     assert len(merge.received) == 1
     assert "defect" in line
     assert (parked["data"]["error_class"], parked["data"]["error_code"]) == (
@@ -145,26 +145,26 @@ async def test_an_outage_behind_the_function_neither_counts_nor_parks(
     away = [503] * 6
     async with (
         ScriptedFunction(500, *away, 500, 204) as merge,
-        dispatching(server, monkeypatch, routed(merge.url)) as stack,
+        dispatching(server, monkeypatch, route_to(merge.url)) as stack,
     ):
-        await stack.publish(heard())
+        await stack.publish(transcribed())
         await until(lambda: len(merge.received) == 9)
         await stack.settled()
-        assert not stack.said("parked")
-        assert stack.said("retried")[-1]["attempts"] == 2
+        assert not stack.logged("parked")
+        assert stack.logged("retried")[-1]["attempts"] == 2
 
 
 async def test_a_function_that_is_not_up_gets_its_events_when_it_is(
     server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     merge = ScriptedFunction()
-    async with dispatching(server, monkeypatch, routed(merge.url)) as stack:
-        await stack.publish(heard())
-        await until(lambda: len(stack.said("retried")) > 4)
-        assert {line["reason"] for line in stack.said("retried")} == {"function_not_up"}
+    async with dispatching(server, monkeypatch, route_to(merge.url)) as stack:
+        await stack.publish(transcribed())
+        await until(lambda: len(stack.logged("retried")) > 4)
+        assert {line["reason"] for line in stack.logged("retried")} == {"function_not_up"}
         async with merge:
             await stack.settled()
-        assert not stack.said("parked")
+        assert not stack.logged("parked")
     assert len(merge.received) == 1
 
 
@@ -173,12 +173,12 @@ async def test_a_function_killed_with_the_event_in_hand_gets_it_again(
 ) -> None:
     async with (
         ScriptedFunction(DIE, 204) as merge,
-        dispatching(server, monkeypatch, routed(merge.url)) as stack,
+        dispatching(server, monkeypatch, route_to(merge.url)) as stack,
     ):
-        await stack.publish(heard())
+        await stack.publish(transcribed())
         await until(lambda: len(merge.received) == 2)
         await stack.settled()
-        [line] = stack.said("retried")
+        [line] = stack.logged("retried")
     assert (line["reason"], line["attempts"]) == ("function_died", 1)
 
 
@@ -191,12 +191,12 @@ async def test_long_work_is_not_delivered_twice_while_the_function_is_alive(
 
     async with (
         ScriptedFunction(long_work) as merge,
-        dispatching(server, monkeypatch, routed(merge.url), DISPATCH_ACK_WAIT="1") as stack,
+        dispatching(server, monkeypatch, route_to(merge.url), DISPATCH_ACK_WAIT="1") as stack,
     ):
-        await stack.publish(heard())
+        await stack.publish(transcribed())
         await until(lambda: merge.received)
         await stack.settled()
-        assert not stack.said("retried")
+        assert not stack.logged("retried")
     assert len(merge.received) == 1
 
 
@@ -205,13 +205,13 @@ async def test_a_function_that_hangs_without_a_sign_of_life_is_given_up(
 ) -> None:
     async with (
         ScriptedFunction(asyncio.Event().wait, 204) as merge,
-        dispatching(server, monkeypatch, routed(merge.url), DISPATCH_ACK_WAIT="1") as stack,
+        dispatching(server, monkeypatch, route_to(merge.url), DISPATCH_ACK_WAIT="1") as stack,
     ):
         merge.alive.clear()
-        await stack.publish(heard())
+        await stack.publish(transcribed())
         await until(lambda: len(merge.received) == 2)
         await stack.settled()
-        [line] = stack.said("retried")
+        [line] = stack.logged("retried")
     assert (line["reason"], line["attempts"]) == ("function_died", 1)
 
 
@@ -221,11 +221,11 @@ async def test_work_beyond_its_cap_is_given_up_although_the_function_is_alive(
     quick = {"DISPATCH_ACK_WAIT": "1", "DISPATCH_WORK_FLOOR": "0.1", "DISPATCH_WORK_FACTOR": "10"}
     async with (
         ScriptedFunction(asyncio.Event().wait, 204) as merge,
-        dispatching(server, monkeypatch, routed(merge.url), **quick) as stack,
+        dispatching(server, monkeypatch, route_to(merge.url), **quick) as stack,
     ):
-        await stack.publish(heard(duration=0.15))
+        await stack.publish(transcribed(duration=0.15))
         await until(lambda: len(merge.received) == 2)
-        [line] = stack.said("retried")
+        [line] = stack.logged("retried")
     first, second = merge.received
     assert line["reason"] == "function_timeout"
     assert second.at - first.at > 1.5
@@ -246,12 +246,12 @@ async def test_no_more_than_the_routes_number_is_in_flight_and_others_are_not_he
         dispatching(
             server,
             monkeypatch,
-            routed(merge.url, in_flight=3),
-            routed(quick.url, function="quick", in_flight=1),
+            route_to(merge.url, in_flight=3),
+            route_to(quick.url, function="quick", in_flight=1),
         ) as stack,
     ):
         for _ in range(9):
-            await stack.publish(heard())
+            await stack.publish(transcribed())
         await until(lambda: len(quick.received) == 9)
         await until(lambda: len(merge.received) == 3)
         gate.set()
@@ -274,8 +274,8 @@ async def test_two_deployments_of_one_type_both_get_the_event(
     )
     async with ScriptedFunction() as left, ScriptedFunction() as right:
         routes = (
-            routed(left.url, function="transcribe-left", type=RecordingSplit.type),
-            routed(right.url, function="transcribe-right", type=RecordingSplit.type),
+            route_to(left.url, function="transcribe-left", type=RecordingSplit.type),
+            route_to(right.url, function="transcribe-right", type=RecordingSplit.type),
         )
         async with dispatching(server, monkeypatch, *routes) as stack:
             await stack.publish(split)

@@ -41,7 +41,7 @@ class Stack:
 
     async def parked(self) -> dict[str, Any]:
         """The parked delivery, as soon as the stream has one."""
-        await until(lambda: self.said("parked"))
+        await until(lambda: self.logged("parked"))
         jetstream = self.bus.client.jetstream()
         subject = f"{DeliveryParked.type}.default.*"
         found = await jetstream.get_msg("POCWHISP", 0, subject=subject, next=True)
@@ -59,14 +59,14 @@ class Stack:
             await asyncio.sleep(0.02)
         raise AssertionError(f"{consumer} is not settled: {known}")
 
-    def said(self, word: str) -> list[MutableMapping[str, Any]]:
+    def logged(self, word: str) -> list[MutableMapping[str, Any]]:
         return [line for line in self.logs if line["event"] == word]
 
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def heard(channel: str = "left", duration: float = 12.5) -> ChannelTranscribed:
+def transcribed(channel: str = "left", duration: float = 12.5) -> ChannelTranscribed:
     recording = uuid4()
     return ChannelTranscribed.model_validate(
         {
@@ -81,7 +81,7 @@ def heard(channel: str = "left", duration: float = 12.5) -> ChannelTranscribed:
     )
 
 
-def routed(url: str, **changes: object) -> dict[str, object]:
+def route_to(url: str, **changes: object) -> dict[str, object]:
     return {"function": "merge", "type": ChannelTranscribed.type, "url": url, **changes}
 
 
