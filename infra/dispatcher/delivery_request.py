@@ -11,7 +11,8 @@ from cloudevents.http import CloudEvent, from_json
 from shared.delivery import Received
 
 ATTRIBUTE_NAME = re.compile(r"[a-z0-9]{1,64}")
-PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
+UNENCODED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+"""Characters that stay as they are in a header (CloudEvents HTTP binding, section 3.1.3.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class HttpEvent:
         for name, text in attributes.items():
             if not ATTRIBUTE_NAME.fullmatch(name.removeprefix("ce-").replace("-", "")):
                 raise ValueError(f"Not the name of an attribute: {name!r}.")
-            headers[name] = quote(str(text), safe=PRINTABLE)
+            headers[name] = quote(str(text), safe=UNENCODED)
         return cls(Received(dict(event.get_attributes()), event.get_data()), headers, body or b"")
 
     @property
