@@ -3,19 +3,29 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from enum import Enum
+from typing import Any
 
-from infra.dispatcher.retry_policy import Failure
-
-T = TypeVar("T")
+from infra.dispatcher.retry_policy import Failure, Outcome
 
 SILENT_LIMIT = 2
 LONGEST_PROBE = 5.0
 
 
+class Liveness(Enum):
+    """What probing a function says about it while a request to it is open.
+
+    A function that drains takes no connection any more, but answers those that it has.
+    """
+
+    ALIVE = "alive"
+    DRAINING = "draining"
+    SILENT = "silent"
+
+
 @dataclass(frozen=True, slots=True)
 class HeartbeatTiming:
-    """Seconds between two beats, for one sign of life, and for the whole work."""
+    """Seconds between two heartbeats, for one probe's answer, and for the whole work."""
 
     interval: float
     probe: float
@@ -23,51 +33,59 @@ class HeartbeatTiming:
 
     @classmethod
     def within(cls, ack_wait: float, cap: float) -> "HeartbeatTiming":
-        """A beat each third of the ack wait; two silent ones end before it does."""
-        return cls(ack_wait / 3, min(ack_wait / 8, LONGEST_PROBE), cap)
+        """A heartbeat each third of the ack wait, and no later than two thirds of it."""
+        return cls(ack_wait / 3, min(ack_wait / 3, LONGEST_PROBE), cap)
 
 
 async def with_heartbeat(
-    work: Coroutine[Any, Any, T],
+    work: Coroutine[Any, Any, Outcome],
     timing: HeartbeatTiming,
     *,
-    is_alive: Callable[[float], Awaitable[bool]],
+    probe: Callable[[float], Awaitable[Liveness]],
     extend_ack_wait: Callable[[], Awaitable[None]],
-) -> T | Failure:
-    """The result of `work`; `extend_ack_wait` is called at each interval while `is_alive` says so.
+) -> Outcome:
+    """The outcome of `work`; at each interval the function is probed and the ack wait extended.
 
-    Work that outlasts the cap, or whose function is silent twice in a row, is abandoned.
+    Work that outlasts the cap is abandoned, and so is work whose function is silent twice in a
+    row: a function that hangs. The call is to blame for the first and not for the second.
     """
     task = asyncio.create_task(work)
     try:
-        return await _watch(task, timing, is_alive, extend_ack_wait)
+        return await _watch(task, timing, probe, extend_ack_wait)
     finally:
         task.cancel()
         await asyncio.wait({task})
 
 
 async def _watch(
-    task: asyncio.Task[T],
+    task: asyncio.Task[Outcome],
     timing: HeartbeatTiming,
-    is_alive: Callable[[float], Awaitable[bool]],
+    probe: Callable[[float], Awaitable[Liveness]],
     extend_ack_wait: Callable[[], Awaitable[None]],
-) -> T | Failure:
+) -> Outcome:
     clock = asyncio.get_running_loop().time
     end = clock() + timing.cap
-    silent = 0
+    liveness, silent = Liveness.ALIVE, 0
     while not await _ended(task, min(timing.interval, end - clock())):
         if clock() >= end:
             return Failure.TIMEOUT
-        if await is_alive(timing.probe):
-            silent = 0
-            await extend_ack_wait()
-        else:
-            silent += 1
+        liveness = await probe(timing.probe)
+        silent = silent + 1 if liveness is Liveness.SILENT else 0
         if silent == SILENT_LIMIT and not task.done():
-            return Failure.DIED
-    return task.result()
+            return Failure.SILENT
+        await extend_ack_wait()
+    return _attributed(task.result(), liveness)
 
 
-async def _ended(task: asyncio.Task[T], within: float) -> bool:
+async def _ended(task: asyncio.Task[Outcome], within: float) -> bool:
     ended, _ = await asyncio.wait({task}, timeout=max(within, 0))
     return bool(ended)
+
+
+def _attributed(outcome: Outcome, liveness: Liveness) -> Outcome:
+    """What broke the connection: somebody who ended a hung or draining function, or the call."""
+    if outcome is Failure.DIED and liveness is Liveness.SILENT:
+        return Failure.SILENT
+    if outcome is Failure.DIED and liveness is Liveness.DRAINING:
+        return Failure.NOT_UP
+    return outcome

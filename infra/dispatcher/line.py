@@ -7,6 +7,8 @@ fault.
 """
 
 import asyncio
+from collections.abc import Awaitable, Iterable
+from contextlib import suppress
 from datetime import datetime
 
 import structlog
@@ -14,9 +16,10 @@ import structlog
 from events import DeliveryParked, Envelope, Event
 from infra.dispatcher.consumer import Consumer, InFlightDelivery
 from infra.dispatcher.delivery_request import HttpEvent
+from infra.dispatcher.failure_counts import FailureCounts
 from infra.dispatcher.function_client import FunctionClient
 from infra.dispatcher.heartbeat import HeartbeatTiming, with_heartbeat
-from infra.dispatcher.retry_policy import Ack, FailureCount, Outcome, Park, Retry, decide
+from infra.dispatcher.retry_policy import Ack, Outcome, Park, Retry, Verdict, decide
 from infra.dispatcher.settings import DispatchSettings, Route
 from shared.delivery import park
 from shared.errors import Unavailable
@@ -25,12 +28,20 @@ from shared.ports import Publisher, utc_now
 SOURCE = "dispatcher"
 RECORDER = "persist"
 PAUSE = 1.0
+HAND_BACK = 1.0
+"""Seconds that handing deliveries back to the broker may take when the line stops."""
+WAITING_FOR_FUNCTION = 16
+"""Events that wait out an outage beside those in flight; the others wait in the broker."""
 
 logger = structlog.get_logger()
 
 
 class Line:
-    """Takes one route's events from its consumer to its function."""
+    """Takes one route's events from its consumer to its function.
+
+    An event that waits out its own failure holds nobody up. While the function is away no more
+    than a few are tried in turn, so that an outage costs the same however long the queue is.
+    """
 
     def __init__(
         self,
@@ -46,14 +57,16 @@ class Line:
         self._publisher = publisher
         self._settings = settings
         self._slots = asyncio.Semaphore(route.in_flight)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._at_work: set[tuple[datetime, int]] = set()
-        self._counts: dict[tuple[datetime, int], FailureCount] = {}
+        self._places = asyncio.Semaphore(route.in_flight + WAITING_FOR_FUNCTION)
+        self._tasks: set[asyncio.Task[float]] = set()
+        self._at_work: dict[tuple[datetime, int], InFlightDelivery] = {}
+        self._counts = FailureCounts(settings.max_attempts)
 
     async def run(self) -> None:
         """Deliver until cancelled; deliveries in flight go on."""
         while True:
             await self._slots.acquire()
+            await self._places.acquire()
             try:
                 delivery = await self._consumer.next()
             except Exception:
@@ -62,89 +75,115 @@ class Line:
                 delivery = None
             if delivery is None:
                 self._slots.release()
+                self._places.release()
             else:
                 self._start(delivery)
 
     async def drain(self, grace: float) -> None:
-        """Let deliveries in flight finish; what the grace cuts off is delivered again later."""
+        """Let deliveries in flight finish; what the grace cuts off is handed back to the broker."""
+        await _soon(self._consumer.stop())
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
+        cut_off = tuple(self._at_work.values())
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _soon(self._hand_back(cut_off))
+
+    async def _hand_back(self, deliveries: Iterable[InFlightDelivery]) -> None:
+        for delivery in deliveries:
+            await self._consumer.nak(delivery, 0)
 
     def _start(self, delivery: InFlightDelivery) -> None:
         task = asyncio.create_task(self._deliver(delivery))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[float]) -> None:
         self._tasks.discard(task)
         self._slots.release()
+        failed = task.cancelled() or task.exception() is not None
+        outage = 0.0 if failed else task.result()
+        asyncio.get_running_loop().call_later(outage, self._places.release)
 
-    async def _deliver(self, delivery: InFlightDelivery) -> None:
+    async def _deliver(self, delivery: InFlightDelivery) -> float:
+        """Deliver once; returns the seconds that an outage keeps the event's place taken."""
         if delivery.key in self._at_work:  # it ran out of time while the broker was away
             await self._consumer.extend_ack_wait(delivery)
-            return
-        self._at_work.add(delivery.key)
+            return 0
+        self._at_work[delivery.key] = delivery
         try:
-            await self._attempt(delivery)
+            return await self._attempt(delivery)
         except Exception:
             logger.exception("defect", **self._where(delivery))
             await self._consumer.nak(delivery, self._settings.backoff_cap)
+            return 0
         finally:
-            self._at_work.discard(delivery.key)
+            del self._at_work[delivery.key]
 
-    async def _attempt(self, delivery: InFlightDelivery) -> None:
+    async def _attempt(self, delivery: InFlightDelivery) -> float:
         try:
             event = HttpEvent.from_structured(delivery.message.data)
         except Exception:
             logger.exception("defect", **self._where(delivery))
             await self._consumer.term(delivery)
-            return
+            return 0
         outcome = await self._post(event, delivery)
-        await self._carry_out(event, delivery, outcome)
+        match self._decide(event, delivery, outcome):
+            case Ack():
+                await self._done(event, delivery)
+            case Retry() as verdict:
+                await self._retry(event, delivery, verdict, outcome.code)
+                return verdict.delay if verdict.is_outage else 0
+            case Park() as verdict:
+                await self._park(event, delivery, verdict)
+        return 0
 
     async def _post(self, event: HttpEvent, delivery: InFlightDelivery) -> Outcome:
         settings = self._settings
         cap = max(settings.work_floor, settings.work_factor * event.audio_seconds)
+        attempt = self._counts.of(delivery).failures + 1
         return await with_heartbeat(
-            self._client.post(self._route.url, event),
+            self._client.post(self._route.url, event, attempt),
             HeartbeatTiming.within(settings.ack_wait, cap),
-            is_alive=lambda within: self._client.is_alive(self._route.alive_url, within),
+            probe=lambda within: self._client.probe(self._route.alive_url, within),
             extend_ack_wait=lambda: self._consumer.extend_ack_wait(delivery),
         )
 
-    async def _carry_out(
-        self, event: HttpEvent, delivery: InFlightDelivery, outcome: Outcome
-    ) -> None:
-        count = self._counts.get(delivery.key, FailureCount())
+    def _decide(self, event: HttpEvent, delivery: InFlightDelivery, outcome: Outcome) -> Verdict:
         # What the recorder cannot write is its own trouble, not the call's (D19).
         may_park = self._route.function != RECORDER and (
             event.received.event_type != DeliveryParked.type
         )
-        match decide(outcome, count, self._settings.policy, may_park=may_park):
-            case Ack():
-                await self._done(event, delivery)
-            case Retry(delay, after):
-                self._keep_count(delivery, after)
-                counts = {"delay": delay, "attempts": after.failures}
-                self._log(event, delivery, "retried", reason=outcome.code, **counts)
-                await self._consumer.nak(delivery, delay)
-            case Park() as verdict:
-                await self._park(event, delivery, verdict)
+        return decide(
+            outcome,
+            self._counts.of(delivery),
+            self._settings.policy,
+            may_park=may_park,
+            stuck=self._counts.stuck,
+        )
 
-    def _keep_count(self, delivery: InFlightDelivery, count: FailureCount) -> None:
-        """Keep the count; those of a broker that has been wiped since are of no more use."""
-        if any(epoch != delivery.epoch for epoch, _ in self._counts):
-            self._counts.clear()
-        self._counts[delivery.key] = count
+    async def _retry(
+        self, event: HttpEvent, delivery: InFlightDelivery, verdict: Retry, reason: str
+    ) -> None:
+        was_stuck = self._counts.is_stuck(delivery)
+        self._counts.keep(delivery, verdict.count)
+        facts: dict[str, object] = {"attempts": verdict.count.failures, "reason": reason}
+        if self._counts.is_stuck(delivery):
+            facts["stuck"] = self._counts.stuck
+            if not was_stuck:
+                self._log(event, delivery, "stuck", **facts)
+        self._log(event, delivery, "retried", delay=verdict.delay, **facts)
+        await self._consumer.nak(delivery, verdict.delay)
 
     async def _done(self, event: HttpEvent, delivery: InFlightDelivery) -> None:
-        if await self._consumer.ack(delivery):
-            self._counts.pop(delivery.key, None)
-        else:
+        if not await self._consumer.ack(delivery):
             self._log(event, delivery, "unconfirmed")
+            return
+        was_stuck = self._counts.is_stuck(delivery)
+        self._counts.forget(delivery)
+        if was_stuck:
+            self._log(event, delivery, "unstuck", stuck=self._counts.stuck)
 
     async def _park(self, event: HttpEvent, delivery: InFlightDelivery, verdict: Park) -> None:
         """Publish the parked delivery, and only then be done with the event."""
@@ -197,3 +236,10 @@ class Line:
             "subject": delivery.message.subject,
             "sequence": delivery.sequence,
         }
+
+
+async def _soon(work: Awaitable[None]) -> None:
+    """Give up what takes too long: with the broker away, the ack wait does the same."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(HAND_BACK):
+            await work

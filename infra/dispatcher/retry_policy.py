@@ -1,12 +1,13 @@
 """What becomes of an event after an attempt to deliver it (pure).
 
     2xx                                         ack
-    503, or the function is not up              retry as long as it takes, not counted
-    other 5xx, 408, 429, died or hung at work   retry, counted; parked at the last attempt
+    503, or the function is not up or silent    retry as long as it takes, not counted
+    other 5xx, 408, 429, died or never ended    retry, counted; parked at the last attempt
     anything else                               parked at once: functions never answer it
 
 An outage is not a failed call. JetStream's own delivery count cannot tell the two apart, so
-failures are counted here.
+failures are counted here. An event that may not be parked is stuck after as many attempts: it is
+tried on, but ever more rarely the more of them there are.
 """
 
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Failure(StrEnum):
 
     NOT_UP = "function_not_up"
     DIED = "function_died"
+    SILENT = "function_silent"
     TIMEOUT = "function_timeout"
 
     @property
@@ -49,12 +51,17 @@ Outcome: TypeAlias = Answer | Failure
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`max_attempts` counted failures; delays in seconds: base, 2 base, 4 base ... to a cap."""
+    """`max_attempts` counted failures; delays in seconds: base, 2 base, 4 base ... to a cap.
+
+    All stuck events together are tried once in `stuck_spacing`, so that any number of them leaves
+    the function free for the others.
+    """
 
     max_attempts: int = 8
     base: float = 1
     cap: float = 60
     outage_cap: float = 30
+    stuck_spacing: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,11 @@ class Retry:
     delay: float
     count: FailureCount
 
+    @property
+    def is_outage(self) -> bool:
+        """Whether the function, and not the event, is what the delay waits for."""
+        return self.count.outages > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Park:
@@ -91,11 +103,17 @@ Verdict: TypeAlias = Ack | Retry | Park
 
 
 def decide(
-    outcome: Outcome, count: FailureCount, policy: Policy, *, may_park: bool = True
+    outcome: Outcome,
+    count: FailureCount,
+    policy: Policy,
+    *,
+    may_park: bool = True,
+    stuck: int = 0,
 ) -> Verdict:
     """The verdict on an outcome, after what `count` tells of the attempts before it.
 
-    An event that may not be parked (a parked delivery itself) is retried for ever instead.
+    An event that may not be parked (a parked delivery itself) is retried for ever instead;
+    `stuck` others are in the same plight.
     """
     if succeeded(outcome):
         return Ack()
@@ -107,7 +125,10 @@ def decide(
         return Park("permanent", f"http_{outcome.status}", now.failures)
     if may_park and now.failures >= policy.max_attempts:
         return Park("exhausted", outcome.code, now.failures)
-    return Retry(backoff(count.failures, policy.base, policy.cap), now)
+    delay = backoff(count.failures, policy.base, policy.cap)
+    if now.failures >= policy.max_attempts:
+        delay = max(delay, policy.stuck_spacing * (stuck + 1))
+    return Retry(delay, now)
 
 
 def backoff(before: int, base: float, cap: float) -> float:
@@ -126,7 +147,7 @@ def succeeded(outcome: Outcome) -> bool:
 def _is_outage(outcome: Outcome) -> bool:
     if isinstance(outcome, Answer):
         return outcome.status == HTTPStatus.SERVICE_UNAVAILABLE
-    return outcome is Failure.NOT_UP
+    return outcome in (Failure.NOT_UP, Failure.SILENT)
 
 
 def _is_refusal(answer: Answer) -> bool:

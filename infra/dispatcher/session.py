@@ -8,7 +8,7 @@ import asyncio
 import structlog
 
 from infra.dispatcher.broker import Broker
-from infra.dispatcher.consumer import Consumer
+from infra.dispatcher.consumer_jetstream import JetStreamConsumer
 from infra.dispatcher.function_client import FunctionClient
 from infra.dispatcher.line import Line
 from infra.dispatcher.settings import DispatchSettings, SweepSettings
@@ -36,7 +36,9 @@ async def _session(settings: DispatchSettings, client: FunctionClient, nats_url:
     """One connection to the broker, for as long as the client keeps it."""
     async with Broker.connect(nats_url) as broker:
         bus = Bus(broker.client)
-        consumers = [Consumer(broker, route, settings.ack_wait) for route in settings.routes]
+        consumers = [
+            JetStreamConsumer(broker, route, settings.ack_wait) for route in settings.routes
+        ]
         lines = [
             Line(route, consumer, client, bus, settings)
             for route, consumer in zip(settings.routes, consumers, strict=True)

@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
 
-from events import ChannelTranscribed, DeliveryParked, RecordingSplit
+from events import ChannelTranscribed, RecordingSplit
 from tests.support.dispatching import (
     TRACE,
     dispatching,
@@ -14,7 +15,7 @@ from tests.support.dispatching import (
     transcribed,
     until,
 )
-from tests.support.servers import DIE, NatsServer, ScriptedFunction
+from tests.support.servers import DIE, NatsServer, Posted, ScriptedFunction
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +71,27 @@ async def test_the_stream_and_the_consumer_are_made_as_agreed(
     [consumer] = [info.config for info in consumers]
     assert consumer.durable_name == "merge--channel-transcribed-v1"
     assert consumer.filter_subject == "io.pocwhisp.channel.transcribed.v1.>"
-    assert (consumer.ack_wait, consumer.max_deliver, consumer.max_ack_pending) == (30, -1, 8 + 16)
+    assert (consumer.ack_wait, consumer.max_deliver, consumer.max_ack_pending) == (15, -1, -1)
+
+
+async def test_the_consumer_of_an_older_release_is_changed_and_keeps_its_place(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "merge--channel-transcribed-v1"
+    async with (
+        ScriptedFunction() as merge,
+        dispatching(server, monkeypatch, route_to(merge.url)) as stack,
+    ):
+        await stack.publish(transcribed())
+        await stack.settled()
+        jetstream = stack.bus.client.jetstream()
+        before = await jetstream.consumer_info("POCWHISP", name)
+        older = replace(before.config, ack_wait=30, max_ack_pending=17)
+        await jetstream.add_consumer("POCWHISP", older)
+    async with dispatching(server, monkeypatch, route_to("http://127.0.0.1:1/")) as stack:
+        now = await stack.bus.client.jetstream().consumer_info("POCWHISP", name)
+    assert (now.config.ack_wait, now.config.max_ack_pending) == (15, -1)
+    assert now.created == before.created
 
 
 async def test_a_failed_delivery_comes_again_until_it_succeeds(
@@ -88,86 +109,6 @@ async def test_a_failed_delivery_comes_again_until_it_succeeds(
     assert len(merge.received) == 3
 
 
-async def test_the_last_attempt_parks_the_event_with_what_the_function_said(
-    server: NatsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    event = transcribed()
-    answer = (500, b'{"error": "transient", "message": "not for the event"}')
-    async with (
-        ScriptedFunction(default=answer) as merge,
-        dispatching(server, monkeypatch, route_to(merge.url)) as stack,
-    ):
-        await stack.publish(event)
-        parked = await stack.parked()
-        await stack.settled()
-    assert len(merge.received) == 3
-    expected = DeliveryParked(
-        tenant="default",
-        recording=event.recording,
-        run=2,
-        function="merge",
-        original_id=event.event_id,
-        original_type=event.type,
-        attempts=3,
-        error_class="exhausted",
-        error_code="transient",
-    )
-    assert parked["data"] == expected.model_dump(mode="json")
-    assert parked["id"] == expected.event_id
-    assert parked["source"] == "/pocwhisp/dispatcher"
-    assert parked["causationid"] == event.event_id
-    assert parked["correlationid"] == f"{event.recording}/2"
-    assert parked["traceparent"].split("-")[1] == TRACE.split("-")[1]
-
-
-async def test_a_refused_event_is_parked_at_once_as_a_defect(
-    server: NatsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with (
-        ScriptedFunction(404) as merge,
-        dispatching(server, monkeypatch, route_to(merge.url)) as stack,
-    ):
-        await stack.publish(transcribed())
-        parked = await stack.parked()
-        await stack.settled()
-        [line] = stack.logged("parked")
-    assert len(merge.received) == 1
-    assert "defect" in line
-    assert (parked["data"]["error_class"], parked["data"]["error_code"]) == (
-        "permanent",
-        "http_404",
-    )
-
-
-async def test_an_outage_behind_the_function_neither_counts_nor_parks(
-    server: NatsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    away = [503] * 6
-    async with (
-        ScriptedFunction(500, *away, 500, 204) as merge,
-        dispatching(server, monkeypatch, route_to(merge.url)) as stack,
-    ):
-        await stack.publish(transcribed())
-        await until(lambda: len(merge.received) == 9)
-        await stack.settled()
-        assert not stack.logged("parked")
-        assert stack.logged("retried")[-1]["attempts"] == 2
-
-
-async def test_a_function_that_is_not_up_gets_its_events_when_it_is(
-    server: NatsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    merge = ScriptedFunction()
-    async with dispatching(server, monkeypatch, route_to(merge.url)) as stack:
-        await stack.publish(transcribed())
-        await until(lambda: len(stack.logged("retried")) > 4)
-        assert {line["reason"] for line in stack.logged("retried")} == {"function_not_up"}
-        async with merge:
-            await stack.settled()
-        assert not stack.logged("parked")
-    assert len(merge.received) == 1
-
-
 async def test_a_function_killed_with_the_event_in_hand_gets_it_again(
     server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,85 +121,6 @@ async def test_a_function_killed_with_the_event_in_hand_gets_it_again(
         await stack.settled()
         [line] = stack.logged("retried")
     assert (line["reason"], line["attempts"]) == ("function_died", 1)
-
-
-async def test_long_work_is_not_delivered_twice_while_the_function_is_alive(
-    server: NatsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def long_work() -> int:
-        await asyncio.sleep(3)
-        return 204
-
-    async with (
-        ScriptedFunction(long_work) as merge,
-        dispatching(server, monkeypatch, route_to(merge.url), DISPATCH_ACK_WAIT="1") as stack,
-    ):
-        await stack.publish(transcribed())
-        await until(lambda: merge.received)
-        await stack.settled()
-        assert not stack.logged("retried")
-    assert len(merge.received) == 1
-
-
-async def test_a_function_that_hangs_without_a_sign_of_life_is_given_up(
-    server: NatsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with (
-        ScriptedFunction(asyncio.Event().wait, 204) as merge,
-        dispatching(server, monkeypatch, route_to(merge.url), DISPATCH_ACK_WAIT="1") as stack,
-    ):
-        merge.alive.clear()
-        await stack.publish(transcribed())
-        await until(lambda: len(merge.received) == 2)
-        await stack.settled()
-        [line] = stack.logged("retried")
-    assert (line["reason"], line["attempts"]) == ("function_died", 1)
-
-
-async def test_work_beyond_its_cap_is_given_up_although_the_function_is_alive(
-    server: NatsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    quick = {"DISPATCH_ACK_WAIT": "1", "DISPATCH_WORK_FLOOR": "0.1", "DISPATCH_WORK_FACTOR": "10"}
-    async with (
-        ScriptedFunction(asyncio.Event().wait, 204) as merge,
-        dispatching(server, monkeypatch, route_to(merge.url), **quick) as stack,
-    ):
-        await stack.publish(transcribed(duration=0.15))
-        await until(lambda: len(merge.received) == 2)
-        [line] = stack.logged("retried")
-    first, second = merge.received
-    assert line["reason"] == "function_timeout"
-    assert second.at - first.at > 1.5
-
-
-async def test_no_more_than_the_routes_number_is_in_flight_and_others_are_not_held_up(
-    server: NatsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gate = asyncio.Event()
-
-    async def slow() -> int:
-        await gate.wait()
-        return 204
-
-    async with (
-        ScriptedFunction(default=slow) as merge,
-        ScriptedFunction() as quick,
-        dispatching(
-            server,
-            monkeypatch,
-            route_to(merge.url, in_flight=3),
-            route_to(quick.url, function="quick", in_flight=1),
-        ) as stack,
-    ):
-        for _ in range(9):
-            await stack.publish(transcribed())
-        await until(lambda: len(quick.received) == 9)
-        await until(lambda: len(merge.received) == 3)
-        gate.set()
-        await until(lambda: len(merge.received) == 9)
-        await stack.settled()
-    assert merge.most_at_once == 3
-    assert quick.most_at_once == 1
 
 
 async def test_two_deployments_of_one_type_both_get_the_event(
@@ -283,3 +145,115 @@ async def test_two_deployments_of_one_type_both_get_the_event(
             await stack.settled("transcribe-left--recording-split-v1")
             await stack.settled("transcribe-right--recording-split-v1")
     assert [len(left.received), len(right.received)] == [1, 1]
+
+
+async def test_long_work_is_not_delivered_twice_while_the_function_is_alive(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = asyncio.get_running_loop().time
+
+    async def long_work() -> int:
+        end = clock() + 2.2
+        await until(lambda: clock() > end)
+        return 204
+
+    route = route_to("", in_flight=2)
+    async with ScriptedFunction(default=long_work) as merge:
+        route["url"] = merge.url
+        async with dispatching(server, monkeypatch, route, DISPATCH_ACK_WAIT="1") as stack:
+            await stack.publish(transcribed())
+            await until(lambda: merge.received)
+            await stack.settled()
+            deliveries = await stack.deliveries()
+            assert not stack.logged("retried")
+    assert len(merge.received) == 1
+    assert deliveries == 1
+
+
+async def test_a_function_that_hangs_is_an_outage_and_not_the_events_failure(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung = asyncio.Event()
+    async with (
+        ScriptedFunction(hung.wait, hung.wait, 204) as merge,
+        dispatching(server, monkeypatch, route_to(merge.url), DISPATCH_ACK_WAIT="0.3") as stack,
+    ):
+        merge.alive.clear()
+        await stack.publish(transcribed())
+        await until(lambda: len(merge.received) == 3)
+        merge.alive.set()
+        await stack.settled()
+        assert not stack.logged("parked")
+        assert {line["reason"] for line in stack.logged("retried")} == {"function_silent"}
+        assert {line["attempts"] for line in stack.logged("retried")} == {0}
+
+
+async def test_a_hung_function_that_is_killed_costs_its_event_no_attempt(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung = asyncio.Event()
+
+    async def hang() -> int:
+        merge.alive.clear()
+        await hung.wait()
+        raise AssertionError
+
+    async with (
+        ScriptedFunction(hang, 204) as merge,
+        dispatching(server, monkeypatch, route_to(merge.url), DISPATCH_ACK_WAIT="1.5") as stack,
+    ):
+        await stack.publish(transcribed())
+        await until(lambda: merge.probes)
+        await merge.stop()
+        merge.alive.set()
+        await merge.start()
+        await stack.settled()
+        assert stack.logged("retried")[0]["reason"] == "function_silent"
+        assert {line["attempts"] for line in stack.logged("retried")} == {0}
+
+
+async def test_a_function_that_drains_keeps_the_delivery_that_it_works_on(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = asyncio.Event()
+
+    async def slow() -> int:
+        merge.drain()
+        await gate.wait()
+        return 204
+
+    async with (
+        ScriptedFunction(slow) as merge,
+        dispatching(
+            server, monkeypatch, route_to(merge.url, in_flight=2), DISPATCH_ACK_WAIT="0.3"
+        ) as stack,
+    ):
+        await stack.publish(transcribed())
+        await until(lambda: merge.received)
+        end = asyncio.get_running_loop().time() + 1
+        await until(lambda: asyncio.get_running_loop().time() > end)
+        gate.set()
+        await stack.settled()
+        assert not stack.logged("retried")
+    assert len(merge.received) == 1
+
+
+async def test_any_number_of_events_that_persist_cannot_write_holds_up_no_other(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = transcribed()
+
+    def choose(posted: Posted) -> int:
+        return 204 if posted.headers["ce-id"] == good.event_id else 500
+
+    async with ScriptedFunction(choose=choose) as persist:
+        route = route_to(persist.url, function="persist")
+        async with dispatching(server, monkeypatch, route) as stack:
+            for _ in range(30):
+                await stack.publish(transcribed())
+            await until(lambda: len(stack.logged("stuck")) == 30)
+            await stack.publish(good)
+            written = [posted.headers["ce-id"] for posted in persist.received]
+            await until(lambda: good.event_id in (it.headers["ce-id"] for it in persist.received))
+            assert stack.logged("stuck")[-1]["stuck"] == 30
+    assert good.event_id not in written

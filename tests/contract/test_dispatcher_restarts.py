@@ -8,20 +8,19 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import BinaryIO
-from uuid import uuid4
 
 import pytest
 from nats.aio.client import Client
 from structlog.testing import capture_logs
 
-from events import ChannelTranscribed, DeliveryParked
+from events import ChannelTranscribed
 from infra.dispatcher.session import dispatch
 from infra.dispatcher.settings import DispatchSettings, SweepSettings
 from shared.bus import Bus
 from tests.support.dispatching import (
     QUICK,
-    Stack,
     dispatching,
+    publish,
     route_to,
     stopped,
     transcribed,
@@ -106,97 +105,6 @@ async def test_a_consumer_deleted_under_the_dispatcher_is_made_again(
         await until(lambda: merge.received)
 
 
-@pytest.mark.parametrize(
-    "payload",
-    [b"no json", b"[]", b"{}", b'{"specversion": "1.0"}', b"\xff\xfe", b"[" * 100_000],
-    ids=["text", "array", "empty", "bare", "bytes", "deep"],
-)
-async def test_what_is_no_event_is_logged_and_never_comes_again(
-    server: NatsServer, monkeypatch: pytest.MonkeyPatch, payload: bytes
-) -> None:
-    async with (
-        ScriptedFunction() as merge,
-        dispatching(server, monkeypatch, route_to(merge.url)) as stack,
-    ):
-        await stack.bus.client.jetstream().publish(f"{ChannelTranscribed.type}.a.b", payload)
-        await stack.publish(transcribed())
-        await until(lambda: merge.received)
-        await stack.settled()
-        [line] = stack.logged("defect")
-    assert line["sequence"] == 1
-    assert len(merge.received) == 1
-
-
-async def test_an_event_that_names_no_recording_is_dropped_rather_than_parked(
-    server: NatsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nameless = {"specversion": "1.0", "id": "1", "type": ChannelTranscribed.type, "source": "/x"}
-    async with (
-        ScriptedFunction(default=500) as merge,
-        dispatching(server, monkeypatch, route_to(merge.url)) as stack,
-    ):
-        subject = f"{ChannelTranscribed.type}.a.b"
-        await stack.bus.client.jetstream().publish(subject, json.dumps(nameless).encode())
-        await until(lambda: stack.logged("defect"))
-        await stack.settled()
-    assert len(merge.received) == 3
-
-
-async def test_a_parked_delivery_is_never_parked_but_tried_on(
-    server: NatsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parked = DeliveryParked(
-        tenant="default",
-        recording=uuid4(),
-        run=1,
-        function="merge",
-        original_id="1",
-        original_type=ChannelTranscribed.type,
-        error_class="permanent",
-        error_code="invalid_audio",
-    )
-    async with (
-        ScriptedFunction(500, 404, 500, 500, 500, 204) as persist,
-        dispatching(
-            server, monkeypatch, route_to(persist.url, function="persist", type=DeliveryParked.type)
-        ) as stack,
-    ):
-        await stack.publish(parked)
-        await until(lambda: len(persist.received) == 6)
-        await stack.settled("persist--delivery-parked-v1")
-        assert not stack.logged("parked")
-        stream = await stack.bus.client.jetstream().stream_info("POCWHISP")
-    assert stream.state.messages == 1
-
-
-async def test_what_persist_cannot_write_is_no_failed_call(
-    server: NatsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with (
-        ScriptedFunction(500, 500, 500, 500, 204) as persist,
-        dispatching(server, monkeypatch, route_to(persist.url, function="persist")) as stack,
-    ):
-        await stack.publish(transcribed())
-        await until(lambda: len(persist.received) == 5)
-        await stack.settled("persist--channel-transcribed-v1")
-        assert not stack.logged("parked")
-
-
-async def test_the_sweep_is_ticked_and_its_trouble_logged_once(
-    server: NatsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with ScriptedFunction(204, 500, 500, 204) as sweep:
-        settings = {"SWEEP_URL": sweep.url, "SWEEP_INTERVAL": "0.05"}
-        async with dispatching(server, monkeypatch, **settings) as stack:
-            await until(lambda: len(sweep.received) > 4)
-            assert len(stack.logged("sweep_failed")) == 1
-            assert len(stack.logged("sweep_recovered")) == 1
-    posted = sweep.received[0]
-    assert posted.headers["ce-type"] == "dev.knative.sources.ping"
-    assert posted.body == b""
-    assert posted.headers["ce-id"] != sweep.received[1].headers["ce-id"]
-
-
 async def test_a_stopped_dispatcher_lets_work_finish_and_exits_with_zero(
     server: NatsServer, tmp_path: Path
 ) -> None:
@@ -212,36 +120,104 @@ async def test_a_stopped_dispatcher_lets_work_finish_and_exits_with_zero(
             process = start_dispatcher(server, route_to(merge.url), output)
         try:
             await until(lambda: '"event": "ready"' in log.read_text())
-            stack = Stack(bus, [])
-            await stack.publish(transcribed())
+            await publish(bus, transcribed())
             await until(lambda: merge.received)
             process.send_signal(signal.SIGTERM)
-            await stack.publish(transcribed())
+            await publish(bus, transcribed())
             gate.set()
             await until(lambda: process.poll() is not None)
             consumer = "merge--channel-transcribed-v1"
-            known = await bus.client.jetstream().consumer_info("POCWHISP", consumer)
+            info = await bus.client.jetstream().consumer_info("POCWHISP", consumer)
         finally:
             process.kill()
             process.wait()
     assert process.returncode == 0
     assert len(merge.received) == 1
-    assert known.ack_floor is not None
-    assert known.ack_floor.stream_seq == 1
+    assert info.ack_floor is not None
+    assert info.ack_floor.stream_seq == 1
     assert [json.loads(line)["event"] for line in log.read_text().splitlines()][-1] == "stopped"
 
 
 def start_dispatcher(
-    server: NatsServer, route: dict[str, object], output: BinaryIO
+    server: NatsServer, route: dict[str, object], output: BinaryIO, **settings: str
 ) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         **QUICK,
+        **settings,
         "NATS_URL": server.url,
         "DISPATCH_ROUTES": json.dumps([route]),
     }
     arguments = [sys.executable, "-m", "infra.dispatcher"]
     return subprocess.Popen(arguments, env=environment, stdout=output, stderr=output)
+
+
+async def test_what_a_killed_dispatcher_worked_on_comes_again_after_the_ack_wait(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with ScriptedFunction(asyncio.Event().wait, 204) as merge, Bus.connect(server.url) as bus:
+        log = tmp_path / "dispatcher.log"
+        with log.open("wb") as output:
+            process = start_dispatcher(server, route_to(merge.url), output, DISPATCH_ACK_WAIT="1")
+        try:
+            await until(lambda: '"event": "ready"' in log.read_text())
+            await publish(bus, transcribed())
+            await until(lambda: merge.received)
+        finally:
+            process.kill()
+            process.wait()
+        async with dispatching(
+            server, monkeypatch, route_to(merge.url), DISPATCH_ACK_WAIT="1"
+        ) as stack:
+            await until(lambda: len(merge.received) == 2)
+            await stack.settled()
+    first, second = merge.received
+    assert second.at - first.at < 1 + 5
+
+
+def test_the_ack_wait_leaves_time_to_restart_within_20_seconds() -> None:
+    assert DispatchSettings().ack_wait <= 15
+
+
+async def test_what_the_grace_cut_off_comes_again_without_the_ack_wait(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = asyncio.Event()
+    async with ScriptedFunction(endless.wait, 204) as merge:
+        async with dispatching(
+            server, monkeypatch, route_to(merge.url), DISPATCH_GRACE="0", DISPATCH_ACK_WAIT="600"
+        ) as stack:
+            await stack.publish(transcribed())
+            await until(lambda: merge.received)
+        async with dispatching(server, monkeypatch, route_to(merge.url)) as stack:
+            await until(lambda: len(merge.received) == 2)
+            await stack.settled()
+
+
+async def test_what_comes_while_a_dispatcher_stops_is_left_to_the_next_one(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, late = asyncio.Event(), transcribed()
+
+    async def slow() -> int:
+        await gate.wait()
+        return 204
+
+    route = route_to("", in_flight=2)
+    async with ScriptedFunction(slow) as merge, Bus.connect(server.url) as bus:
+        route["url"] = merge.url
+        async with dispatching(server, monkeypatch, route, DISPATCH_ACK_WAIT="600") as stack:
+            await stack.publish(transcribed())
+            await until(lambda: merge.received)
+            stack.work.cancel()
+            stopping = asyncio.ensure_future(asyncio.wait({stack.work}))
+            await publish(bus, late)
+            gate.set()
+            await stopping
+        async with dispatching(server, monkeypatch, route) as stack:
+            await until(lambda: len(merge.received) == 2)
+            await stack.settled()
+    assert merge.received[1].headers["ce-id"] == late.event_id
 
 
 async def test_a_dispatcher_waits_for_a_broker_that_starts_later(
