@@ -10,6 +10,7 @@ from infra.dispatcher.delivery_request import HttpEvent
 from infra.dispatcher.function_client import FunctionClient
 from infra.dispatcher.retry_policy import succeeded
 from infra.dispatcher.settings import SweepSettings
+from shared.tasks import together
 
 LONGEST_SWEEP = 300.0
 
@@ -23,8 +24,13 @@ async def tick(client: FunctionClient, settings: SweepSettings) -> None:
     trouble = ""
     while True:
         await asyncio.sleep(settings.interval)
-        now = await _post(client, settings.url)
-        if now != trouble and now:
+        try:
+            now = await _post(client, settings.url)
+        except Exception as error:
+            now = f"defect: {type(error).__name__}"
+            if now != trouble:
+                logger.exception("defect", url=settings.url)
+        if now and now != trouble:
             logger.warning("sweep_failed", reason=now)
         elif now != trouble:
             logger.info("sweep_recovered")
@@ -32,10 +38,11 @@ async def tick(client: FunctionClient, settings: SweepSettings) -> None:
 
 
 async def _post(client: FunctionClient, url: str) -> str:
-    """The code of the error, empty if there was none."""
+    """Post a tick; returns the code of the error, empty if there was none."""
     try:
         async with asyncio.timeout(LONGEST_SWEEP):
-            outcome = await client.post(url, _tick())
+            # In a task of its own: what fails while it is cancelled must not hide that.
+            [outcome] = await together(client.post(url, _tick()))
     except TimeoutError:
         return "sweep_timeout"
     return "" if succeeded(outcome) else outcome.code
