@@ -132,7 +132,7 @@ class JetStreamConsumer:
         self._bound = True
         try:
             stream = await self._stream()
-            found = await self._jetstream.add_consumer(stream, self._config)
+            found = await self._jetstream.add_consumer(stream, self.config)
             stale, self._inbox = self._inbox, None
             if stale is not None:
                 await stale.close()
@@ -168,7 +168,7 @@ class JetStreamConsumer:
         return self._route.consumer
 
     @property
-    def _config(self) -> ConsumerConfig:
+    def config(self) -> ConsumerConfig:
         return ConsumerConfig(
             name=self._name,
             durable_name=self._name,

@@ -1,7 +1,6 @@
 """The whole of PocWhisp on one machine: broker, database, functions and dispatcher."""
 
 import asyncio
-import json
 import os
 import re
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-from infra.deployments import DEPLOYMENTS, ROOT, Deployment, routes, url
+from infra.deployments import DEPLOYMENTS, ROOT, Deployment, dispatcher_environment, url
 from infra.local.ports import claim, free_ports
 from infra.local.servers import Given, blobs_url, nats, postgres
 from infra.local.state import StackInfo, lock, remove_state, running_stack, write_state
@@ -153,11 +152,8 @@ class Stack:
             name="dispatcher",
             argv=[sys.executable, "-P", "-m", "infra.dispatcher"],
             env=self._environment()
-            | {
-                "DISPATCH_ROUTES": json.dumps(routes(self._ports, self._deployments)),
-                "DISPATCH_GRACE": str(GRACE),
-                "SWEEP_URL": url(self._ports["sweep"]),
-            },
+            | dispatcher_environment(self._ports, self._deployments)
+            | {"DISPATCH_GRACE": str(GRACE)},
             ready=DISPATCHER_READY,
             layer=DISPATCHER,
         )
