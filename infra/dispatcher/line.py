@@ -196,6 +196,7 @@ class Line:
         except ValueError:  # nobody can tell which recording it is about
             logger.exception("defect", **self._where(delivery))
             await self._consumer.term(delivery)
+            self._counts.forget(delivery)
             return
         facts: dict[str, object] = {
             "attempts": verdict.attempts,

@@ -171,12 +171,7 @@ async def test_what_a_killed_dispatcher_worked_on_comes_again_after_the_ack_wait
         ) as stack:
             await until(lambda: len(merge.received) == 2)
             await stack.settled()
-    first, second = merge.received
-    assert second.at - first.at < 1 + 5
-
-
-def test_the_ack_wait_leaves_time_to_restart_within_20_seconds() -> None:
-    assert DispatchSettings().ack_wait <= 15
+    assert len(merge.received) == 2
 
 
 async def test_what_the_grace_cut_off_comes_again_without_the_ack_wait(

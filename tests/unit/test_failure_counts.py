@@ -7,7 +7,8 @@ from infra.dispatcher.retry_policy import FailureCount
 from tests.fakes.consumer import EPOCH, delivery
 
 ONE, OTHER = delivery(b"", sequence=1), delivery(b"", sequence=2)
-AFTER_A_WIPE = delivery(b"", sequence=1, epoch=EPOCH + timedelta(seconds=1))
+LATER = EPOCH + timedelta(seconds=1)
+AFTER_A_WIPE = delivery(b"", sequence=1, epoch=LATER)
 
 
 @pytest.fixture
@@ -38,9 +39,11 @@ def test_an_event_that_used_up_its_attempts_is_stuck_until_it_is_forgotten(
 
 def test_what_a_wiped_broker_had_is_forgotten(counts: FailureCounts) -> None:
     counts.keep(ONE, FailureCount(3))
+    counts.keep(OTHER, FailureCount(2))
     assert counts.of(AFTER_A_WIPE) == FailureCount()
     assert not counts.is_stuck(AFTER_A_WIPE)
     counts.keep(AFTER_A_WIPE, FailureCount(1))
+    assert counts.of(delivery(b"", sequence=2, epoch=LATER)) == FailureCount()
     assert counts.of(ONE) == FailureCount()
     assert counts.stuck == 0
 

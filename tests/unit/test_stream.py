@@ -6,7 +6,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolic
 
 from infra.dispatcher.broker import STREAM, Broker
 from infra.dispatcher.consumer_jetstream import JetStreamConsumer
-from infra.dispatcher.settings import Route
+from infra.dispatcher.settings import DispatchSettings, Route
 
 ROUTE = Route(
     function="merge",
@@ -38,6 +38,10 @@ def test_a_consumer_delivers_until_acknowledged_and_bounds_nothing_by_itself() -
         max_deliver=-1,
         max_ack_pending=-1,
     )
+
+
+def test_what_a_killed_dispatcher_worked_on_comes_again_within_a_quarter_of_a_minute() -> None:
+    assert DispatchSettings().ack_wait <= 15
 
 
 async def config(ack_wait: float) -> ConsumerConfig:
