@@ -128,8 +128,10 @@ class Line:
             logger.exception("defect", **self._where(delivery))
             await self._consumer.term(delivery)
             return 0
+        clock = asyncio.get_running_loop().time
+        started = clock()
         outcome = await self._post(event, delivery)
-        match self._decide(event, delivery, outcome):
+        match self._decide(event, delivery, outcome, clock() - started):
             case Ack():
                 await self._done(event, delivery)
             case Retry() as verdict:
@@ -150,17 +152,20 @@ class Line:
             extend_ack_wait=lambda: self._consumer.extend_ack_wait(delivery),
         )
 
-    def _decide(self, event: HttpEvent, delivery: InFlightDelivery, outcome: Outcome) -> Verdict:
+    def _decide(
+        self, event: HttpEvent, delivery: InFlightDelivery, outcome: Outcome, seconds: float
+    ) -> Verdict:
         # What the recorder cannot write is its own trouble, not the call's (D19).
         may_park = self._route.function != RECORDER and (
             event.received.event_type != DeliveryParked.type
         )
+        policy = self._settings.policy
         return decide(
             outcome,
             self._counts.of(delivery),
-            self._settings.policy,
+            policy,
             may_park=may_park,
-            stuck=self._counts.stuck,
+            stuck_delay=policy.stuck_delay(self._counts.stuck + 1, seconds),
         )
 
     async def _retry(

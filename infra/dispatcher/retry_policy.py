@@ -53,8 +53,8 @@ Outcome: TypeAlias = Answer | Failure
 class Policy:
     """`max_attempts` counted failures; delays in seconds: base, 2 base, 4 base ... to a cap.
 
-    All stuck events together are tried once in `stuck_spacing`, so that any number of them leaves
-    the function free for the others.
+    Between two attempts at any of the stuck events lie `stuck_spacing` and `stuck_rest` times what
+    an attempt takes, so that any number of them leaves the function free for the others.
     """
 
     max_attempts: int = 8
@@ -62,6 +62,11 @@ class Policy:
     cap: float = 60
     outage_cap: float = 30
     stuck_spacing: float = 0.25
+    stuck_rest: float = 4
+
+    def stuck_delay(self, stuck: int, seconds: float) -> float:
+        """Seconds until one of `stuck` events has its turn again, after an attempt of `seconds`."""
+        return stuck * max(self.stuck_spacing, self.stuck_rest * seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +113,12 @@ def decide(
     policy: Policy,
     *,
     may_park: bool = True,
-    stuck: int = 0,
+    stuck_delay: float = 0,
 ) -> Verdict:
     """The verdict on an outcome, after what `count` tells of the attempts before it.
 
-    An event that may not be parked (a parked delivery itself) is retried for ever instead;
-    `stuck` others are in the same plight.
+    An event that may not be parked (a parked delivery itself) is retried for ever instead, once it
+    is stuck after `stuck_delay` seconds at least.
     """
     if succeeded(outcome):
         return Ack()
@@ -127,7 +132,7 @@ def decide(
         return Park("exhausted", outcome.code, now.failures)
     delay = backoff(count.failures, policy.base, policy.cap)
     if now.failures >= policy.max_attempts:
-        delay = max(delay, policy.stuck_spacing * (stuck + 1))
+        delay = max(delay, stuck_delay)
     return Retry(delay, now)
 
 

@@ -83,6 +83,27 @@ def test_a_parked_delivery_is_never_parked_itself(outcome: Outcome, count: Failu
     assert not isinstance(decide(outcome, count, POLICY, may_park=False), Park)
 
 
+@given(st.integers(1, 100_000), st.floats(0, 30))
+def test_any_number_of_stuck_events_takes_a_fifth_of_the_function_at_most(
+    stuck: int, seconds: float
+) -> None:
+    delay = POLICY.stuck_delay(stuck, seconds)
+    assert stuck * seconds <= (delay + seconds) / 4
+    assert stuck / 4 <= delay
+
+
+@given(failures, st.floats(0, 1e6))
+def test_an_event_that_may_not_be_parked_waits_for_its_turn_once_it_is_stuck(
+    outcome: Outcome, turn: float
+) -> None:
+    before, after = (
+        decide(outcome, FailureCount(failures), POLICY, may_park=False, stuck_delay=turn)
+        for failures in (1, 2)
+    )
+    assert before == Retry(2, FailureCount(2))
+    assert after == Retry(max(4, turn), FailureCount(3))
+
+
 @given(st.lists(outages | failures, max_size=30))
 def test_only_failures_exhaust_whatever_outages_lie_between(history: list[Outcome]) -> None:
     count, counted = FRESH, 0
