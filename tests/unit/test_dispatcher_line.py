@@ -224,10 +224,11 @@ async def test_work_beyond_its_cap_is_given_up_although_the_function_is_alive(
 ) -> None:
     endless = asyncio.Event()
     consumer.put(payload(transcribed(duration=0.5)))
-    quick = {"ack_wait": 0.003, "work_floor": 0.001, "work_factor": 0.02}
+    function = FakeFunction(endless.wait, 204)
+    line = a_line(consumer, function, ack_wait=0.003, work_floor=0.001, work_factor=0.02)
     clock = asyncio.get_running_loop().time
     started = clock()
-    async with running(a_line(consumer, FakeFunction(endless.wait, 204), **quick)):
+    async with running(line):
         await until(lambda: consumer.acked == [1])
     assert clock() - started >= 0.01
     assert [line["reason"] for line in words(logs, "retried")] == ["function_timeout"]
