@@ -29,6 +29,8 @@ from tests.support.dispatching import (
 from tests.support.servers import DIE, NatsServer, ScriptedFunction
 
 pytestmark = pytest.mark.anyio
+START = 60.0
+"""Seconds that a process may take to start or to end on a busy machine."""
 
 
 async def test_a_restarted_broker_gets_its_ack_and_deliveries_go_on(
@@ -119,13 +121,13 @@ async def test_a_stopped_dispatcher_lets_work_finish_and_exits_with_zero(
         with log.open("wb") as output:
             process = start_dispatcher(server, route_to(merge.url), output)
         try:
-            await until(lambda: '"event": "ready"' in log.read_text())
+            await until(lambda: '"event": "ready"' in log.read_text(), START)
             await publish(bus, transcribed())
             await until(lambda: merge.received)
             process.send_signal(signal.SIGTERM)
             await publish(bus, transcribed())
             gate.set()
-            await until(lambda: process.poll() is not None)
+            await until(lambda: process.poll() is not None, START)
             consumer = "merge--channel-transcribed-v1"
             info = await bus.client.jetstream().consumer_info("POCWHISP", consumer)
         finally:
@@ -160,7 +162,7 @@ async def test_what_a_killed_dispatcher_worked_on_comes_again_after_the_ack_wait
         with log.open("wb") as output:
             process = start_dispatcher(server, route_to(merge.url), output, DISPATCH_ACK_WAIT="1")
         try:
-            await until(lambda: '"event": "ready"' in log.read_text())
+            await until(lambda: '"event": "ready"' in log.read_text(), START)
             await publish(bus, transcribed())
             await until(lambda: merge.received)
         finally:
