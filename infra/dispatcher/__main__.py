@@ -1,6 +1,6 @@
 """The dispatcher: pushes JetStream's events to functions, as eventing-natss does in a cluster.
 
-python -m infra.dispatcher
+Started with `python -m infra.dispatcher`; its settings come from the environment.
 """
 
 import asyncio
