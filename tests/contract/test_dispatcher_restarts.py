@@ -208,6 +208,7 @@ async def test_what_comes_while_a_dispatcher_stops_is_left_to_the_next_one(
             await until(lambda: merge.received)
             stack.work.cancel()
             stopping = asyncio.ensure_future(asyncio.wait({stack.work}))
+            await stack.no_pull_waits()
             await publish(bus, late)
             gate.set()
             await stopping

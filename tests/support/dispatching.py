@@ -60,6 +60,14 @@ class Stack:
         info = await self.bus.client.jetstream().consumer_info("POCWHISP", consumer)
         return info.delivered.consumer_seq if info.delivered else 0
 
+    async def no_pull_waits(self, consumer: str = "merge--channel-transcribed-v1") -> None:
+        """Wait until the broker has nobody to hand the next message to."""
+        jetstream = self.bus.client.jetstream()
+        end = time.monotonic() + DEADLINE
+        while (await jetstream.consumer_info("POCWHISP", consumer)).num_waiting:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.02)
+
     def logged(self, word: str) -> list[MutableMapping[str, Any]]:
         return [line for line in self.logs if line["event"] == word]
 
