@@ -1,14 +1,13 @@
 """What a stack runs, as data: each process with its environment and its place in the order."""
 
 import asyncio
-import json
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from infra.deployments import ROOT, Deployment, routes, url
+from infra.deployments import ROOT, Deployment, dispatcher_environment, url
 from infra.local.supervisor.process import Liveness, Process, answers
 
 STORES, FUNCTIONS, DISPATCHER = range(3)
@@ -56,15 +55,12 @@ class Plan:
 
     def dispatcher(self) -> Process:
         """What sends each event to the functions that accept it."""
-        sent = {
-            "DISPATCH_ROUTES": json.dumps(routes(self.ports, self.deployments)),
-            "DISPATCH_GRACE": str(GRACE),
-            "SWEEP_URL": url(self.ports["sweep"]),
-        }
         return Process(
             name="dispatcher",
-            argv=[sys.executable, "-P", "-m", "infra.dispatcher.session"],
-            env=self._environment() | sent,
+            argv=[sys.executable, "-P", "-m", "infra.dispatcher"],
+            env=self._environment()
+            | dispatcher_environment(self.ports, self.deployments)
+            | {"DISPATCH_GRACE": str(GRACE)},
             ready=DISPATCHER_READY,
             layer=DISPATCHER,
         )

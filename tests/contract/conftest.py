@@ -1,4 +1,4 @@
-"""Fixtures of the tests that run a dispatcher."""
+"""Fixtures of the tests that need a broker."""
 
 from collections.abc import Iterator
 from pathlib import Path
