@@ -17,7 +17,14 @@ from rich.table import Table
 
 from infra.cli import models, progress_display, report
 from infra.cli.doctor import examine
-from infra.cli.exit_codes import EXIT_CODES, Exit, complain, complaints, quiet_pipe, run
+from infra.cli.exit_codes import (
+    EXIT_CODES,
+    Exit,
+    error_screen,
+    ignore_broken_pipe,
+    print_error,
+    run,
+)
 from infra.cli.exit_codes import run_until_stopped as until_stopped
 from infra.cli.options import (
     DEFAULT_DATA,
@@ -42,23 +49,23 @@ from infra.cli.options import (
 from infra.cli.server_choice import broker_of, server_for
 from infra.client import result_files
 from infra.client.batch import Outcome, Transcriber, exit_code, summary
-from infra.client.client import Client, Session, Wishes
-from infra.client.event_stream import Wanted, listen
+from infra.client.client import Client, Session, UploadOptions
+from infra.client.event_stream import EventFilter, listen
 from infra.client.folder_watch import Folder, keep_watching
 from infra.client.recordings import Recording, recordings
-from infra.evaluation.report import Evaluation, Side, scored, side_of, table
+from infra.evaluation.report import ConfigurationResult, Evaluation, result_of, scored, table
 from infra.evaluation.runner import (
     Against,
     Call,
     CannotEvaluate,
+    Configuration,
     Evaluator,
     Figures,
-    Setup,
     Truths,
     With,
     calls_in,
-    setups,
-    unknown,
+    configurations,
+    unknown_settings,
 )
 from infra.local.stack import Stack, running_stack
 from infra.local.supervisor.log import console, log_file
@@ -120,22 +127,22 @@ def transcribe(  # noqa: PLR0913 - one parameter for each option
     """
     found, formats = recordings(audio), endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt)
     check(found, formats, out, external_id)
-    wishes = Wishes(
+    options = UploadOptions(
         language, channels, not no_summary, external_id, labels(label), task, prompt, hotwords
     )
 
     async def work() -> list[Outcome]:
         async with server_for(server, data) as url, Client(url) as client:
             await client.live()
-            with progress_display.board(complaints) as board:
-                transcriber = Transcriber(client, wishes, board, _keeper(out, formats))
+            with progress_display.board(error_screen) as board:
+                transcriber = Transcriber(client, options, board, _keeper(out, formats))
                 return await transcriber.all(found, jobs)
 
     outcomes = run(work())
     if out is None:
         _print_all(outcomes, formats)
     for line in summary(outcomes):
-        complain(line)
+        print_error(line)
     raise typer.Exit(exit_code(outcomes))
 
 
@@ -172,14 +179,18 @@ def watch(  # noqa: PLR0913 - one parameter for each option
     """
     place = out or folder
     formats = endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt) or ["json"]
-    wishes = Wishes(language, channels, not no_summary, None, labels(label), task, prompt, hotwords)
-    watched = Folder(folder, lambda it: result_files.is_saved(it, place, formats), complain, settle)
+    options = UploadOptions(
+        language, channels, not no_summary, None, labels(label), task, prompt, hotwords
+    )
+    watched = Folder(
+        folder, lambda it: result_files.is_saved(it, place, formats), print_error, settle
+    )
 
     async def work() -> None:
         async with server_for(server, data) as url, Client(url, patience=math.inf) as client:
-            with progress_display.board(complaints) as board:
-                transcriber = Transcriber(client, wishes, board, _keeper(place, formats))
-                await keep_watching(watched, transcriber.one, complain, jobs)
+            with progress_display.board(error_screen) as board:
+                transcriber = Transcriber(client, options, board, _keeper(place, formats))
+                await keep_watching(watched, transcriber.one, print_error, jobs)
 
     until_stopped(work())
 
@@ -202,20 +213,20 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option
     has a stack of its own. Figures: words, word error rate, words heard on the wrong channel,
     turns lost or out of order, and seconds of work per second of the recording.
     """
-    calls, chosen = _calls(folder), setups(of_a, of_b, server)
-    for name in unknown(chosen):
-        complain(f"{name} is no setting of a function; it is passed on all the same.")
-    evaluator = Evaluator(calls, Wishes(language), jobs, server, data)
+    calls, chosen = _calls(folder), configurations(of_a, of_b, server)
+    for name in unknown_settings(chosen):
+        print_error(f"{name} is no setting of a function; it is passed on all the same.")
+    evaluator = Evaluator(calls, UploadOptions(language), jobs, server, data)
     outcomes: list[Outcome] = []
-    sides: list[Side] = []
+    sides: list[ConfigurationResult] = []
 
     async def work() -> None:
-        for setup in chosen:
-            ended = await evaluator.run(setup)
+        for configuration in chosen:
+            ended = await evaluator.run(configuration)
             for line in summary(ended):
-                complain(line)
+                print_error(line)
             outcomes.extend(ended)
-            sides.append(_side(setup, calls, ended))
+            sides.append(_side(configuration, calls, ended))
 
     try:
         run(work())
@@ -245,14 +256,14 @@ def events(  # noqa: PLR0913 - one parameter for each option
     """Print events as they pass, each a CloudEvent as JSON on one line, until Ctrl-C."""
     if until_end and session is None:
         raise typer.BadParameter("--until-end needs --session.")
-    wanted = Wanted(session, event_type, since_start, until_end)
+    wanted = EventFilter(session, event_type, since_start, until_end)
 
     async def work() -> None:
         async with aclosing(listen(server or broker_of(data), wanted)) as passing:
             async for event in passing:
                 typer.echo(json.dumps(event))
 
-    with quiet_pipe():
+    with ignore_broken_pipe():
         until_stopped(work())
 
 
@@ -341,17 +352,23 @@ def _calls(folder: Path) -> list[Call]:
     try:
         return calls_in(folder)
     except CannotEvaluate as error:
-        complain(f"pocwhisp: {error}")
+        print_error(f"pocwhisp: {error}")
         raise typer.Exit(Exit.USAGE) from error
 
 
-def _side(setup: Setup, calls: Sequence[Call], outcomes: Sequence[Outcome]) -> Side:
+def _side(
+    configuration: Configuration, calls: Sequence[Call], outcomes: Sequence[Outcome]
+) -> ConfigurationResult:
     """Hold what was heard of each call against what is said in it."""
     pairs = zip(outcomes, calls, strict=True)
-    return side_of(setup.settings, [scored(outcome, call.truth) for outcome, call in pairs])
+    return result_of(
+        configuration.settings, [scored(outcome, call.truth) for outcome, call in pairs]
+    )
 
 
-def _print_evaluation(sides: Sequence[Side], calls: Sequence[Call], *, as_json: bool) -> None:
+def _print_evaluation(
+    sides: Sequence[ConfigurationResult], calls: Sequence[Call], *, as_json: bool
+) -> None:
     """Print what there is: as JSON, else for people."""
     evaluation = Evaluation(sides=tuple(sides))
     if sides and as_json:

@@ -33,12 +33,12 @@ EXIT_CODES = (
     "Exit codes: 0 all completed, 1 some failed, 2 wrong usage, 3 the server is away or cannot"
     " start, 4 whatever is not completed was refused, 130 interrupted."
 )
-complaints = Console(stderr=True)
+error_screen = Console(stderr=True)
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     """Say something on standard error, as it is."""
-    complaints.print(message, markup=False, highlight=False, soft_wrap=True)
+    error_screen.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -46,7 +46,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except (ServerError, CannotStart) as error:
-        complain(f"pocwhisp: {error}")
+        print_error(f"pocwhisp: {error}")
         raise typer.Exit(code_of(error)) from error
     except KeyboardInterrupt:
         raise typer.Exit(Exit.INTERRUPTED) from None
@@ -78,7 +78,7 @@ def code_of(error: Exception) -> Exit:
 
 
 @contextmanager
-def quiet_pipe() -> Iterator[None]:
+def ignore_broken_pipe() -> Iterator[None]:
     """End in silence when nobody reads standard output any more, as after `| head`."""
     try:
         yield

@@ -20,7 +20,7 @@ from functions.transcribe.whisper.models import (
     in_cache,
     repository_of,
 )
-from infra.cli.exit_codes import Exit, complain
+from infra.cli.exit_codes import Exit, print_error
 
 HUB_TIMEOUT = 5.0
 """Seconds that the hub may take to answer at all."""
@@ -57,7 +57,7 @@ def pull(
     try:
         pulled = fetch(model, Settings().model_cache)
     except CannotPull as error:
-        complain(f"pocwhisp: {error}")
+        print_error(f"pocwhisp: {error}")
         raise typer.Exit(Exit.FAILED) from error
     _say(f"{pulled.name} is in {pulled.folder}. Use it with: WHISPER_MODEL={model}")
 

@@ -15,7 +15,7 @@ STAGES = 7
 """Received, split, transcribed twice, merged, summarised, completed."""
 
 
-class Board(Protocol):
+class ProgressDisplay(Protocol):
     """Where progress is shown."""
 
     def begin(self, recording: Recording) -> None:
@@ -31,7 +31,7 @@ class Board(Protocol):
         ...
 
 
-class Lines:
+class LineProgress:
     """A line for each stage, for logs and pipes."""
 
     def __init__(self, screen: Console) -> None:
@@ -56,7 +56,7 @@ class Lines:
         self._screen.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-class Bars:
+class BarProgress:
     """A bar for each recording at work; one that is done leaves a line above the bars."""
 
     def __init__(self, progress: Progress) -> None:
@@ -81,10 +81,10 @@ class Bars:
 
 
 @contextmanager
-def board(screen: Console) -> Iterator[Board]:
+def board(screen: Console) -> Iterator[ProgressDisplay]:
     """Bars if the screen is a terminal, lines if it is not."""
     if not screen.is_terminal:
-        yield Lines(screen)
+        yield LineProgress(screen)
         return
     columns = (
         SpinnerColumn(),
@@ -94,7 +94,7 @@ def board(screen: Console) -> Iterator[Board]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=screen, transient=True) as progress:
-        yield Bars(progress)
+        yield BarProgress(progress)
 
 
 def stages_of(session: Session) -> list[str]:

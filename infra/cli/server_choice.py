@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from infra.cli.exit_codes import complain
+from infra.cli.exit_codes import print_error
 from infra.client.client import ServerAway
 from infra.local.stack import Stack, running_stack
 from infra.local.supervisor.log import log_file
@@ -23,7 +23,7 @@ async def server_for(url: str | None, data: Path) -> AsyncIterator[Callable[[], 
     elif running is not None:
         yield lambda: (running_stack(data) or running).url
     else:
-        complain(f"No stack runs in {data}: starting one for this …")
+        print_error(f"No stack runs in {data}: starting one for this …")
         with log_file(data / "stack.log") as sink:
             async with Stack(data, port=0, sink=sink) as stack:
                 yield lambda: stack.url

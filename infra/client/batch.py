@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from infra.cli.exit_codes import Exit
-from infra.cli.progress_display import Board
-from infra.client.client import Client, Refused, ServerAway, ServerError, Session, Wishes
+from infra.cli.progress_display import ProgressDisplay
+from infra.client.client import Client, Refused, ServerAway, ServerError, Session, UploadOptions
 from infra.client.recordings import Recording
 
 
@@ -49,8 +49,8 @@ class Transcriber:
     """
 
     client: Client
-    wishes: Wishes
-    board: Board
+    options: UploadOptions
+    board: ProgressDisplay
     keep: Callable[[Recording, Session], None]
 
     async def one(self, recording: Recording) -> Outcome:
@@ -73,7 +73,7 @@ class Transcriber:
     async def _followed(self, recording: Recording) -> Outcome:
         try:
             session = await self.client.transcribe(
-                recording.path, lambda look: self.board.look(recording, look), self.wishes
+                recording.path, lambda look: self.board.look(recording, look), self.options
             )
             if session["status"] == "completed":
                 self.keep(recording, session)

@@ -37,7 +37,7 @@ class Refused(ServerError):
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class UploadOptions:
     """What is asked for besides the transcript: the API's upload fields of these names."""
 
     language: str | None = None
@@ -84,14 +84,14 @@ class Client:
         await self._http.aclose()
 
     async def transcribe(
-        self, audio: Path, watch: Callable[[Session], None], wishes: Wishes | None = None
+        self, audio: Path, watch: Callable[[Session], None], options: UploadOptions | None = None
     ) -> Session:
         """Upload the file and return its final body; `watch` sees each look at it.
 
         Raise `Refused`, `ServerAway`, or another `ServerError`; `OSError` if the file cannot be
         read.
         """
-        session = await self.upload(audio, wishes)
+        session = await self.upload(audio, options)
         while session["status"] not in TERMINAL:
             watch(session)
             await asyncio.sleep(LOOK_EVERY)
@@ -99,13 +99,13 @@ class Client:
         watch(session)
         return session
 
-    async def upload(self, audio: Path, wishes: Wishes | None = None) -> Session:
+    async def upload(self, audio: Path, options: UploadOptions | None = None) -> Session:
         """Upload the file without waiting for the result."""
         with audio.open("rb") as content:
             return await self._json(
                 "POST",
                 "/api/v1/transcribe",
-                data=(wishes or Wishes()).form,
+                data=(options or UploadOptions()).form,
                 files={"audio": (audio.name, content)},
                 headers={"Prefer": "respond-async"},
             )

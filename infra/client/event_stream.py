@@ -54,7 +54,7 @@ def matches(event_type: str, pattern: str | None) -> bool:
     return pattern is None or any(fnmatchcase(name, pattern) for name in names)
 
 
-def narrowed(wanted: str, held: str) -> str | None:
+def intersect_subjects(wanted: str, held: str) -> str | None:
     """The subjects that fit both NATS patterns, as one pattern; None if there are none.
 
     A consumer's filter must lie within its stream's subjects.
@@ -103,7 +103,7 @@ async def _forget(_: Exception) -> None:
     """A broker that is away is waited for."""
 
 
-class Feed:
+class StreamReader:
     """A stream's messages of one subject in their order, each once, as long as there are any.
 
     The consumer is the broker's to forget: after a gap, a silence or a restart there is a new one
@@ -205,52 +205,52 @@ class Feed:
                 await inbox.close()
 
 
-async def feeds_of(client: Client, subject: str) -> list[Feed]:
-    """A feed for each stream that holds some of the subjects; waits until there is one."""
+async def stream_readers(client: Client, subject: str) -> list[StreamReader]:
+    """A reader for each stream that holds some of the subjects; waits until there is one."""
     jetstream = client.jetstream(timeout=REQUEST_TIMEOUT)
     while True:
         with suppress(NatsError, OSError, TimeoutError):
             streams = await heeding(jetstream.streams_info())
             found = [
-                Feed(client, str(stream.config.name), filtered)
+                StreamReader(client, str(stream.config.name), filtered)
                 for stream in streams
                 for held in stream.config.subjects or ()
-                if (filtered := narrowed(subject, held))
+                if (filtered := intersect_subjects(subject, held))
             ]
             if found:
                 return found
         await asyncio.sleep(PAUSE)
 
 
-async def passing(
-    feeds: Sequence[Feed], *, from_start: bool
+async def stream_events(
+    readers: Sequence[StreamReader], *, from_start: bool
 ) -> AsyncGenerator[tuple[CloudEvent, bool]]:
     """The events in the order in which the broker took them, and whether each is the newest.
 
     What is there already comes first, of all streams by time; then what comes, as it comes.
     """
-    pending = {feed: await feed.open(from_start=from_start) for feed in feeds}
-    heads = {feed: await feed.next() for feed in feeds if pending[feed]}
+    pending = {reader: await reader.open(from_start=from_start) for reader in readers}
+    heads = {reader: await reader.next() for reader in readers if pending[reader]}
     while heads:
-        feed = min(heads, key=lambda each: heads[each].metadata.timestamp)
-        message = heads.pop(feed)
+        reader = min(heads, key=lambda each: heads[each].metadata.timestamp)
+        message = heads.pop(reader)
         if message.metadata.num_pending:
-            heads[feed] = await feed.next()
+            heads[reader] = await reader.next()
         yield json.loads(message.data), not heads
-    async with aclosing(_together(feeds)) as messages:
+    async with aclosing(_together(readers)) as messages:
         async for message in messages:
             yield json.loads(message.data), True
 
 
-async def _together(feeds: Sequence[Feed]) -> AsyncGenerator[Msg]:
-    """The messages of all feeds as they come."""
+async def _together(readers: Sequence[StreamReader]) -> AsyncGenerator[Msg]:
+    """The messages of all readers as they come."""
     arrived: asyncio.Queue[Msg] = asyncio.Queue(maxsize=1)
 
-    async def pump(feed: Feed) -> None:
+    async def pump(reader: StreamReader) -> None:
         while True:
-            await arrived.put(await feed.next())
+            await arrived.put(await reader.next())
 
-    pumps = [asyncio.create_task(pump(feed)) for feed in feeds]
+    pumps = [asyncio.create_task(pump(reader)) for reader in readers]
     try:
         while True:
             yield await arrived.get()
@@ -260,7 +260,7 @@ async def _together(feeds: Sequence[Feed]) -> AsyncGenerator[Msg]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EventFilter:
     """Which events are wanted: one recording's from its beginning, or all from the `from_start`.
 
     `pattern` is one for types, see `matches`. `until_end`: no more once the last run has ended.
@@ -272,13 +272,13 @@ class Wanted:
     until_end: bool = False
 
 
-async def listen(url: str, wanted: Wanted) -> AsyncGenerator[CloudEvent]:
+async def listen(url: str, wanted: EventFilter) -> AsyncGenerator[CloudEvent]:
     """The events that pass the broker at `url`. Raise `ServerAway` if it does not answer."""
     from_start = wanted.from_start or wanted.session is not None
     last_run = ended_run = 0
     async with connected(url) as client:
-        feeds = await feeds_of(client, subject_of(wanted.session))
-        async with aclosing(passing(feeds, from_start=from_start)) as events:
+        readers = await stream_readers(client, subject_of(wanted.session))
+        async with aclosing(stream_events(readers, from_start=from_start)) as events:
             async for event, is_newest in events:
                 if matches(event["type"], wanted.pattern):
                     yield event

@@ -27,12 +27,12 @@ class Folder:
         self,
         path: Path,
         is_done: Callable[[Recording], bool],
-        complain: Callable[[str], None],
+        print_error: Callable[[str], None],
         settle: float,
     ) -> None:
         self._path = path
         self._is_done = is_done
-        self._complain = complain
+        self._complain = print_error
         self._settle = settle
         self._since: dict[Path, tuple[Version, float]] = {}
         self._taken: dict[Path, Version] = {}
@@ -49,9 +49,9 @@ class Folder:
                 yield recording
 
     def _owns(self, recording: Recording) -> bool:
-        owner = self._owners.get(recording.place)
+        owner = self._owners.get(recording.result_stem)
         if owner is None or not owner.path.exists():
-            owner = self._owners[recording.place] = recording
+            owner = self._owners[recording.result_stem] = recording
         elif owner.path != recording.path and recording.path not in self._taken:
             self._taken[recording.path] = (0, 0)
             self._complain(f"{recording.name}: its results would replace those of {owner.name}")
@@ -71,7 +71,7 @@ class Folder:
 async def keep_watching(
     folder: Folder,
     transcribe: Callable[[Recording], Awaitable[Outcome]],
-    complain: Callable[[str], None],
+    print_error: Callable[[str], None],
     jobs: int,
 ) -> None:
     """Transcribe what becomes ready, `jobs` at a time, until cancelled.
@@ -84,10 +84,10 @@ async def keep_watching(
     async def attend(recording: Recording) -> None:
         async with slots:
             while (outcome := await transcribe(recording)).verdict == "away":
-                complain(f"{recording.name}: {outcome.trouble}; trying again")
+                print_error(f"{recording.name}: {outcome.trouble}; trying again")
                 await asyncio.sleep(AGAIN_AFTER)
         if outcome.trouble:
-            complain(f"{recording.name}: {outcome.trouble}")
+            print_error(f"{recording.name}: {outcome.trouble}")
 
     async with asyncio.TaskGroup() as group:
         while True:

@@ -18,7 +18,7 @@ class Recording:
     """A file to be transcribed, and its place among the results: `sub/call` for `sub/call.wav`."""
 
     path: Path
-    place: Path
+    result_stem: Path
 
     @property
     def name(self) -> str:
@@ -45,7 +45,7 @@ def colliding(found: Iterable[Recording]) -> tuple[Recording, Recording] | None:
     """Two recordings whose results would have the same names, if there are any."""
     seen: dict[Path, Recording] = {}
     for recording in found:
-        if (other := seen.setdefault(recording.place, recording)) is not recording:
+        if (other := seen.setdefault(recording.result_stem, recording)) is not recording:
             return other, recording
     return None
 

@@ -57,5 +57,5 @@ def is_saved(recording: Recording, out: Path, endings: Sequence[str]) -> bool:
 
 def files(recording: Recording, out: Path, endings: Sequence[str]) -> list[Path]:
     """Where the results of a recording go."""
-    place = out / recording.place
+    place = out / recording.result_stem
     return [place.with_name(f"{place.name}.{ending}") for ending in endings]

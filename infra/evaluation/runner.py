@@ -15,10 +15,10 @@ from pydantic_settings import BaseSettings
 
 import shared.settings
 from infra.cli import progress_display
-from infra.cli.exit_codes import complain, complaints
+from infra.cli.exit_codes import error_screen, print_error
 from infra.cli.server_choice import server_for
 from infra.client.batch import Outcome, Transcriber
-from infra.client.client import Client, Wishes
+from infra.client.client import Client, UploadOptions
 from infra.client.recordings import Recording, recordings_in
 from infra.deployments import DEPLOYMENTS
 from infra.dispatcher import settings
@@ -71,15 +71,15 @@ class Call:
     @property
     def name(self) -> str:
         """Its path within the folder that is evaluated."""
-        return str(self.recording.place.with_name(self.recording.path.name))
+        return str(self.recording.result_stem.with_name(self.recording.path.name))
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """Settings to evaluate; with `alone`, on a stack of their own even if there are none."""
+class Configuration:
+    """Settings to evaluate; with `own_stack`, on a stack of their own even if there are none."""
 
     settings: Mapping[str, str] = field(default_factory=dict)
-    alone: bool = False
+    own_stack: bool = False
 
     def __str__(self) -> str:
         return " ".join(f"{name}={text}" for name, text in self.settings.items()) or "as it is"
@@ -121,9 +121,9 @@ def _without_recording(folder: Path, found: Iterable[Recording]) -> Iterator[str
             yield f"{path} has no recording; needed: {path.stem}.wav (or another) beside it."
 
 
-def setups(
+def configurations(
     of_a: Sequence[str] | None, of_b: Sequence[str] | None, server: str | None
-) -> list[Setup]:
+) -> list[Configuration]:
     """The sides to evaluate: one, or two where there is something to hold it against.
 
     Raise `BadParameter` for settings that cannot be used.
@@ -132,8 +132,8 @@ def setups(
         raise typer.BadParameter(
             "--with and --against start stacks of their own, so --server cannot be given too."
         )
-    first = Setup(_settings("--with", of_a), alone=bool(of_a or of_b))
-    return [first, Setup(_settings("--against", of_b), alone=True)] if of_b else [first]
+    first = Configuration(_settings("--with", of_a), own_stack=bool(of_a or of_b))
+    return [first, Configuration(_settings("--against", of_b), own_stack=True)] if of_b else [first]
 
 
 def _settings(option: str, pairs: Sequence[str] | None) -> dict[str, str]:
@@ -147,10 +147,10 @@ def _settings(option: str, pairs: Sequence[str] | None) -> dict[str, str]:
     return {name: text for name, _, text in split}
 
 
-def unknown(chosen: Iterable[Setup]) -> list[str]:
+def unknown_settings(chosen: Iterable[Configuration]) -> list[str]:
     """Names of settings that nothing of ours reads; a library may, so they are passed on."""
     known = {name.upper() for settings in _all_settings() for name in _names(settings)}
-    names = (name for setup in chosen for name in setup.settings)
+    names = (name for configuration in chosen for name in configuration.settings)
     return [name for name in names if name.upper() not in known]
 
 
@@ -175,44 +175,44 @@ def _names(settings: type[BaseSettings]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """Transcribes calls as each setup says, `jobs` at a time.
+    """Transcribes calls as each configuration says, `jobs` at a time.
 
     Several at once wait for each other, which counts as their processing time.
     """
 
     calls: Sequence[Call]
-    wishes: Wishes
+    options: UploadOptions
     jobs: int
     server: str | None
     data: Path
 
-    async def run(self, setup: Setup) -> list[Outcome]:
+    async def run(self, configuration: Configuration) -> list[Outcome]:
         """The outcomes in the order of the calls. Raise `ServerAway` or `CannotStart`."""
-        async with server_of(setup, self.server, self.data) as url, Client(url) as client:
+        async with server_of(configuration, self.server, self.data) as url, Client(url) as client:
             await client.live()
-            with progress_display.board(complaints) as board:
-                transcriber = Transcriber(client, self.wishes, board, lambda *_: None)
+            with progress_display.board(error_screen) as board:
+                transcriber = Transcriber(client, self.options, board, lambda *_: None)
                 return await transcriber.all([call.recording for call in self.calls], self.jobs)
 
 
 @asynccontextmanager
 async def server_of(
-    setup: Setup, server: str | None, data: Path
+    configuration: Configuration, server: str | None, data: Path
 ) -> AsyncIterator[Callable[[], str]]:
     """Tells the API's URL: the server's or the running stack's, or that of a passing one.
 
     The passing stack keeps its state in a temporary folder, its log in `data`. Raise
     `CannotStart` if it cannot.
     """
-    if not setup.alone and (server is not None or running_stack(data) is not None):
+    if not configuration.own_stack and (server is not None or running_stack(data) is not None):
         async with server_for(server, data) as url:
             yield url
         return
     _check_environment()
-    complain(f"{setup}: starting a stack for this …")
+    print_error(f"{configuration}: starting a stack for this …")
     with TemporaryDirectory(prefix="pocwhisp-") as folder, log_file(data / LOG) as sink:
         try:
-            async with Stack(Path(folder), port=0, sink=sink, env=setup.settings) as stack:
+            async with Stack(Path(folder), port=0, sink=sink, env=configuration.settings) as stack:
                 yield lambda: stack.url
         finally:
             postgres.remove(Path(folder, "postgres"))

@@ -15,7 +15,7 @@ from nats.js.api import StreamConfig
 
 from infra.client import event_stream
 from infra.client.client import ServerAway
-from infra.client.event_stream import Wanted, listen
+from infra.client.event_stream import EventFilter, listen
 from shared.nats_inbox import Inbox
 from tests.support.servers import NatsServer, free_port, nats_server
 
@@ -80,7 +80,7 @@ def test_a_recordings_story_is_told_in_order_up_to_its_end(
     async def scenario(server: NatsServer) -> None:
         await keep(server, streams)
         await publish(server, (RECEIVED, CALL), (RECEIVED, OTHER), (SPLIT, CALL))
-        async with aclosing(listen(server.url, Wanted(CALL, until_end=True))) as events:
+        async with aclosing(listen(server.url, EventFilter(CALL, until_end=True))) as events:
             first = await heard(events, 2)
             await publish(server, (COMPLETED, OTHER), (COMPLETED, CALL))
             rest = await heard(events)
@@ -100,7 +100,7 @@ def test_everything_kept_comes_in_the_order_in_which_it_happened(
     async def scenario(server: NatsServer) -> None:
         await keep(server, streams)
         await publish(server, *sent)
-        async with aclosing(listen(server.url, Wanted(from_start=True))) as events:
+        async with aclosing(listen(server.url, EventFilter(from_start=True))) as events:
             assert await heard(events, len(sent)) == told(sent)
 
     with nats_server(tmp_path) as server:
@@ -112,7 +112,7 @@ def test_a_run_that_ended_before_does_not_end_the_story(tmp_path: Path) -> None:
         await keep(server, ONE_STREAM)
         await publish(server, (COMPLETED, CALL))
         await publish(server, (SPLIT, CALL), run=2)
-        async with aclosing(listen(server.url, Wanted(CALL, until_end=True))) as events:
+        async with aclosing(listen(server.url, EventFilter(CALL, until_end=True))) as events:
             await heard(events, 2)
             await publish(server, (COMPLETED, CALL), run=2)
             assert await heard(events) == told([(COMPLETED, CALL)])
@@ -126,7 +126,7 @@ def test_what_follows_the_end_does_not_keep_the_story_open(tmp_path: Path) -> No
         with nats_server(tmp_path) as server:
             await keep(server, ONE_STREAM)
             await publish(server, (RECEIVED, CALL), (COMPLETED, CALL), (SPLIT, CALL))
-            async with aclosing(listen(server.url, Wanted(CALL, until_end=True))) as events:
+            async with aclosing(listen(server.url, EventFilter(CALL, until_end=True))) as events:
                 told = await heard(events)
         assert [event_type for event_type, _ in told] == [RECEIVED, COMPLETED, SPLIT]
 
@@ -137,7 +137,7 @@ def test_only_what_comes_is_heard_and_a_pattern_chooses_types(tmp_path: Path) ->
     async def scenario(server: NatsServer) -> None:
         await keep(server, ONE_STREAM)
         await publish(server, (COMPLETED, OTHER))
-        async with aclosing(listen(server.url, Wanted(pattern="*.completed"))) as events:
+        async with aclosing(listen(server.url, EventFilter(pattern="*.completed"))) as events:
             waiting = asyncio.create_task(heard(events, 1))
             await until_listening(server)
             await publish(server, (SPLIT, CALL), (COMPLETED, CALL))
@@ -166,7 +166,7 @@ def test_nothing_is_missed_or_told_twice_when_the_broker_comes_back(
     async def scenario(server: NatsServer) -> None:
         await keep(server, ONE_STREAM)
         await publish(server, (RECEIVED, CALL), (SPLIT, CALL))
-        async with aclosing(listen(server.url, Wanted(from_start=True))) as events:
+        async with aclosing(listen(server.url, EventFilter(from_start=True))) as events:
             assert await heard(events, 2) == told([(RECEIVED, CALL), (SPLIT, CALL)])
             server.stop()
             if wiped:
@@ -201,7 +201,7 @@ async def cancelled_behind(server: NatsServer, count: int, turns: int) -> asynci
     enough = asyncio.Event()
 
     async def listening_on() -> None:
-        async with aclosing(listen(server.url, Wanted(from_start=True))) as events:
+        async with aclosing(listen(server.url, EventFilter(from_start=True))) as events:
             await heard(events, count)
             enough.set()
             async for _ in events:
@@ -268,7 +268,7 @@ def test_a_closed_inbox_takes_no_more_messages(tmp_path: Path) -> None:
 
 def test_no_broker_is_told_at_once() -> None:
     async def scenario() -> None:
-        async with aclosing(listen(f"nats://127.0.0.1:{free_port()}", Wanted())) as events:
+        async with aclosing(listen(f"nats://127.0.0.1:{free_port()}", EventFilter())) as events:
             await anext(events)
 
     with pytest.raises(ServerAway, match="There is no broker at nats://"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.evaluation.report import Evaluation, Side
+from infra.evaluation.report import ConfigurationResult, Evaluation
 from infra.evaluation.truth import load_truth
 from tests.support.recognizers import NANO, NANO_CALL
 from tests.support.stacks import POCWHISP, ROOT, RunningStack
@@ -40,7 +40,7 @@ def said_in(folder: Path) -> int:
     return sum(len(turn.text.split()) for turn in truth.turns)
 
 
-def figures(side: Side) -> tuple[str, float]:
+def figures(side: ConfigurationResult) -> tuple[str, float]:
     """The engine and the word error rate of a side's one recording, which must add up."""
     (score,) = side.recordings
     assert score.channels is not None

@@ -13,8 +13,15 @@ from infra.cli.exit_codes import Exit
 from infra.client.batch import Outcome
 from infra.client.client import Refused
 from infra.client.recordings import Recording
-from infra.evaluation.report import Evaluation, Score, Side, scored, side_of, table
-from infra.evaluation.runner import CannotEvaluate, Evaluator, Setup, calls_in, setups, unknown
+from infra.evaluation.report import ConfigurationResult, Evaluation, Score, result_of, scored, table
+from infra.evaluation.runner import (
+    CannotEvaluate,
+    Configuration,
+    Evaluator,
+    calls_in,
+    configurations,
+    unknown_settings,
+)
 from infra.evaluation.truth import Truth, Turn, load_truth
 from infra.local.supervisor.child import CannotStart
 
@@ -79,16 +86,21 @@ def test_of_many_troubles_some_are_shown_and_the_others_counted(tmp_path: Path) 
 
 
 def test_without_settings_there_is_one_side_on_whatever_runs() -> None:
-    assert setups(None, None, "http://there") == [Setup()]
+    assert configurations(None, None, "http://there") == [Configuration()]
 
 
 def test_each_side_has_its_own_settings_and_its_own_stack() -> None:
-    assert setups(["A=1", "B=x=y"], None, None) == [Setup({"A": "1", "B": "x=y"}, alone=True)]
-    assert setups(["A=1"], ["A=2", "C="], None) == [
-        Setup({"A": "1"}, alone=True),
-        Setup({"A": "2", "C": ""}, alone=True),
+    assert configurations(["A=1", "B=x=y"], None, None) == [
+        Configuration({"A": "1", "B": "x=y"}, own_stack=True)
     ]
-    assert setups(None, ["A=2"], None) == [Setup({}, alone=True), Setup({"A": "2"}, alone=True)]
+    assert configurations(["A=1"], ["A=2", "C="], None) == [
+        Configuration({"A": "1"}, own_stack=True),
+        Configuration({"A": "2", "C": ""}, own_stack=True),
+    ]
+    assert configurations(None, ["A=2"], None) == [
+        Configuration({}, own_stack=True),
+        Configuration({"A": "2"}, own_stack=True),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -106,14 +118,16 @@ def test_settings_that_cannot_be_used_are_wrong_usage(
     of_a: list[str] | None, of_b: list[str] | None, server: str | None, said: str
 ) -> None:
     with pytest.raises(typer.BadParameter, match=said):
-        setups(of_a, of_b, server)
+        configurations(of_a, of_b, server)
 
 
 def test_a_setting_that_nothing_reads_is_noticed() -> None:
     known = {"RECOGNIZER": "sphinx", "whisper_model": "small", "HF_HOME": "x", "MAX_WAIT": "1"}
     known |= {"GRACE": "1", "DISPATCH_ACK_WAIT": "3"}
-    assert unknown([Setup(known)]) == []
-    assert unknown([Setup(known), Setup({"RECOGNISER": "sphinx"})]) == ["RECOGNISER"]
+    assert unknown_settings([Configuration(known)]) == []
+    assert unknown_settings([Configuration(known), Configuration({"RECOGNISER": "sphinx"})]) == [
+        "RECOGNISER"
+    ]
 
 
 def test_an_evaluations_stack_never_shares_its_servers(
@@ -157,9 +171,9 @@ def test_a_recordings_figures_are_those_of_its_transcript() -> None:
     assert BAD.channels is not None
     left, right, both = BAD.channels.left, BAD.channels.right, BAD.channels.both
     assert (left.words, left.substituted, left.deleted, left.inserted) == (5, 2, 3, 0)
-    assert (left.word_error_rate, left.speaker_errors) == (1.0, 2)
-    assert (right.words, right.deleted, right.speaker_errors) == (2, 2, 0)
-    assert (both.words, both.word_error_rate, both.speaker_errors) == (7, 1.0, 2)
+    assert (left.word_error_rate, left.wrong_channel_words) == (1.0, 2)
+    assert (right.words, right.deleted, right.wrong_channel_words) == (2, 2, 0)
+    assert (both.words, both.word_error_rate, both.wrong_channel_words) == (7, 1.0, 2)
     assert len(BAD.turn_order_errors) == 3
     assert (BAD.recognizer, BAD.real_time_factor) == ("test 1", 0.8)
 
@@ -172,17 +186,17 @@ def test_a_recording_without_a_result_says_why_and_has_no_figures() -> None:
 
 
 def test_the_total_is_of_all_that_were_completed() -> None:
-    both = side_of({}, [GOOD, BAD]).total
+    both = result_of({}, [GOOD, BAD]).total
     assert (both.recordings, both.turn_order_errors, both.real_time_factor) == (2, 3, 0.5)
     assert both.channels.both.words == 14
     assert both.channels.left.word_error_rate == pytest.approx(6 / 10)
-    assert side_of({}, [GOOD, GONE]).total.channels == GOOD.channels
-    none = side_of({}, [GONE]).total
+    assert result_of({}, [GOOD, GONE]).total.channels == GOOD.channels
+    none = result_of({}, [GONE]).total
     assert (none.recordings, none.channels.both.word_error_rate) == (0, None)
     assert none.real_time_factor is None
 
 
-def lines_of(*sides: Side) -> list[str]:
+def lines_of(*sides: ConfigurationResult) -> list[str]:
     stream = io.StringIO()
     names = ["a.wav", "[b] b.wav"]
     shown = table(Evaluation(sides=sides), [CALL, CALL], names)
@@ -191,7 +205,7 @@ def lines_of(*sides: Side) -> list[str]:
 
 
 def test_a_table_has_a_row_for_each_channel_and_for_both() -> None:
-    lines = lines_of(side_of({}, [GOOD, BAD]))
+    lines = lines_of(result_of({}, [GOOD, BAD]))
     for row in (
         "recording channel words WER channel order time",
         "a.wav left 5 20.0% 0",
@@ -207,7 +221,7 @@ def test_a_table_has_a_row_for_each_channel_and_for_both() -> None:
 
 
 def test_two_sides_stand_side_by_side_in_eighty_columns() -> None:
-    lines = lines_of(side_of({"A": "[1]"}, [GOOD, BAD]), side_of({"A": "2"}, [GOOD, GONE]))
+    lines = lines_of(result_of({"A": "[1]"}, [GOOD, BAD]), result_of({"A": "2"}, [GOOD, GONE]))
     for row in (
         "recording channel words A B A B A B A B",
         "both 7 14.3% 14.3% 0 0 0 0 0.20 0.20",
@@ -220,7 +234,7 @@ def test_two_sides_stand_side_by_side_in_eighty_columns() -> None:
 
 
 def test_the_json_is_the_same_figures() -> None:
-    evaluation = Evaluation(sides=(side_of({"A": "1"}, [GOOD, GONE]),))
+    evaluation = Evaluation(sides=(result_of({"A": "1"}, [GOOD, GONE]),))
     (side,) = json.loads(evaluation.model_dump_json())["sides"]
     assert side["settings"] == {"A": "1"}
     assert side["recordings"][0]["channels"]["left"] == {
@@ -229,7 +243,7 @@ def test_the_json_is_the_same_figures() -> None:
         "deleted": 0,
         "inserted": 0,
         "word_error_rate": 0.2,
-        "speaker_errors": 0,
+        "wrong_channel_words": 0,
     }
     assert side["recordings"][1]["channels"] is None
     assert side["total"]["recordings"] == 1
@@ -248,8 +262,8 @@ def calls(tmp_path: Path) -> Path:
 def test_a_second_side_that_cannot_start_leaves_the_first_ones_figures(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Path
 ) -> None:
-    async def ran(_: Evaluator, setup: Setup) -> list[Outcome]:
-        if setup.settings:
+    async def ran(_: Evaluator, configuration: Configuration) -> list[Outcome]:
+        if configuration.settings:
             raise CannotStart("there is no such model")
         return [Outcome(recording("a.wav"), NEARLY), Outcome(recording("b.wav"), SWAPPED)]
 
@@ -258,14 +272,14 @@ def test_a_second_side_that_cannot_start_leaves_the_first_ones_figures(
     assert done.exit_code == Exit.AWAY
     assert "there is no such model" in done.stderr
     assert json.loads(done.stdout) == json.loads(
-        Evaluation(sides=(side_of({}, [GOOD, BAD]),)).model_dump_json()
+        Evaluation(sides=(result_of({}, [GOOD, BAD]),)).model_dump_json()
     )
 
 
 def test_a_recording_that_is_refused_stops_no_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Path
 ) -> None:
-    async def ran(_: Evaluator, __: Setup) -> list[Outcome]:
+    async def ran(_: Evaluator, __: Configuration) -> list[Outcome]:
         refused = Refused("audio_constraints: too short")
         return [Outcome(recording("a.wav"), NEARLY), Outcome(recording("b.wav"), error=refused)]
 

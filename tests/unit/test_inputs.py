@@ -19,13 +19,13 @@ def test_a_folder_is_searched_to_its_depth_for_recordings(tmp_path: Path) -> Non
     found = recordings([tmp_path])
     names = [f"{tmp_path}/{name}" for name in ("a/A.WAV", "a/b/c.opus", "b.wav")]
     assert [each.name for each in found] == names
-    assert [str(each.place) for each in found] == ["a/A", "a/b/c", "b"]
+    assert [str(each.result_stem) for each in found] == ["a/A", "a/b/c", "b"]
 
 
 def test_a_file_that_is_named_is_taken_whatever_its_ending(tmp_path: Path) -> None:
     touched(tmp_path, "call.bin")
     assert recordings([tmp_path / "call.bin"]) == [
-        Recording(tmp_path / "call.bin", place=Path("call"))
+        Recording(tmp_path / "call.bin", result_stem=Path("call"))
     ]
 
 

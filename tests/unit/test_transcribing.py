@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from infra.cli.exit_codes import Exit
-from infra.cli.progress_display import Bars, Lines, board
+from infra.cli.progress_display import BarProgress, LineProgress, board
 from infra.client import result_files
 from infra.client.batch import Outcome, exit_code, summary
-from infra.client.client import Refused, ServerAway, ServerError, Wishes
+from infra.client.client import Refused, ServerAway, ServerError, UploadOptions
 from infra.client.recordings import Recording
 
 CALL = Recording(Path("calls/call.wav"), Path("call"))
@@ -63,16 +63,16 @@ def test_the_summary_names_what_is_not_completed_and_counts() -> None:
 
 
 def test_wishes_are_the_upload_fields_of_these_names() -> None:
-    assert Wishes().form == {}
-    wishes = Wishes("en", "left:agent", False, "call 7", {"team": "north", "shift": "2"})  # noqa: FBT003
-    assert wishes.form == {
+    assert UploadOptions().form == {}
+    options = UploadOptions("en", "left:agent", False, "call 7", {"team": "north", "shift": "2"})  # noqa: FBT003
+    assert options.form == {
         "language": "en",
         "channels": "left:agent",
         "enable_summarization": "false",
         "external_id": "call 7",
         "labels": ["team=north", "shift=2"],
     }
-    assert Wishes(task="translate", prompt="A call.", hotwords="router,fibre").form == {
+    assert UploadOptions(task="translate", prompt="A call.", hotwords="router,fibre").form == {
         "task": "translate",
         "prompt": "A call.",
         "hotwords": "router,fibre",
@@ -93,7 +93,7 @@ def test_results_are_files_named_after_the_input(tmp_path: Path) -> None:
 def test_without_a_terminal_each_stage_is_a_line() -> None:
     stream = io.StringIO()
     with board(Console(file=stream, width=20)) as lines:
-        assert isinstance(lines, Lines)
+        assert isinstance(lines, LineProgress)
         lines.begin(CALL)
         lines.look(CALL, SESSION)
         lines.look(CALL, SESSION)
@@ -109,7 +109,7 @@ def test_without_a_terminal_each_stage_is_a_line() -> None:
 def test_on_a_terminal_each_recording_at_work_has_a_bar() -> None:
     stream = io.StringIO()
     with board(Console(file=stream, force_terminal=True, width=100)) as bars:
-        assert isinstance(bars, Bars)
+        assert isinstance(bars, BarProgress)
         bars.begin(ODD)
         bars.begin(CALL)
         bars.look(ODD, SESSION)
@@ -122,7 +122,7 @@ def test_on_a_terminal_each_recording_at_work_has_a_bar() -> None:
 
 def test_a_bar_is_gone_once_its_recording_has_ended() -> None:
     progress = Progress(console=Console(file=io.StringIO()))
-    bars = Bars(progress)
+    bars = BarProgress(progress)
     bars.begin(CALL)
     bars.look(CALL, SESSION)
     assert [task.completed for task in progress.tasks] == [2]
