@@ -1,21 +1,11 @@
-"""How a command ends: its exit code, and what it says when it cannot go on."""
+"""How a command ends, as a number for scripts."""
 
-import asyncio
-import os
-import signal
-import sys
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, TypeVar
 
-import typer
-from rich.console import Console
-
-from infra.client.client import Refused, ServerAway, ServerError
+from infra.client.batch import Outcome
+from infra.client.errors import Refused, ServerAway
 from infra.local.supervisor.child import CannotStart
-
-T = TypeVar("T")
 
 
 class Exit(IntEnum):
@@ -33,41 +23,6 @@ EXIT_CODES = (
     "Exit codes: 0 all completed, 1 some failed, 2 wrong usage, 3 the server is away or cannot"
     " start, 4 whatever is not completed was refused, 130 interrupted."
 )
-error_screen = Console(stderr=True)
-
-
-def print_error(message: str) -> None:
-    """Say something on standard error, as it is."""
-    error_screen.print(message, markup=False, highlight=False, soft_wrap=True)
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run the work. What a user can mend is told in one line, with its exit code."""
-    try:
-        return asyncio.run(work)
-    except (ServerError, CannotStart) as error:
-        print_error(f"pocwhisp: {error}")
-        raise typer.Exit(code_of(error)) from error
-    except KeyboardInterrupt:
-        raise typer.Exit(Exit.INTERRUPTED) from None
-
-
-def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    """Run work that Ctrl-C or SIGTERM ends, as its user means it to."""
-    run(_until_stopped(work))
-
-
-async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    task = asyncio.create_task(work)
-
-    def stop() -> None:
-        if not task.cancelling():  # a second Ctrl-C must not cut the clean-up off
-            task.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 def code_of(error: Exception) -> Exit:
@@ -77,11 +32,15 @@ def code_of(error: Exception) -> Exit:
     return Exit.REFUSED if isinstance(error, Refused) else Exit.FAILED
 
 
-@contextmanager
-def ignore_broken_pipe() -> Iterator[None]:
-    """End in silence when nobody reads standard output any more, as after `| head`."""
-    try:
-        yield
-    except BrokenPipeError:
-        # Python flushes standard output once more at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def exit_code(outcomes: Sequence[Outcome]) -> Exit:
+    """What the whole run's exit code says.
+
+    A server that is away weighs most: trying again may help. `REFUSED` means that trying again
+    will not: whatever is not completed was refused.
+    """
+    verdicts = {outcome.verdict for outcome in outcomes} - {"completed"}
+    if "away" in verdicts:
+        return Exit.AWAY
+    if verdicts == {"refused"}:
+        return Exit.REFUSED
+    return Exit.FAILED if verdicts else Exit.COMPLETED

@@ -2,33 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from infra.client.client import Session
+from infra.client.progress import ProgressDisplay
 from infra.client.recordings import Recording
 
 STAGES = 7
 """Received, split, transcribed twice, merged, summarised, completed."""
-
-
-class ProgressDisplay(Protocol):
-    """Where progress is shown."""
-
-    def begin(self, recording: Recording) -> None:
-        """Its upload begins."""
-        ...
-
-    def look(self, recording: Recording, session: Session) -> None:
-        """How far it is now."""
-        ...
-
-    def end(self, recording: Recording, verdict: str) -> None:
-        """It is done with: `verdict` says how, in a word or a sentence."""
-        ...
 
 
 class LineProgress:
@@ -41,7 +25,7 @@ class LineProgress:
     def begin(self, recording: Recording) -> None:
         self._say(recording, "uploading")
 
-    def look(self, recording: Recording, session: Session) -> None:
+    def update(self, recording: Recording, session: Session) -> None:
         stages = stages_of(session)
         for stage in stages[self._seen.get(recording, 0) :]:
             self._say(recording, stage)
@@ -67,7 +51,7 @@ class BarProgress:
         name = escape(recording.name)
         self._bars[recording] = self._progress.add_task(name, total=STAGES, stage="uploading")
 
-    def look(self, recording: Recording, session: Session) -> None:
+    def update(self, recording: Recording, session: Session) -> None:
         stages = stages_of(session)
         at = stages[-1] if stages else "uploaded"
         self._progress.update(self._bars[recording], completed=len(stages), stage=at)
@@ -81,7 +65,7 @@ class BarProgress:
 
 
 @contextmanager
-def board(screen: Console) -> Iterator[ProgressDisplay]:
+def shown_on(screen: Console) -> Iterator[ProgressDisplay]:
     """Bars if the screen is a terminal, lines if it is not."""
     if not screen.is_terminal:
         yield LineProgress(screen)

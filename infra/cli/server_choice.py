@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from infra.cli.exit_codes import print_error
-from infra.client.client import ServerAway
+from infra.cli.output import print_error
+from infra.client.errors import ServerAway
 from infra.local.stack import Stack, running_stack
 from infra.local.supervisor.log import log_file
 

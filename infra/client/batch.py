@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from infra.cli.exit_codes import Exit
-from infra.cli.progress_display import ProgressDisplay
-from infra.client.client import Client, Refused, ServerAway, ServerError, Session, UploadOptions
+from infra.client.client import Client, Session
+from infra.client.errors import Refused, ServerAway, ServerError
+from infra.client.progress import ProgressDisplay
 from infra.client.recordings import Recording
+from infra.client.upload_options import UploadOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,14 @@ class Transcriber:
 
     client: Client
     options: UploadOptions
-    board: ProgressDisplay
+    display: ProgressDisplay
     keep: Callable[[Recording, Session], None]
 
     async def one(self, recording: Recording) -> Outcome:
         """Transcribe a recording. What goes wrong is its outcome."""
-        self.board.begin(recording)
+        self.display.begin(recording)
         outcome = await self._followed(recording)
-        self.board.end(recording, outcome.verdict)
+        self.display.end(recording, outcome.verdict)
         return outcome
 
     async def all(self, recordings: Sequence[Recording], jobs: int) -> list[Outcome]:
@@ -73,27 +74,15 @@ class Transcriber:
     async def _followed(self, recording: Recording) -> Outcome:
         try:
             session = await self.client.transcribe(
-                recording.path, lambda look: self.board.look(recording, look), self.options
+                recording.path,
+                lambda session: self.display.update(recording, session),
+                self.options,
             )
             if session["status"] == "completed":
                 self.keep(recording, session)
         except (ServerError, OSError) as error:
             return Outcome(recording, error=error)
         return Outcome(recording, session)
-
-
-def exit_code(outcomes: Sequence[Outcome]) -> Exit:
-    """What the whole run's exit code says.
-
-    A server that is away weighs most: trying again may help. `REFUSED` means that trying again
-    will not: whatever is not completed was refused.
-    """
-    verdicts = {outcome.verdict for outcome in outcomes} - {"completed"}
-    if "away" in verdicts:
-        return Exit.AWAY
-    if verdicts == {"refused"}:
-        return Exit.REFUSED
-    return Exit.FAILED if verdicts else Exit.COMPLETED
 
 
 def summary(outcomes: Sequence[Outcome]) -> Iterator[str]:

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 import httpx
+
+from infra.client.errors import Refused, ServerAway, ServerError
+from infra.client.upload_options import UploadOptions
 
 Session: TypeAlias = dict[str, Any]
 TERMINAL = {"completed", "failed", "cancelled"}
@@ -17,52 +19,6 @@ PATIENCE = 60.0
 UPLOAD_TIMEOUT = httpx.Timeout(30.0, write=300.0, read=300.0)
 BUSY = {408, 425, 429, 502, 503, 504}
 """Statuses that say: not now."""
-
-
-class ServerError(Exception):
-    """It did not work; the message is for the user.
-
-    ServerError
-    ├── ServerAway   the server cannot be reached, is no PocWhisp, or says: not now
-    └── Refused      the server will not take this input, now or later
-    """
-
-
-class ServerAway(ServerError):
-    """The server cannot be reached, is no PocWhisp, or says that it cannot now."""
-
-
-class Refused(ServerError):
-    """The server will not take this; the message is the API's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class UploadOptions:
-    """What is asked for besides the transcript: the API's upload fields of these names."""
-
-    language: str | None = None
-    channels: str | None = None
-    summary: bool = True
-    external_id: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    task: str | None = None
-    prompt: str | None = None
-    hotwords: str | None = None
-
-    @property
-    def form(self) -> dict[str, str | list[str]]:
-        """The form's fields; what was not asked for is not sent."""
-        fields: dict[str, str | list[str] | None] = {
-            "language": self.language,
-            "channels": self.channels,
-            "enable_summarization": None if self.summary else "false",
-            "external_id": self.external_id,
-            "labels": [f"{name}={text}" for name, text in self.labels.items()] or None,
-            "task": self.task,
-            "prompt": self.prompt,
-            "hotwords": self.hotwords,
-        }
-        return {name: text for name, text in fields.items() if text is not None}
 
 
 class Client:

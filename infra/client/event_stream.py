@@ -20,7 +20,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from events import RecordingCompleted, RecordingFailed
-from infra.client.client import ServerAway
+from infra.client.errors import ServerAway
 from shared.nats_inbox import Inbox, heeding
 
 CloudEvent: TypeAlias = dict[str, Any]

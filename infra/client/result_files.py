@@ -5,10 +5,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from infra.cli import report
 from infra.client.client import Session
 from infra.client.recordings import Recording
 from shared.text import subtitles
+from shared.text.plain import names_of, plain_lines, segments_of
 
 
 def _json(session: Session) -> str:
@@ -16,15 +16,15 @@ def _json(session: Session) -> str:
 
 
 def _txt(session: Session) -> str:
-    return "".join(f"{line}\n" for line in report.plain_lines(session))
+    return "".join(f"{line}\n" for line in plain_lines(session))
 
 
 def _srt(session: Session) -> str:
-    return subtitles.srt(report.segments_of(session), report.names_of(session))
+    return subtitles.srt(segments_of(session), names_of(session))
 
 
 def _vtt(session: Session) -> str:
-    return subtitles.vtt(report.segments_of(session), report.names_of(session))
+    return subtitles.vtt(segments_of(session), names_of(session))
 
 
 FORMATS: Mapping[str, Callable[[Session], str]] = {

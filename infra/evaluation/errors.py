@@ -38,7 +38,7 @@ class Segment(TypedDict):
 class WordErrors:
     """The words said on a channel, or on several, and what became of them, after `normalised`.
 
-    `wrong_channel_words` are words of the other party (see `word_errors`); they are counted among the
+    `wrong_channel_words` are words of the other party (see `word_errors`), counted among the
     substituted or inserted ones already.
     """
 

@@ -14,7 +14,7 @@ from nats.errors import ConnectionClosedError
 from nats.js.api import StreamConfig
 
 from infra.client import event_stream
-from infra.client.client import ServerAway
+from infra.client.errors import ServerAway
 from infra.client.event_stream import EventFilter, listen
 from shared.nats_inbox import Inbox
 from tests.support.servers import NatsServer, free_port, nats_server

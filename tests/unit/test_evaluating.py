@@ -4,24 +4,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from infra.cli.app import app
 from infra.cli.exit_codes import Exit
 from infra.client.batch import Outcome
-from infra.client.client import Refused
+from infra.client.errors import Refused
 from infra.client.recordings import Recording
-from infra.evaluation.report import ConfigurationResult, Evaluation, Score, result_of, scored, table
-from infra.evaluation.runner import (
-    CannotEvaluate,
+from infra.evaluation.calls import CannotEvaluate, calls_in
+from infra.evaluation.configuration import (
     Configuration,
-    Evaluator,
-    calls_in,
+    UnusableSettings,
     configurations,
     unknown_settings,
 )
+from infra.evaluation.report import ConfigurationResult, Evaluation, Score, result_of, scored, table
+from infra.evaluation.runner import Evaluator
 from infra.evaluation.truth import Truth, Turn, load_truth
 from infra.local.supervisor.child import CannotStart
 
@@ -117,7 +116,7 @@ def test_each_side_has_its_own_settings_and_its_own_stack() -> None:
 def test_settings_that_cannot_be_used_are_wrong_usage(
     of_a: list[str] | None, of_b: list[str] | None, server: str | None, said: str
 ) -> None:
-    with pytest.raises(typer.BadParameter, match=said):
+    with pytest.raises(UnusableSettings, match=said):
         configurations(of_a, of_b, server)
 
 

@@ -6,12 +6,13 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from infra.cli.exit_codes import Exit
-from infra.cli.progress_display import BarProgress, LineProgress, board
+from infra.cli.exit_codes import Exit, exit_code
+from infra.cli.progress_display import BarProgress, LineProgress, shown_on
 from infra.client import result_files
-from infra.client.batch import Outcome, exit_code, summary
-from infra.client.client import Refused, ServerAway, ServerError, UploadOptions
+from infra.client.batch import Outcome, summary
+from infra.client.errors import Refused, ServerAway, ServerError
 from infra.client.recordings import Recording
+from infra.client.upload_options import UploadOptions
 
 CALL = Recording(Path("calls/call.wav"), Path("call"))
 ODD = Recording(Path("[b] call.wav"), Path("[b] call"))
@@ -92,11 +93,11 @@ def test_results_are_files_named_after_the_input(tmp_path: Path) -> None:
 
 def test_without_a_terminal_each_stage_is_a_line() -> None:
     stream = io.StringIO()
-    with board(Console(file=stream, width=20)) as lines:
+    with shown_on(Console(file=stream, width=20)) as lines:
         assert isinstance(lines, LineProgress)
         lines.begin(CALL)
-        lines.look(CALL, SESSION)
-        lines.look(CALL, SESSION)
+        lines.update(CALL, SESSION)
+        lines.update(CALL, SESSION)
         lines.end(CALL, "completed")
     assert stream.getvalue().splitlines() == [
         "calls/call.wav: uploading",
@@ -108,11 +109,11 @@ def test_without_a_terminal_each_stage_is_a_line() -> None:
 
 def test_on_a_terminal_each_recording_at_work_has_a_bar() -> None:
     stream = io.StringIO()
-    with board(Console(file=stream, force_terminal=True, width=100)) as bars:
+    with shown_on(Console(file=stream, force_terminal=True, width=100)) as bars:
         assert isinstance(bars, BarProgress)
         bars.begin(ODD)
         bars.begin(CALL)
-        bars.look(ODD, SESSION)
+        bars.update(ODD, SESSION)
         bars.end(CALL, "refused")
     shown = stream.getvalue()
     assert "[b] call.wav" in shown
@@ -124,7 +125,7 @@ def test_a_bar_is_gone_once_its_recording_has_ended() -> None:
     progress = Progress(console=Console(file=io.StringIO()))
     bars = BarProgress(progress)
     bars.begin(CALL)
-    bars.look(CALL, SESSION)
+    bars.update(CALL, SESSION)
     assert [task.completed for task in progress.tasks] == [2]
     bars.end(CALL, "completed")
     assert progress.tasks == []

@@ -7,7 +7,7 @@ import pytest
 
 from infra.client import folder_watch
 from infra.client.batch import Outcome
-from infra.client.client import Refused, ServerAway
+from infra.client.errors import Refused, ServerAway
 from infra.client.folder_watch import Folder, keep_watching
 from infra.client.recordings import Recording
 

@@ -1,0 +1,69 @@
+"""The calls of an evaluation: recordings, each with what is really said in it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.client.recordings import Recording, recordings_in
+from infra.evaluation.truth import BrokenTruth, Truth, load_truth
+
+MOST_TROUBLES = 10
+
+
+class CannotEvaluate(ValueError):
+    """A folder that does not hold recordings with their truths; `troubles` are sentences."""
+
+    def __init__(self, troubles: Sequence[str]) -> None:
+        more = len(troubles) - MOST_TROUBLES
+        shown = (*troubles[:MOST_TROUBLES], *([f"… and {more} more."] if more > 0 else ()))
+        super().__init__("\n".join(shown))
+        self.troubles = tuple(troubles)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A recording and what is really said in it."""
+
+    recording: Recording
+    truth: Truth
+
+    @property
+    def name(self) -> str:
+        """Its path within the folder that is evaluated."""
+        return str(self.recording.result_stem.with_name(self.recording.path.name))
+
+
+def calls_in(folder: Path) -> list[Call]:
+    """The recordings of a folder and its folders, each with the truth that lies beside it.
+
+    Raise `CannotEvaluate` where one is missing or broken, with all that is wrong.
+    """
+    found = list(recordings_in(folder))
+    if not found:
+        needed = "needed: NAME.wav (or another audio file) with its truth NAME.json."
+        raise CannotEvaluate([f"There is no recording in {folder}; {needed}"])
+    troubles = [*_without_recording(folder, found)]
+    calls = []
+    for recording in found:
+        try:
+            calls.append(Call(recording, load_truth(_truth_of(recording))))
+        except FileNotFoundError:
+            beside = _truth_of(recording).name
+            troubles.append(f"{recording.name} has no truth; needed: {beside} beside it.")
+        except (BrokenTruth, OSError) as error:
+            troubles.append(str(error))
+    if troubles:
+        raise CannotEvaluate(troubles)
+    return calls
+
+
+def _truth_of(recording: Recording) -> Path:
+    return recording.path.with_suffix(".json")
+
+
+def _without_recording(folder: Path, found: Iterable[Recording]) -> Iterator[str]:
+    recorded = {_truth_of(recording) for recording in found}
+    for path in sorted(folder.rglob("*.json")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path not in recorded and not hidden:
+            yield f"{path} has no recording; needed: {path.stem}.wav (or another) beside it."
