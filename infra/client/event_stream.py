@@ -6,8 +6,8 @@ Nothing is acknowledged and nothing is left behind, so listening changes nothing
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -29,10 +29,14 @@ CloudEvent: TypeAlias = dict[str, Any]
 PREFIX = "io.pocwhisp."
 EVERYTHING = f"{PREFIX}>"
 ENDS = {RecordingCompleted.type, RecordingFailed.type}
+PassingEvent: TypeAlias = tuple[CloudEvent | None, bool]
+PrintError: TypeAlias = Callable[[str], None]
 CONNECT_TIMEOUT = 2.0
 REQUEST_TIMEOUT = 5.0
 SILENCE = 5.0
 PAUSE = 0.5
+NOTICE_AFTER = 2.0
+"""Seconds without an event after which the user is told why there may be none."""
 BATCH = 256
 PULL = json.dumps({"batch": BATCH, "expires": 30 * 10**9, "idle_heartbeat": 2 * 10**9}).encode()
 HEARTBEAT = "100"
@@ -182,11 +186,17 @@ class StreamReader:
             message = await self._inbox.next(SILENCE)
             if message.reply:
                 return self._counted(message)
-            status = (message.headers or {}).get("Status", "")
-            if status in PULL_ENDS:
-                self._pulled = 0
-            elif status != HEARTBEAT:
-                raise NatsError(f"The pull was refused: {status}")
+            self._heed(message.headers or {})
+
+    def _heed(self, headers: Mapping[str, str]) -> None:
+        """Take note of a status. Raise `NatsError` if something is wrong with the pull."""
+        status = headers.get("Status", "")
+        if status in PULL_ENDS:
+            self._pulled = 0
+        elif status != HEARTBEAT:
+            raise NatsError(f"The pull was refused: {status}")
+        elif int(headers.get("Nats-Last-Consumer", 0)) > self._delivered:
+            raise NatsError("The newest message is missing.")
 
     def _counted(self, message: Msg) -> Msg:
         """The message. Raise `NatsError` if one before it was lost on the way."""
@@ -205,30 +215,45 @@ class StreamReader:
                 await inbox.close()
 
 
-async def stream_readers(client: Client, subject: str) -> list[StreamReader]:
+async def stream_readers(
+    client: Client, subject: str, print_error: PrintError
+) -> list[StreamReader]:
     """A reader for each stream that holds some of the subjects; waits until there is one."""
     jetstream = client.jetstream(timeout=REQUEST_TIMEOUT)
-    while True:
-        with suppress(NatsError, OSError, TimeoutError):
-            streams = await heeding(jetstream.streams_info())
-            found = [
-                StreamReader(client, str(stream.config.name), filtered)
-                for stream in streams
-                for held in stream.config.subjects or ()
-                if (filtered := intersect_subjects(subject, held))
-            ]
-            if found:
-                return found
-        await asyncio.sleep(PAUSE)
+    with _notice("The broker keeps no events of PocWhisp; waiting …", print_error):
+        while True:
+            with suppress(NatsError, OSError, TimeoutError):
+                streams = await heeding(jetstream.streams_info())
+                found = [
+                    StreamReader(client, str(stream.config.name), filtered)
+                    for stream in streams
+                    for held in stream.config.subjects or ()
+                    if (filtered := intersect_subjects(subject, held))
+                ]
+                if found:
+                    return found
+            await asyncio.sleep(PAUSE)
 
 
 async def stream_events(
-    readers: Sequence[StreamReader], *, from_start: bool
-) -> AsyncGenerator[tuple[CloudEvent, bool]]:
+    readers: Sequence[StreamReader], print_error: PrintError, *, from_start: bool
+) -> AsyncGenerator[PassingEvent]:
     """The events in the order in which the broker took them, and whether each is the newest.
 
-    What is there already comes first, of all streams by time; then what comes, as it comes.
+    What is there already comes first, of all streams by time; then what comes, as it comes. A
+    message that is no event is None, and complained of.
     """
+    async with aclosing(_messages(readers, from_start=from_start)) as messages:
+        async for message, is_newest in messages:
+            event = event_in(message.data)
+            if event is None:
+                print_error(f"A message on {message.subject} is no CloudEvent; it is left out.")
+            yield event, is_newest
+
+
+async def _messages(
+    readers: Sequence[StreamReader], *, from_start: bool
+) -> AsyncGenerator[tuple[Msg, bool]]:
     pending = {reader: await reader.open(from_start=from_start) for reader in readers}
     heads = {reader: await reader.next() for reader in readers if pending[reader]}
     while heads:
@@ -236,27 +261,48 @@ async def stream_events(
         message = heads.pop(reader)
         if message.metadata.num_pending:
             heads[reader] = await reader.next()
-        yield json.loads(message.data), not heads
+        yield message, not heads
     async with aclosing(_together(readers)) as messages:
         async for message in messages:
-            yield json.loads(message.data), True
+            yield message, True
 
 
 async def _together(readers: Sequence[StreamReader]) -> AsyncGenerator[Msg]:
-    """The messages of all readers as they come."""
-    arrived: asyncio.Queue[Msg] = asyncio.Queue(maxsize=1)
+    """The messages of all readers as they come. What ends one of them is raised."""
+    arrived: asyncio.Queue[Msg | Exception] = asyncio.Queue(maxsize=1)
 
     async def pump(reader: StreamReader) -> None:
-        while True:
-            await arrived.put(await reader.next())
+        try:
+            while True:
+                await arrived.put(await reader.next())
+        except Exception as error:  # noqa: BLE001 - raised below, where somebody waits
+            await arrived.put(error)
 
     pumps = [asyncio.create_task(pump(reader)) for reader in readers]
     try:
         while True:
-            yield await arrived.get()
+            if isinstance(message := await arrived.get(), Exception):
+                raise message
+            yield message
     finally:
         for each in pumps:
             each.cancel()
+
+
+def event_in(content: bytes) -> CloudEvent | None:
+    """The CloudEvent that a message holds; None if it holds none."""
+    try:
+        event = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("type"), str) else None
+
+
+def run_of(event: CloudEvent | None) -> int:
+    """The run of its recording that an event is of; 0 if it names none."""
+    data = event.get("data") if event else None
+    run = data.get("run") if isinstance(data, dict) else None
+    return run if isinstance(run, int) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,18 +318,45 @@ class EventFilter:
     until_end: bool = False
 
 
-async def listen(url: str, wanted: EventFilter) -> AsyncGenerator[CloudEvent]:
-    """The events that pass the broker at `url`. Raise `ServerAway` if it does not answer."""
+async def listen(
+    url: str, wanted: EventFilter, print_error: PrintError = lambda _: None
+) -> AsyncGenerator[CloudEvent]:
+    """The events that pass the broker at `url`. Raise `ServerAway` if it does not answer.
+
+    `print_error` gets a sentence for what is left out, and for a recording without events.
+    """
     from_start = wanted.from_start or wanted.session is not None
-    last_run = ended_run = 0
+    last_run, ended_run = 0, -1
     async with connected(url) as client:
-        readers = await stream_readers(client, subject_of(wanted.session))
-        async with aclosing(stream_events(readers, from_start=from_start)) as events:
-            async for event, is_newest in events:
-                if matches(event["type"], wanted.pattern):
+        readers = await stream_readers(client, subject_of(wanted.session), print_error)
+        async with aclosing(stream_events(readers, print_error, from_start=from_start)) as events:
+            async for event, is_newest in _with_notice(events, wanted, print_error):
+                if event is not None and matches(event["type"], wanted.pattern):
                     yield event
-                last_run = max(last_run, event["data"]["run"])
-                if event["type"] in ENDS:
-                    ended_run = max(ended_run, event["data"]["run"])
+                last_run = max(last_run, run_of(event))
+                if event is not None and event["type"] in ENDS:
+                    ended_run = max(ended_run, run_of(event))
                 if wanted.until_end and is_newest and ended_run == last_run:
                     return
+
+
+async def _with_notice(
+    events: AsyncGenerator[PassingEvent], wanted: EventFilter, print_error: PrintError
+) -> AsyncGenerator[PassingEvent]:
+    """The events; if there is none of the one recording wanted, its user is told so."""
+    with _notice(f"There is no event of {wanted.session} yet; waiting …", print_error) as notice:
+        if wanted.session is None:
+            notice.cancel()
+        async for event in events:
+            notice.cancel()
+            yield event
+
+
+@contextmanager
+def _notice(message: str, print_error: PrintError) -> Iterator[asyncio.TimerHandle]:
+    """Print the message after `NOTICE_AFTER` unless the handle is cancelled or the context ends."""
+    handle = asyncio.get_running_loop().call_later(NOTICE_AFTER, print_error, message)
+    try:
+        yield handle
+    finally:
+        handle.cancel()

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import nats
 import pytest
+from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError
 from nats.js.api import StreamConfig
 
@@ -36,7 +37,9 @@ PATIENCE = 5.0
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "PAUSE", 0.05)
-    monkeypatch.setattr(event_stream, "SILENCE", 2.5)
+    pull = json.loads(event_stream.PULL) | {"idle_heartbeat": 10**8}
+    monkeypatch.setattr(event_stream, "PULL", json.dumps(pull).encode())
+    monkeypatch.setattr(event_stream, "SILENCE", 0.5)
     monkeypatch.setattr(event_stream, "CONNECT_TIMEOUT", 1.0)
 
 
@@ -104,6 +107,115 @@ def test_everything_kept_comes_in_the_order_in_which_it_happened(
             assert await heard(events, len(sent)) == told(sent)
 
     with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+NO_EVENTS = (b"hello", b"", b"[1]", b"{}", b'{"type": 5}', b"\xff", b"[" * 10**5)
+
+
+async def publish_odd(server: NatsServer, *contents: bytes) -> None:
+    async with await nats.connect(server.url) as client:
+        for content in contents:
+            await client.jetstream().publish(f"{RECEIVED}.default.{CALL}", content)
+
+
+def test_a_message_that_is_no_event_is_left_out_and_told(tmp_path: Path) -> None:
+    printed: list[str] = []
+
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, ONE_STREAM)
+        await publish_odd(server, *NO_EVENTS)
+        await publish(server, (RECEIVED, CALL), (COMPLETED, CALL))
+        await publish_odd(server, NO_EVENTS[0])
+        wanted = EventFilter(CALL, until_end=True)
+        async with aclosing(listen(server.url, wanted, printed.append)) as events:
+            assert await heard(events) == told([(RECEIVED, CALL), (COMPLETED, CALL)])
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+    odd = f"A message on {RECEIVED}.default.{CALL} is no CloudEvent; it is left out."
+    assert printed == [odd] * (len(NO_EVENTS) + 1)
+
+
+@pytest.mark.parametrize("data", [None, 5, {}, {"run": "first"}])
+def test_an_event_that_names_no_run_is_one_all_the_same(tmp_path: Path, data: object) -> None:
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, ONE_STREAM)
+        await publish_odd(
+            server, json.dumps({"type": RECEIVED, "subject": "x", "data": data}).encode()
+        )
+        await publish(server, (COMPLETED, CALL))
+        wanted = EventFilter(CALL, until_end=True)
+        async with aclosing(listen(server.url, wanted)) as events:
+            assert [event_type for event_type, _ in await heard(events)] == [RECEIVED, COMPLETED]
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+def test_a_recording_of_which_there_is_no_event_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "NOTICE_AFTER", 0.0)
+    printed = asyncio.Queue[str]()
+
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, ONE_STREAM)
+        async with aclosing(listen(server.url, EventFilter(CALL), printed.put_nowait)) as events:
+            waiting = asyncio.create_task(heard(events, 1))
+            async with asyncio.timeout(DEADLINE):
+                while f"no event of {CALL} yet" not in await printed.get():
+                    pass
+            await publish(server, (RECEIVED, CALL))
+            assert await waiting == told([(RECEIVED, CALL)])
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_a_message_that_is_lost_on_the_way_is_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    taken = 0
+
+    class Lossy(Inbox):
+        async def next(self, within: float) -> Msg:
+            nonlocal taken
+            message = await super().next(within)
+            taken += bool(message.reply)
+            if message.reply and taken == lost:
+                taken += 1
+                return await super().next(within)
+            return message
+
+    monkeypatch.setattr(event_stream, "Inbox", Lossy)
+
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, ONE_STREAM)
+        sent = [(event_type, CALL) for event_type in STORY]
+        await publish(server, *sent)
+        async with aclosing(listen(server.url, EventFilter(from_start=True))) as events:
+            assert await heard(events, 3) == told(sent)
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+    assert taken > lost
+
+
+def test_an_error_that_nobody_foresaw_ends_the_listening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: event_stream.StreamReader) -> Msg:
+        raise ZeroDivisionError
+
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, ONE_STREAM)
+        async with aclosing(listen(server.url, EventFilter())) as events:
+            monkeypatch.setattr(event_stream.StreamReader, "next", broken)
+            await heard(events, 1)
+
+    with nats_server(tmp_path) as server, pytest.raises(ZeroDivisionError):
         asyncio.run(scenario(server))
 
 
@@ -208,7 +320,8 @@ async def cancelled_behind(server: NatsServer, count: int, turns: int) -> asynci
                 pass
 
     task = asyncio.create_task(listening_on())
-    await enough.wait()
+    async with asyncio.timeout(DEADLINE):
+        await enough.wait()
     await let_pass(turns)
     task.cancel()
     await asyncio.wait({task}, timeout=PATIENCE)
