@@ -2,14 +2,37 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from infra.client.client import Client, Session
 from infra.client.errors import Refused, ServerAway, ServerError
 from infra.client.progress import ProgressDisplay
 from infra.client.recordings import Recording
 from infra.client.upload_options import UploadOptions
+
+
+class Results(Protocol):
+    """Where results go."""
+
+    def check(self, recording: Recording) -> None:
+        """Raise `OSError` if the recording's results could not be kept."""
+        ...
+
+    def save(self, recording: Recording, session: Session) -> None:
+        """Keep the result of a completed recording. Raises `OSError`."""
+        ...
+
+
+class NoResults:
+    """Results that whoever asked gets from the outcomes."""
+
+    def check(self, recording: Recording) -> None:
+        pass
+
+    def save(self, recording: Recording, session: Session) -> None:
+        pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +59,37 @@ class Outcome:
     @property
     def trouble(self) -> str:
         """Why it is not completed, in a sentence; empty if it is."""
-        if self.error is not None:
-            return str(self.error) or type(self.error).__name__
-        failure = (self.session or {}).get("error") or {}
-        return "" if self.verdict == "completed" else str(failure.get("message", self.verdict))
+        match self.error:
+            case None:
+                failure = (self.session or {}).get("error") or {}
+                completed = self.verdict == "completed"
+                return "" if completed else str(failure.get("message", self.verdict))
+            case ServerError() | OSError():
+                return str(self.error) or type(self.error).__name__
+            case _:  # nothing that was foreseen: what it is helps whoever looks for it
+                return f"{type(self.error).__name__}: {self.error}"
 
 
 @dataclass(frozen=True, slots=True)
 class Transcriber:
     """Sends recordings to a server, shows how far they are, and keeps what comes back.
 
-    `keep` gets each completed one; an `OSError` of its makes the outcome a failure.
+    An `OSError` of `results` makes the outcome a failure.
     """
 
     client: Client
     options: UploadOptions
     display: ProgressDisplay
-    keep: Callable[[Recording, Session], None]
+    results: Results
 
     async def one(self, recording: Recording) -> Outcome:
-        """Transcribe a recording. What goes wrong is its outcome."""
+        """Transcribe a recording. Whatever goes wrong is its outcome, and nobody else's."""
         self.display.begin(recording)
-        outcome = await self._followed(recording)
-        self.display.end(recording, outcome.verdict)
+        try:
+            outcome = Outcome(recording, await self._transcribed(recording))
+        except Exception as error:  # noqa: BLE001 - one odd recording stops no other
+            outcome = Outcome(recording, error=error)
+        self.display.end(recording, outcome.verdict, outcome.trouble)
         return outcome
 
     async def all(self, recordings: Sequence[Recording], jobs: int) -> list[Outcome]:
@@ -71,25 +102,17 @@ class Transcriber:
 
         return await asyncio.gather(*map(in_turn, recordings))
 
-    async def _followed(self, recording: Recording) -> Outcome:
-        try:
-            session = await self.client.transcribe(
-                recording.path,
-                lambda session: self.display.update(recording, session),
-                self.options,
-            )
-            if session["status"] == "completed":
-                self.keep(recording, session)
-        except (ServerError, OSError) as error:
-            return Outcome(recording, error=error)
-        return Outcome(recording, session)
+    async def _transcribed(self, recording: Recording) -> Session:
+        self.results.check(recording)
+        session = await self.client.transcribe(
+            recording.path, lambda now: self.display.update(recording, now), self.options
+        )
+        if session["status"] == "completed":
+            self.results.save(recording, session)
+        return session
 
 
-def summary(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """A line for each recording that is not completed; of several, one more that counts."""
-    for outcome in outcomes:
-        if outcome.trouble:
-            yield f"{outcome.recording.name}: {outcome.trouble}"
-    if len(outcomes) > 1:
-        counts = Counter(outcome.verdict for outcome in outcomes)
-        yield ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """How many recordings ended in which way, such as `2 completed, 1 refused`."""
+    counts = Counter(outcome.verdict for outcome in outcomes)
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())

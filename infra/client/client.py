@@ -1,15 +1,18 @@
 """A client of PocWhisp's HTTP API."""
 
 import asyncio
+import ipaddress
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TypeAlias
+from urllib.parse import urlsplit
 
 import httpx
 
 from infra.client.errors import Refused, ServerAway, ServerError
+from infra.client.recordings import printable
 from infra.client.upload_options import UploadOptions
 
 Session: TypeAlias = dict[str, Any]
@@ -24,14 +27,15 @@ BUSY = {408, 425, 429, 502, 503, 504}
 class Client:
     """Uploads recordings to one server and follows them to their end.
 
-    `server` is a URL, or tells it anew for each request: a stack may come back elsewhere.
-    `patience` is how long the server may be away once it has taken a recording, in seconds.
+    `server` is a URL, or tells it anew for each request: a stack may come back elsewhere. The
+    environment's proxies are used only for a URL that leads to another machine. `patience` is
+    how long the server may be away once it has taken a recording, in seconds.
     """
 
     def __init__(self, server: str | Callable[[], str], patience: float = PATIENCE) -> None:
         self._server: Callable[[], str] = (lambda: server) if isinstance(server, str) else server
         self._patience = patience
-        self._http = httpx.AsyncClient(timeout=UPLOAD_TIMEOUT)
+        self._http = _http(proxied=isinstance(server, str) and not is_this_machine(server))
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,18 +65,20 @@ class Client:
             return await self._json(
                 "POST",
                 "/api/v1/transcribe",
+                needed=("session_id", "status"),
                 data=(options or UploadOptions()).form,
-                files={"audio": (audio.name, content)},
+                files={"audio": (printable(audio.name), content)},
                 headers={"Prefer": "respond-async"},
             )
 
     async def find(self, session_id: str) -> Session:
         """The recording as it is now."""
-        return await self._json("GET", f"/api/v1/transcribe/{session_id}")
+        path = f"/api/v1/transcribe/{session_id}"
+        return await self._json("GET", path, needed=("session_id", "status"))
 
     async def health(self) -> Session:
-        """Which parts answer."""
-        return await self._json("GET", "/api/v1/health")
+        """Which parts answer; the answer of a server that is not well is a good one too."""
+        return await self._json("GET", "/api/v1/health", needed=("status", "checks"), ill=True)
 
     async def live(self) -> None:
         """Raise `ServerAway` unless the server answers."""
@@ -88,7 +94,19 @@ class Client:
                     raise
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _json(self, method: str, path: str, **options: Any) -> Session:  # noqa: ANN401 - httpx
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        needed: tuple[str, ...] = (),
+        *,
+        ill: bool = False,
+        **options: Any,  # noqa: ANN401 - httpx's own
+    ) -> Session:
+        """The object that the server answers with, which must hold the `needed` keys.
+
+        With `ill`, one that holds them is good even if its status is 503.
+        """
         server = self._server().rstrip("/")
         try:
             response = await self._http.request(method, server + path, **options)
@@ -96,20 +114,45 @@ class Client:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             raise ServerAway(f"{server} does not answer: {reason}") from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ServerAway(
                 f"{server} is no PocWhisp: {response.status_code} without JSON"
             ) from error
-        return _checked(response, body)
+        if ill and response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            return _complete(response, body if isinstance(body, dict) else {}, needed)
+        return _checked(response, body, needed)
 
 
-def _checked(response: httpx.Response, body: object) -> Session:
+def is_this_machine(url: str) -> bool:
+    """Whether the URL's host is a loopback address or name."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _http(*, proxied: bool) -> httpx.AsyncClient:
+    try:
+        return httpx.AsyncClient(timeout=UPLOAD_TIMEOUT, trust_env=proxied)
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        raise ServerAway(f"The environment's proxy cannot be used: {error}") from error
+
+
+def _checked(response: httpx.Response, body: object, needed: tuple[str, ...]) -> Session:
     """The body of a good answer; raise what a bad one means."""
     if not isinstance(body, dict):
         raise ServerAway(f"{response.url} is no PocWhisp: {response.status_code} without an object")
-    if not response.is_error:
-        return body
+    if response.is_success:
+        return _complete(response, body, needed)
     message = f"{body.get('error')}: {body.get('message')}"
     if response.status_code in BUSY:
         raise ServerAway(message)
     raise Refused(message) if response.is_client_error else ServerError(message)
+
+
+def _complete(response: httpx.Response, body: Session, needed: tuple[str, ...]) -> Session:
+    if missing := [key for key in needed if not isinstance(body.get(key), str | dict)]:
+        lacks = ", ".join(missing)
+        raise ServerAway(f"{response.url} is no PocWhisp: {response.status_code} without {lacks}")
+    return body

@@ -17,6 +17,6 @@ class ProgressDisplay(Protocol):
         """How far it is now."""
         ...
 
-    def end(self, recording: Recording, verdict: str) -> None:
-        """It is done with: `verdict` says how, in a word or a sentence."""
+    def end(self, recording: Recording, verdict: str, trouble: str) -> None:
+        """It is done with: `verdict` in a word; `trouble` says why it is not completed."""
         ...

@@ -1,5 +1,6 @@
 """Which files are meant when files and folders are named."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,12 @@ class Recording:
     @property
     def name(self) -> str:
         """What it is called in messages: the path as it was named."""
-        return str(self.path)
+        return printable(str(self.path))
+
+
+def printable(name: str) -> str:
+    """A file's name as text; bytes of it that are not UTF-8 become U+FFFD."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def recordings(paths: Iterable[Path]) -> list[Recording]:
