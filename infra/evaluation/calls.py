@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.client.recordings import Recording, recordings_in
-from infra.evaluation.truth import BrokenTruth, Truth, load_truth
+from infra.evaluation.truth import ENDING, BrokenTruth, Truth, load_truth, may_be_truth, truth_file
 
 MOST_TROUBLES = 10
 
@@ -33,37 +33,36 @@ class Call:
         return str(self.recording.result_stem.with_name(self.recording.path.name))
 
 
-def calls_in(folder: Path) -> list[Call]:
+def calls_in(folder: Path, *, skip_untold: bool = False) -> list[Call]:
     """The recordings of a folder and its folders, each with the truth that lies beside it.
 
-    Raise `CannotEvaluate` where one is missing or broken, with all that is wrong.
+    Raise `CannotEvaluate` where one is missing or broken, with all that is wrong. With
+    `skip_untold`, a recording without a truth is left out instead.
     """
     found = list(recordings_in(folder))
     if not found:
-        needed = "needed: NAME.wav (or another audio file) with its truth NAME.json."
+        needed = f"needed: NAME.wav (or another audio file) with its truth NAME{ENDING}."
         raise CannotEvaluate([f"There is no recording in {folder}; {needed}"])
-    troubles = [*_without_recording(folder, found)]
-    calls = []
+    calls, troubles = [], [*_without_recording(folder, found)]
     for recording in found:
         try:
-            calls.append(Call(recording, load_truth(_truth_of(recording))))
+            calls.append(Call(recording, load_truth(truth_file(recording.path))))
         except FileNotFoundError:
-            beside = _truth_of(recording).name
-            troubles.append(f"{recording.name} has no truth; needed: {beside} beside it.")
+            if not skip_untold:
+                beside = truth_file(recording.path).name
+                troubles.append(f"{recording.name} has no truth; needed: {beside} beside it.")
         except (BrokenTruth, OSError) as error:
             troubles.append(str(error))
-    if troubles:
-        raise CannotEvaluate(troubles)
+    if troubles or not calls:
+        raise CannotEvaluate(troubles or [f"No recording in {folder} has a truth NAME{ENDING}."])
     return calls
 
 
-def _truth_of(recording: Recording) -> Path:
-    return recording.path.with_suffix(".json")
-
-
 def _without_recording(folder: Path, found: Iterable[Recording]) -> Iterator[str]:
-    recorded = {_truth_of(recording) for recording in found}
+    endings = (ENDING, ".json")
+    recorded = {recording.path.with_suffix(ending) for recording in found for ending in endings}
     for path in sorted(folder.rglob("*.json")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path not in recorded and not hidden:
-            yield f"{path} has no recording; needed: {path.stem}.wav (or another) beside it."
+        if path not in recorded and not hidden and may_be_truth(path):
+            name = path.name.removesuffix(ENDING).removesuffix(".json")
+            yield f"{path} has no recording; needed: {name}.wav (or another) beside it."

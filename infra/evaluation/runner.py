@@ -4,19 +4,18 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
-from infra.client.batch import Outcome, Transcriber
+from infra.client.batch import NoResults, Outcome, Transcriber
 from infra.client.client import Client
 from infra.client.progress import ProgressDisplay
 from infra.client.upload_options import UploadOptions
 from infra.evaluation.calls import Call
 from infra.evaluation.configuration import Configuration
-from infra.local import postgres
 from infra.local.stack import Stack
 from infra.local.supervisor.log import log_file
 
+FOLDER = "evaluate"
 LOG = "evaluate.log"
 Server: TypeAlias = AbstractAsyncContextManager[str | Callable[[], str]]
 """Gives the URL of an API, or what tells it anew for each request."""
@@ -39,19 +38,25 @@ class Evaluator:
         """The outcomes in the order of the calls. Raises `ServerAway` or `CannotStart`."""
         async with self.server_of(configuration) as url, Client(url) as client:
             await client.live()
-            transcriber = Transcriber(client, self.options, self.display, lambda *_: None)
+            transcriber = Transcriber(client, self.options, self.display, NoResults())
             return await transcriber.all([call.recording for call in self.calls], self.jobs)
 
 
 @asynccontextmanager
-async def own_stack(configuration: Configuration, data: Path) -> AsyncIterator[str]:
-    """The API's URL of a stack with these settings that is gone afterwards; its log is in `data`.
+async def own_stack(
+    configuration: Configuration, data: Path, delete: Callable[[Path], None]
+) -> AsyncIterator[str]:
+    """The API's URL of a stack with these settings that is deleted afterwards.
 
-    Raises `CannotStart` if it cannot.
+    It keeps its state in a folder of `data`, and its log beside that. What an earlier one left
+    there, because it was killed, is deleted first. Raises `CannotStart` if it cannot start, or
+    another one runs there.
     """
-    with TemporaryDirectory(prefix="pocwhisp-") as folder, log_file(data / LOG) as sink:
+    folder = data / FOLDER
+    delete(folder)
+    with log_file(data / LOG) as sink:
         try:
-            async with Stack(Path(folder), port=0, sink=sink, env=configuration.settings) as stack:
+            async with Stack(folder, port=0, sink=sink, env=configuration.settings) as stack:
                 yield stack.url
         finally:
-            postgres.remove(Path(folder, "postgres"))
+            delete(folder)

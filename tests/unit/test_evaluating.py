@@ -1,7 +1,11 @@
+import asyncio
 import io
 import json
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from rich.console import Console
@@ -12,6 +16,7 @@ from infra.cli.exit_codes import Exit
 from infra.client.batch import Outcome
 from infra.client.errors import Refused
 from infra.client.recordings import Recording
+from infra.evaluation import runner
 from infra.evaluation.calls import CannotEvaluate, calls_in
 from infra.evaluation.configuration import (
     Configuration,
@@ -20,7 +25,7 @@ from infra.evaluation.configuration import (
     unknown_settings,
 )
 from infra.evaluation.report import ConfigurationResult, Evaluation, Score, result_of, scored, table
-from infra.evaluation.runner import Evaluator
+from infra.evaluation.runner import Evaluator, own_stack
 from infra.evaluation.truth import Truth, Turn, load_truth
 from infra.local.supervisor.child import CannotStart
 
@@ -51,24 +56,46 @@ def troubles(folder: Path) -> tuple[str, ...]:
 def test_the_sample_calls_are_recordings_with_their_truths() -> None:
     found = {call.name: call.truth for call in calls_in(CALLS)}
     assert found.keys() == {"nano.wav", "support.wav", "unseen.wav"}
-    assert found["support.wav"] == load_truth(CALLS / "support.json")
+    assert found["support.wav"] == load_truth(CALLS / "support.truth.json")
 
 
 def test_recordings_of_several_kinds_and_folders_are_found_and_other_files_left(
     tmp_path: Path,
 ) -> None:
-    folder_with(tmp_path, "a.wav", "a.mp3", "a.json", "b/c.v2.FLAC", "b/c.v2.json", "b/notes.txt")
-    folder_with(tmp_path, ".hidden/d.json")
+    folder_with(tmp_path, "a.wav", "a.mp3", "a.truth.json", "b/c.v2.FLAC", "b/c.v2.truth.json")
+    folder_with(tmp_path, "b/notes.txt", ".hidden/d.truth.json")
     assert [call.name for call in calls_in(tmp_path)] == ["a.mp3", "a.wav", "b/c.v2.FLAC"]
 
 
+def test_a_truth_of_the_old_name_is_read_while_there_is_none_of_the_new(tmp_path: Path) -> None:
+    folder_with(tmp_path, "a.wav", "a.json", "b.wav", "b.json", "b.truth.json")
+    (tmp_path / "b.json").write_text("what somebody else keeps here")
+    assert [call.truth for call in calls_in(tmp_path)] == [CALL, CALL]
+
+
+def test_a_result_beside_a_recording_is_never_taken_for_its_truth(tmp_path: Path) -> None:
+    folder_with(tmp_path, "a.wav", "a.truth.json", "b.wav")
+    for name in ("a.json", "b.json", "gone.json"):
+        (tmp_path / name).write_text('{"session_id": "1", "status": "completed"}')
+    assert [call.name for call in calls_in(tmp_path, skip_untold=True)] == ["a.wav"]
+    without = f"{tmp_path}/b.wav has no truth; needed: b.truth.json beside it."
+    assert troubles(tmp_path) == (without,)
+
+
+def test_a_folder_in_which_no_recording_has_a_truth_is_none_to_evaluate(tmp_path: Path) -> None:
+    with pytest.raises(CannotEvaluate, match=r"has a truth NAME\.truth\.json"):
+        calls_in(folder_with(tmp_path, "a.wav"), skip_untold=True)
+
+
 def test_all_that_is_missing_or_broken_is_told_at_once(tmp_path: Path) -> None:
-    folder_with(tmp_path, "a.wav", "a.json", "b.wav", "c.json", "d.wav", "d.json")
-    (tmp_path / "d.json").write_text('{"duration": 1}')
+    folder_with(tmp_path, "a.wav", "a.truth.json", "b.wav", "c.truth.json", "d.wav")
+    (tmp_path / "d.truth.json").write_text('{"duration": 1}')
     alone, without, broken = troubles(tmp_path)
-    assert alone == f"{tmp_path}/c.json has no recording; needed: c.wav (or another) beside it."
-    assert without == f"{tmp_path}/b.wav has no truth; needed: b.json beside it."
-    assert broken.startswith(f"{tmp_path}/d.json: turns: Field required; needed: duration and")
+    assert alone == (
+        f"{tmp_path}/c.truth.json has no recording; needed: c.wav (or another) beside it."
+    )
+    assert without == f"{tmp_path}/b.wav has no truth; needed: b.truth.json beside it."
+    assert broken.startswith(f"{tmp_path}/d.truth.json: turns: Field required; needed: duration")
 
 
 def test_an_empty_folder_is_told_what_it_should_hold(tmp_path: Path) -> None:
@@ -134,7 +161,7 @@ def test_an_evaluations_stack_never_shares_its_servers(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://there")
     done = evaluate(
-        folder_with(tmp_path / "calls", "a.wav", "a.json"), tmp_path, "--with", "GRACE=1"
+        folder_with(tmp_path / "calls", "a.wav", "a.truth.json"), tmp_path, "--with", "GRACE=1"
     )
     assert done.exit_code == 2
     assert "DATABASE_URL" in done.stderr
@@ -255,7 +282,7 @@ def evaluate(folder: Path, data: Path, *options: str) -> Result:
 
 @pytest.fixture
 def calls(tmp_path: Path) -> Path:
-    return folder_with(tmp_path / "calls", "a.wav", "b.wav", "a.json", "b.json")
+    return folder_with(tmp_path / "calls", "a.wav", "b.wav", "a.truth.json", "b.truth.json")
 
 
 def test_a_second_side_that_cannot_start_leaves_the_first_ones_figures(
@@ -286,5 +313,47 @@ def test_a_recording_that_is_refused_stops_no_other(
     done = evaluate(calls, tmp_path, "--with", "RECOGNISER=sphinx")
     assert done.exit_code == Exit.REFUSED
     assert "RECOGNISER is no setting of a function" in done.stderr
-    assert "calls/b.wav: audio_constraints: too short" in done.stderr
+    assert "1 completed, 1 refused" in done.stderr
     assert "1 of 2 completed" in done.stdout
+
+
+class PassingStack:
+    """A stack that leaves a file, as a real one does, and may fail to start."""
+
+    url = "http://there"
+    fails = False
+
+    def __init__(self, data: Path, port: int, sink: object, env: Mapping[str, str]) -> None:
+        self.data, self.port, self.sink, self.env = data, port, sink, env
+
+    async def __aenter__(self) -> Self:
+        assert not self.data.exists()
+        self.data.mkdir()
+        (self.data / "audio.wav").touch()
+        if self.fails:
+            raise CannotStart("there is no such model")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+def delete(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_of_an_evaluations_stack_is_left_not_even_an_earlier_ones(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, fails: bool
+) -> None:
+    monkeypatch.setattr(runner, "Stack", PassingStack)
+    monkeypatch.setattr(PassingStack, "fails", fails)
+    (tmp_path / "evaluate" / "blobs").mkdir(parents=True)
+
+    async def work() -> None:
+        async with own_stack(Configuration(), tmp_path, delete) as url:
+            assert url == "http://there"
+
+    with suppress(CannotStart):
+        asyncio.run(work())
+    assert [path.name for path in tmp_path.iterdir()] == ["evaluate.log"]

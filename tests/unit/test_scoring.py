@@ -18,8 +18,8 @@ from infra.evaluation.errors import (
 from infra.evaluation.truth import BrokenTruth, Speaker, Truth, Turn, load_truth, reference_text
 
 CALLS = Path(__file__).parent.parent / "calls"
-SUPPORT = load_truth(CALLS / "support.json")
-UNSEEN = load_truth(CALLS / "unseen.json")
+SUPPORT = load_truth(CALLS / "support.truth.json")
+UNSEEN = load_truth(CALLS / "unseen.truth.json")
 
 CALL = Truth(
     duration=10.0,
