@@ -6,21 +6,21 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.commands.transcribe import keeper
 from infra.cli.options import (
-    DEFAULT_DATA,
     AsJson,
     AsSrt,
     AsText,
     AsVtt,
     Channels,
     Data,
+    Force,
     Hotwords,
     Jobs,
     Labels,
     Language,
     NoSummary,
     Prompt,
+    Quiet,
     Server,
     Task,
     endings,
@@ -46,6 +46,8 @@ def watch(  # noqa: PLR0913 - one parameter for each option
     settle: Annotated[
         float, typer.Option(help="Seconds for which a file must not have changed.", min=0)
     ] = 2.0,
+    force: Force = False,
+    quiet: Quiet = False,
     jobs: Jobs = 4,
     language: Language = None,
     task: Task = None,
@@ -55,32 +57,31 @@ def watch(  # noqa: PLR0913 - one parameter for each option
     no_summary: NoSummary = False,
     label: Labels = None,
     server: Server = None,
-    data: Data = DEFAULT_DATA,
+    data: Data,
 ) -> None:
     """Transcribe each recording that is in a folder or appears in it, once, until Ctrl-C.
 
-    A recording whose results are there is done. Results are JSON, or the formats chosen.
+    A recording whose results are there is done, until its file is replaced. Results are JSON,
+    or the formats chosen.
     """
     from infra.cli.progress_display import shown_on
     from infra.cli.server_choice import server_for
-    from infra.client import result_files
     from infra.client.batch import Transcriber
     from infra.client.client import Client
     from infra.client.folder_watch import Folder, keep_watching
+    from infra.client.result_files import ResultFiles
 
-    results = out or folder
     formats = endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt) or ["json"]
     options = UploadOptions(
         language, channels, not no_summary, None, labels(label), task, prompt, hotwords
     )
-    watched = Folder(
-        folder, lambda it: result_files.is_saved(it, results, formats), print_error, settle
-    )
+    results = ResultFiles(out or folder, formats, force=force)
+    watched = Folder(folder, results.are_there, print_error, settle)
 
     async def work() -> None:
         async with server_for(server, data) as url, Client(url, patience=math.inf) as client:
-            with shown_on(error_screen) as display:
-                transcriber = Transcriber(client, options, display, keeper(results, formats))
+            with shown_on(error_screen, quiet=quiet) as display:
+                transcriber = Transcriber(client, options, display, results)
                 await keep_watching(watched, transcriber.one, print_error, jobs)
 
     run_until_signal(work())
