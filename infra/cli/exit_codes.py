@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from infra.client.batch import Outcome
 from infra.client.errors import Refused, ServerAway
 from infra.local.supervisor.child import CannotStart
+
+if TYPE_CHECKING:
+    from infra.client.batch import Outcome
 
 
 class Exit(IntEnum):
@@ -16,23 +19,28 @@ class Exit(IntEnum):
     USAGE = 2
     AWAY = 3
     REFUSED = 4
-    INTERRUPTED = 130
 
 
 EXIT_CODES = (
     "Exit codes: 0 all completed, 1 some failed, 2 wrong usage, 3 the server is away or cannot"
-    " start, 4 whatever is not completed was refused, 130 interrupted."
+    " start, 4 whatever is not completed was refused, 129, 130 or 143 stopped by SIGHUP, Ctrl-C"
+    " or SIGTERM."
 )
 
 
 def code_of(error: Exception) -> Exit:
-    """The exit code for what ended a command."""
-    if isinstance(error, ServerAway | CannotStart):
+    """The exit code for what ended a command; an `OSError` is one of the start of a stack."""
+    if isinstance(error, ServerAway | CannotStart | OSError):
         return Exit.AWAY
     return Exit.REFUSED if isinstance(error, Refused) else Exit.FAILED
 
 
-def exit_code(outcomes: Sequence[Outcome]) -> Exit:
+def code_of_signal(number: int) -> int:
+    """The exit code for a command that a signal has ended, as shells have it."""
+    return 128 + number
+
+
+def exit_code(outcomes: "Sequence[Outcome]") -> Exit:
     """What the whole run's exit code says.
 
     A server that is away weighs most: trying again may help. `REFUSED` means that trying again

@@ -18,7 +18,7 @@ def calls(tmp_path: Path) -> Path:
     """A folder with the nano call's first two turns and their truth."""
     folder = tmp_path / "calls"
     folder.mkdir()
-    truth = load_truth(NANO_CALL.with_suffix(".json"))
+    truth = load_truth(NANO_CALL.with_suffix(".truth.json"))
     end = (truth.turns[1].end_time + truth.turns[2].start_time) / 2
     with wave.open(str(NANO_CALL)) as whole, wave.open(str(folder / "short.wav"), "wb") as short:
         short.setparams(whole.getparams())

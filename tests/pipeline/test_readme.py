@@ -113,7 +113,7 @@ def test_each_evaluate_command_tells_the_errors_of_a_call(
 ) -> None:
     folder = tmp_path / "calls"
     folder.mkdir()
-    for name in ("nano.wav", "nano.json"):
+    for name in ("nano.wav", "nano.truth.json"):
         shutil.copy(ROOT / "tests" / "calls" / name, folder)
     assert "nano" in run(there(command).replace("tests/calls", str(folder), 1))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.cli.exit_codes import Exit
-from infra.cli.options import DEFAULT_DATA, Data
+from infra.cli.options import demo_folder
 from infra.cli.output import screen
 from infra.cli.run import run
 
@@ -20,7 +20,10 @@ def demo(
     audio: Annotated[
         Path, typer.Argument(help="A stereo recording.", exists=True, dir_okay=False)
     ] = SAMPLE_CALL,
-    data: Data = DEFAULT_DATA / "demo",
+    *,
+    data: Annotated[
+        Path, typer.Option("--data", default_factory=demo_folder, help="Folder for its state.")
+    ],
 ) -> None:
     """Start everything, send the sample call through the API, show it all, stop everything."""
     session = run(_demo(audio, data))

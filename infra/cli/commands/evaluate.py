@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.cli.exit_codes import Exit, exit_code
-from infra.cli.options import DEFAULT_DATA, Data, Jobs, Language, Server
+from infra.cli.options import Data, Hotwords, Jobs, Language, Prompt, Server
 from infra.cli.output import error_screen, print_error, screen
 from infra.cli.run import run
 from infra.client.upload_options import UploadOptions
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Truths = Annotated[
     Path,
     typer.Argument(
-        help="Recordings NAME.wav, each with what is said in it, NAME.json.",
+        help="Recordings NAME.wav, each with what is said in it, NAME.truth.json.",
         exists=True,
         file_okay=False,
     ),
@@ -37,6 +37,9 @@ Against = Annotated[
     list[str] | None,
     typer.Option("--against", help="A setting of the second side, NAME=VALUE; repeatable."),
 ]
+Skip = Annotated[
+    bool, typer.Option("--skip-untold", help="Leave out recordings that have no truth.")
+]
 Figures = Annotated[bool, typer.Option("--json", help="All figures, for scripts.")]
 
 
@@ -48,8 +51,11 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option
     as_json: Figures = False,
     jobs: Jobs = 1,
     language: Language = None,
+    prompt: Prompt = None,
+    hotwords: Hotwords = None,
+    skip_untold: Skip = False,
     server: Server = None,
-    data: Data = DEFAULT_DATA,
+    data: Data,
 ) -> None:
     """Count the errors in recordings whose words are known, of one set-up or of two.
 
@@ -63,25 +69,21 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option
     from infra.evaluation.report import ConfigurationResult
     from infra.evaluation.runner import Evaluator
 
-    calls, chosen = _calls(folder), _configurations(of_a, of_b, server)
+    calls, chosen = _calls(folder, skip_untold=skip_untold), _configurations(of_a, of_b, server)
     for name in unknown_settings(chosen):
         print_error(f"{name} is no setting of a function; it is passed on all the same.")
+    options = UploadOptions(language, prompt=prompt, hotwords=hotwords)
     outcomes: list[Outcome] = []
     results: list[ConfigurationResult] = []
 
     async def work() -> None:
         with shown_on(error_screen) as display:
             evaluator = Evaluator(
-                calls,
-                UploadOptions(language),
-                jobs,
-                lambda it: _server_of(it, server, data),
-                display,
+                calls, options, jobs, lambda it: _server_of(it, server, data), display
             )
             for configuration in chosen:
                 ended = await evaluator.run(configuration)
-                for line in summary(ended):
-                    print_error(line)
+                print_error(summary(ended))
                 outcomes.extend(ended)
                 results.append(_result(configuration, calls, ended))
 
@@ -92,12 +94,12 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option
     raise typer.Exit(exit_code(outcomes))
 
 
-def _calls(folder: Path) -> "list[Call]":
+def _calls(folder: Path, *, skip_untold: bool) -> "list[Call]":
     """The recordings and truths of a folder; what is wrong with it ends the command."""
     from infra.evaluation.calls import CannotEvaluate, calls_in
 
     try:
-        return calls_in(folder)
+        return calls_in(folder, skip_untold=skip_untold)
     except CannotEvaluate as error:
         print_error(f"pocwhisp: {error}")
         raise typer.Exit(Exit.USAGE) from error
@@ -130,7 +132,9 @@ def _server_of(
     except UnusableSettings as error:
         raise typer.BadParameter(str(error)) from error
     print_error(f"{configuration}: starting a stack for this …")
-    return own_stack(configuration, data)
+    from infra.local.stack import delete_stack
+
+    return own_stack(configuration, data, delete_stack)
 
 
 def _result(
