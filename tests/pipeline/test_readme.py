@@ -167,6 +167,12 @@ def test_make_demo_shows_the_conversation_and_stops_everything() -> None:
         assert part in output
 
 
+def test_make_clean_deletes_what_the_stack_kept_before_its_folder() -> None:
+    first, *others = run("make --dry-run clean").splitlines()
+    assert "pocwhisp down --delete --data .pocwhisp" in first
+    assert ".pocwhisp" in others[0]
+
+
 def test_make_test_is_what_runs_these_tests() -> None:
     assert "-m pytest" in run("make --dry-run test")
 

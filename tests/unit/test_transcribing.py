@@ -133,7 +133,7 @@ def test_a_result_appears_whole_or_not_at_all(tmp_path: Path, call: Recording) -
 
 def test_results_replace_older_ones(tmp_path: Path, call: Recording) -> None:
     results = ResultFiles(tmp_path, FORMATS)
-    silence = {"transcript": {"segments": []}}
+    silence: dict[str, Any] = {"transcript": {"segments": []}}
     for session in (SESSION | silence, SESSION, SESSION | silence):
         results.save(call, session)
 
@@ -159,9 +159,11 @@ def test_a_file_that_is_no_result_is_replaced_only_by_force(
     there.write_text(content, encoding="latin-1")
     results = ResultFiles(tmp_path, [ending])
     assert not results.are_there(call)
-    for attempt in (lambda: results.check(call), lambda: results.save(call, SESSION)):
-        with pytest.raises(OSError, match=r"call\.v2\..* is no result of PocWhisp; .* --force"):
-            attempt()
+    refusal = r"call\.v2\..* is no result of PocWhisp; .* --force"
+    with pytest.raises(OSError, match=refusal):
+        results.check(call)
+    with pytest.raises(OSError, match=refusal):
+        results.save(call, SESSION)
     assert there.read_text(encoding="latin-1") == content
     ResultFiles(tmp_path, [ending], force=True).save(call, SESSION)
     assert is_result(there)
