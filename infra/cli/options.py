@@ -12,6 +12,7 @@ from infra.cli.languages import trouble_with
 from infra.client.recordings import Recording, colliding
 
 DATA = Path(".pocwhisp")
+DEFAULT_PORT = 8080
 
 
 def data_folder() -> Path:

@@ -86,8 +86,11 @@ def test_nothing_is_left_of_an_evaluation_that_is_stopped(tmp_path: Path, calls:
     data = tmp_path / "data"
     command = [*POCWHISP, "evaluate", str(calls), "--data", str(data)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        eventually(lambda: running_stack(data / "evaluate"), "its stack")
-        process.send_signal(signal.SIGTERM)
-        _, printed = process.communicate(timeout=60)
+        try:
+            eventually(lambda: running_stack(data / "evaluate"), "its stack")
+            process.send_signal(signal.SIGTERM)
+            _, printed = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, "Traceback" in printed) == (143, False), printed
     assert [path.name for path in data.iterdir()] == ["evaluate.log"]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.options import Data
+from infra.cli.options import DEFAULT_PORT, Data
 from infra.cli.output import print_line
 from infra.cli.run import run_until_signal
 
@@ -20,7 +20,7 @@ def up(
     *,
     port: Annotated[
         int, typer.Option(help="Port of the API on this machine; 0: any.", min=0, max=65535)
-    ] = 8080,
+    ] = DEFAULT_PORT,
     log: Annotated[
         Path | None, typer.Option(help="File for the log, instead of standard output.")
     ] = None,
