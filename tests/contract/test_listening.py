@@ -14,9 +14,10 @@ from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError
 from nats.js.api import StreamConfig
 
-from infra.client import event_stream
+from infra.client import event_stream, stream_reader
 from infra.client.errors import ServerAway
-from infra.client.event_stream import EventFilter, listen
+from infra.client.event_filter import EventFilter
+from infra.client.event_stream import listen
 from shared.nats_inbox import Inbox
 from tests.support.servers import NatsServer, free_port, nats_server
 
@@ -36,11 +37,11 @@ PATIENCE = 5.0
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_stream, "PAUSE", 0.05)
-    pull = json.loads(event_stream.PULL) | {"idle_heartbeat": 10**8}
-    monkeypatch.setattr(event_stream, "PULL", json.dumps(pull).encode())
-    monkeypatch.setattr(event_stream, "SILENCE", 0.5)
-    monkeypatch.setattr(event_stream, "CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr(stream_reader, "PAUSE", 0.05)
+    pull = json.loads(stream_reader.PULL) | {"idle_heartbeat": 10**8}
+    monkeypatch.setattr(stream_reader, "PULL", json.dumps(pull).encode())
+    monkeypatch.setattr(stream_reader, "SILENCE", 0.5)
+    monkeypatch.setattr(stream_reader, "CONNECT_TIMEOUT", 1.0)
 
 
 async def publish(server: NatsServer, *events: tuple[str, UUID], run: int = 1) -> None:
@@ -189,7 +190,7 @@ def test_a_message_that_is_lost_on_the_way_is_fetched_again(
                 return await super().next(within)
             return message
 
-    monkeypatch.setattr(event_stream, "Inbox", Lossy)
+    monkeypatch.setattr(stream_reader, "Inbox", Lossy)
 
     async def scenario(server: NatsServer) -> None:
         await keep(server, ONE_STREAM)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.client.event_stream import intersect_subjects, matches
+from infra.client.event_filter import intersect_subjects, matches
 
 TYPE = "io.pocwhisp.recording.completed.v1"
 

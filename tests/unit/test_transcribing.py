@@ -77,7 +77,7 @@ def test_how_a_recording_ended_is_one_line(outcome: Outcome, line: str) -> None:
     assert end_line(CALL, outcome.verdict, outcome.trouble, 1.0) == line
 
 
-def test_wishes_are_the_upload_fields_of_these_names() -> None:
+def test_options_are_the_upload_fields_of_these_names() -> None:
     assert UploadOptions().form == {}
     options = UploadOptions("en", "left:agent", False, "call 7", {"team": "north", "shift": "2"})  # noqa: FBT003
     assert options.form == {

@@ -13,7 +13,7 @@ from infra.cli.output import ignore_broken_pipe, print_error
 from infra.cli.run import run_until_signal
 
 if TYPE_CHECKING:
-    from infra.client.event_stream import EventFilter
+    from infra.client.event_filter import EventFilter
 
 
 def events(  # noqa: PLR0913 - one parameter for each option
@@ -36,7 +36,8 @@ def events(  # noqa: PLR0913 - one parameter for each option
     data: Data,
 ) -> None:
     """Print events as they pass, each a CloudEvent as JSON on one line, until Ctrl-C."""
-    from infra.client.event_stream import EventFilter, listen
+    from infra.client.event_filter import EventFilter
+    from infra.client.event_stream import listen
 
     if until_end and session is None:
         raise typer.BadParameter("--until-end needs --session.")
@@ -57,7 +58,7 @@ def events(  # noqa: PLR0913 - one parameter for each option
 def warn_of_unknown_type(pattern: str | None) -> None:
     """Tell the user of a pattern that fits no type of ours: nothing may ever come."""
     from events import EVENTS
-    from infra.client.event_stream import PREFIX, matches
+    from infra.client.event_filter import PREFIX, matches
 
     if not any(matches(event_type, pattern) for event_type in EVENTS):
         names = ", ".join(name.removeprefix(PREFIX) for name in EVENTS)
