@@ -207,13 +207,13 @@ def test_a_message_that_is_lost_on_the_way_is_fetched_again(
 def test_an_error_that_nobody_foresaw_ends_the_listening(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(_: event_stream.StreamReader) -> Msg:
+    async def broken(_: stream_reader.StreamReader) -> Msg:
         raise ZeroDivisionError
 
     async def scenario(server: NatsServer) -> None:
         await keep(server, ONE_STREAM)
         async with aclosing(listen(server.url, EventFilter())) as events:
-            monkeypatch.setattr(event_stream.StreamReader, "next", broken)
+            monkeypatch.setattr(stream_reader.StreamReader, "next", broken)
             await heard(events, 1)
 
     with nats_server(tmp_path) as server, pytest.raises(ZeroDivisionError):
