@@ -39,6 +39,7 @@ bench: .venv/dev
 	$(BIN)/python -m tests.bench
 
 clean:
+	-[ ! -x $(BIN)/pocwhisp ] || $(BIN)/pocwhisp down --delete --data .pocwhisp
 	rm -rf .venv .pocwhisp .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/python:

@@ -44,7 +44,7 @@ HALF = 31
 """Seconds of the call; both are silent then."""
 TEXT = 8
 """Tokens that the random model writes."""
-TRUTH = load_truth(NANO_CALL.with_suffix(".json"))
+TRUTH = load_truth(NANO_CALL.with_suffix(".truth.json"))
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ def recorded(name: str, side: str) -> Samples:
 
 def turns(name: str, side: str) -> Iterator[slice]:
     """Where the side speaks."""
-    for turn in load_truth(CALLS / f"{name}.json").turns:
+    for turn in load_truth(CALLS / f"{name}.truth.json").turns:
         if turn.speaker == side:
             yield slice(*(round(at * SAMPLE_RATE) for at in (turn.start_time, turn.end_time)))
 
