@@ -108,7 +108,8 @@ def unavailable(error: PocWhispError) -> Response:
 async def bus_and_blobs() -> AsyncIterator[tuple[Bus, ObjectBlobs, dict[str, Check]]]:
     """The two stores that every function of the pipeline uses, and their checks."""
     async with Bus.connect(BusSettings().nats_url) as bus:
-        blobs = ObjectBlobs.open(BlobSettings().blobs_url)
+        settings = BlobSettings()
+        blobs = ObjectBlobs.open(settings.blobs_url, reserve=settings.blobs_reserve_bytes)
         yield bus, blobs, {"broker": bus.check, "blobs": blobs.check}
 
 
