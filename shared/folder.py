@@ -18,7 +18,7 @@ T = TypeVar("T")
 STAGING = ".staging"
 STALE = 86_400.0
 MIB = 1 << 20
-WRITE = 4 * MIB
+WRITE = MIB // 2
 WRITE_BACK = 32 * MIB
 SMALLEST_SHARE = 20
 """The reserve is never more than this part of the disk, so that a small disk is not always full."""
