@@ -178,22 +178,30 @@ class BucketWriter:
         a later one is seen together with the key.
         """
         claim = f"{STAGING}/{key}"
-        first = upload
+        first = await self._claimed(claim, upload)
+        if first is None:
+            return False
         try:
-            if not await self.write(claim, upload.encode(), replace=False):
-                first = await self._named(claim)
             if not await self._has(key):
                 await obstore.copy_async(self._store, first, key)
         except FileNotFoundError:
             if not await self._has(key):
                 await self._discard(claim)
+                if first == upload:
+                    raise
                 return False
         await self._discard(claim, first, upload)
         return True
 
-    async def _named(self, claim: str) -> str:
-        found = await obstore.get_async(self._store, claim)
-        return bytes(await found.bytes_async()).decode()
+    async def _claimed(self, claim: str, upload: str) -> str | None:
+        """The upload that was claimed first, maybe this one. Returns None if the claim is gone."""
+        if await self.write(claim, upload.encode(), replace=False):
+            return upload
+        try:
+            found = await obstore.get_async(self._store, claim)
+            return bytes(await found.bytes_async()).decode()
+        except FileNotFoundError:
+            return None
 
     async def _has(self, key: str) -> bool:
         try:

@@ -16,12 +16,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 STAGING = ".staging"
-STALE = 86_400.0
+STALE = 86_400.0  # seconds
 MIB = 1 << 20
 WRITE = MIB // 2
 WRITE_BACK = 32 * MIB
-SMALLEST_SHARE = 20
-"""The reserve is never more than this part of the disk, so that a small disk is not always full."""
+MOST_CHUNKS = os.sysconf("SC_IOV_MAX")
+RESERVE_SHARE = 20
+"""The reserve is at most this part of the disk, or a small disk would never be ready."""
 
 
 class FolderWriter:
@@ -63,7 +64,7 @@ class FolderWriter:
         """Raise `Unavailable` while the disk is nearly full."""
         disk = await finished(os.statvfs, self._root)
         free = disk.f_bavail * disk.f_frsize
-        needed = min(self._reserve, disk.f_blocks * disk.f_frsize // SMALLEST_SHARE)
+        needed = min(self._reserve, disk.f_blocks * disk.f_frsize // RESERVE_SHARE)
         if free < needed:
             raise Unavailable(
                 "The blob store's disk is nearly full: "
@@ -73,7 +74,8 @@ class FolderWriter:
     @asynccontextmanager
     async def _staged(self) -> AsyncIterator[FileIO]:
         """A new file in `.staging`, which is gone in the end."""
-        file = await finished(_new_file, self._staging)
+        self._staging.mkdir(exist_ok=True)
+        file = FileIO(self._staging / uuid4().hex, "x")
         try:
             yield file
         finally:
@@ -119,7 +121,7 @@ async def batches(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[list
     async for chunk in chunks:
         batch.append(chunk)
         waiting += len(chunk)
-        if waiting >= size or len(batch) == os.sysconf("SC_IOV_MAX"):
+        if waiting >= size or len(batch) == MOST_CHUNKS:
             yield batch
             batch, waiting = [], 0
     if batch:
@@ -136,11 +138,6 @@ async def finished(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
         raise
 
 
-def _new_file(folder: Path) -> FileIO:
-    folder.mkdir(exist_ok=True)
-    return FileIO(folder / uuid4().hex, "x")
-
-
 def _write(file: FileIO, batch: list[bytes]) -> None:
     written = os.writev(file.fileno(), batch)
     if written < sum(map(len, batch)):  # the disk is full, or nearly so
@@ -155,8 +152,8 @@ def _begin_write_back(file: FileIO, start: int, end: int) -> None:
 
 
 def _drop(file: FileIO) -> None:
-    Path(str(file.name)).unlink(missing_ok=True)
-    file.close()
+    with file:
+        Path(str(file.name)).unlink(missing_ok=True)
 
 
 def _make(folder: Path) -> None:

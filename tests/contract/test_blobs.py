@@ -299,6 +299,17 @@ def test_a_key_whose_first_upload_expired_goes_to_the_next(bucket: Home) -> None
     run(work())
 
 
+def test_a_writer_whose_own_upload_is_gone_gives_up(
+    bucket: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object, **__: object) -> Never:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(obstore, "copy_async", gone)
+    with pytest.raises(Unavailable):
+        run(bucket.blobs.put(KEY, stream([b"abc"])))
+
+
 def test_a_long_blob_goes_to_s3_as_it_comes(s3_home: Home) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(128):
