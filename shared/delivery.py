@@ -167,7 +167,7 @@ class Delivery:
             outcome, reason = await self._run(received, parts)
             response = Response(status_code=204)
         except Unavailable as error:
-            outcome, reason, response = "retried", str(error), unavailable(error)
+            outcome, reason, response = "retried", error.reason, unavailable(error)
         except asyncio.CancelledError:
             self._log("retried", "cut off", time.perf_counter() - started, None)
             raise

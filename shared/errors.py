@@ -25,19 +25,25 @@ class Transient(PocWhispError):
 class Unavailable(PocWhispError):
     """A part that this step needs is away; the call itself is fine.
 
-    The message is for the log: it may name hosts and files. `answer` is for whoever asked.
+    The message may be shown outside, unless `part` is given: then it is for the log alone, and
+    outside only the part's name is shown.
     """
 
     code = "unavailable"
 
-    def __init__(self, message: str, *, part: str = "A part that this needs") -> None:
+    def __init__(self, message: str, *, part: str | None = None) -> None:
         super().__init__(message)
         self.part = part
 
     @property
     def answer(self) -> str:
-        """What may be shown outside: which part it is, and nothing else."""
-        return f"{self.part} is unavailable."
+        """What may be shown outside, free of hosts, files and other internals."""
+        return str(self) if self.part is None else f"{self.part} is unavailable."
+
+    @property
+    def reason(self) -> str:
+        """What is logged: the message, and what caused it."""
+        return str(self) if self.__cause__ is None else f"{self} ({self.__cause__})"
 
 
 class Permanent(PocWhispError):

@@ -113,7 +113,7 @@ class Runtime:
         try:
             parts = await self._parts.get()
         except Unavailable as error:
-            self._complain(str(error))
+            self._complain(error.reason)
             return unavailable(error)
         return await route(request, parts)
 
@@ -130,7 +130,7 @@ class Runtime:
             for check in (await self._parts.get()).checks.values():
                 await check()
         except Unavailable as error:
-            self._complain(str(error))
+            self._complain(error.reason)
             return unavailable(error)
         self._complaint = ""
         return JSONResponse({"status": "ready"})
@@ -158,5 +158,6 @@ def crashed() -> Response:
 async def bus_and_blobs() -> AsyncIterator[tuple[Bus, ObjectBlobs, dict[str, Check]]]:
     """The two stores that every function of the pipeline uses, and their checks."""
     async with Bus.connect(BusSettings().nats_url) as bus:
-        blobs = ObjectBlobs.open(BlobSettings().blobs_url)
+        settings = BlobSettings()
+        blobs = ObjectBlobs.open(settings.blobs_url, reserve=settings.blobs_reserve_bytes)
         yield bus, blobs, {"broker": bus.check, "blobs": blobs.check}

@@ -62,6 +62,17 @@ class BlobSettings(BaseSettings):
     blobs_url: Annotated[
         str, Field(description="file:///folder, s3://bucket/prefix, gs://, az://.")
     ] = Path(".pocwhisp/blobs").absolute().as_uri()
+    blobs_reserve_bytes: Annotated[
+        int,
+        Field(
+            ge=0,
+            description=(
+                "Bytes that must be free on the disk of a file:// store for it to be ready; "
+                "never more than a twentieth of the disk. The default is room for half an hour "
+                "of 48 kHz stereo and its two channels."
+            ),
+        ),
+    ] = 512 << 20
 
 
 class BusSettings(BaseSettings):

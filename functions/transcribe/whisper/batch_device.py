@@ -86,7 +86,8 @@ class BatchDevice(Generic[Key, Item, Result]):
 def _failure(error: Exception) -> PocWhispError:
     if isinstance(error, PocWhispError):
         return error
-    kind = Unavailable if isinstance(error, TooLarge) else Transient
-    failure = kind(f"The device failed: {error}")
+    message = f"The device failed: {error}"
+    is_outage = isinstance(error, TooLarge)
+    failure = Unavailable(message, part="The device") if is_outage else Transient(message)
     failure.__cause__ = error
     return failure
