@@ -2,8 +2,8 @@
 
 import structlog
 
-from functions.ingest.handler import Ports
 from functions.ingest.http.views import Engines, Health
+from functions.ingest.ports import Ports
 from shared.errors import Unavailable
 
 logger = structlog.get_logger()

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.ingest.errors import Refused
 from functions.ingest.upload.body import reader_of
 from functions.ingest.upload.upload import LONGEST_FIELD, MOST_FIELDS, Upload
 from shared.audio.formats import Limits
@@ -120,13 +119,13 @@ def test_a_bare_body_is_a_recording_too(at: list[int]) -> None:
 
 
 def test_an_empty_bare_body_is_told_so() -> None:
-    with pytest.raises(Refused, match="empty"):
+    with pytest.raises(Permanent, match="empty"):
         files_of(content_type="audio/wav")
 
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/json"])
 def test_another_content_type_is_told_what_is_allowed(content_type: str) -> None:
-    with pytest.raises(Refused, match="multipart/form-data") as refused:
+    with pytest.raises(Permanent, match="multipart/form-data") as refused:
         reader_of(content_type)
     assert refused.value.code == "missing_file"
 

@@ -5,9 +5,17 @@ from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 
+from functions.ingest.http.views import Problem
+from shared.errors import PocWhispError, Unavailable
+
+logger = structlog.get_logger()
 STATUS = {
     "missing_file": 400,
     "invalid_file_type": 400,
@@ -23,6 +31,25 @@ STATUS = {
 }
 RETRY_AFTER = {"unavailable": "5"}
 MEDIA_TYPE = "application/problem+json"
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": description}
+    for status, description in {
+        400: "The request or its audio cannot be used; `error` says why.",
+        404: "No such recording.",
+        413: "The file is too large.",
+        500: "The recording could not be processed.",
+        503: "A part is away; try again.",
+    }.items()
+}
+
+
+def answer_errors(api: FastAPI) -> None:
+    """Answer every error of the API with a problem."""
+    api.add_exception_handler(PocWhispError, _failed)
+    api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(HTTPException, _http_error)
+    api.add_exception_handler(ClientDisconnect, _broken_off)
+    api.add_exception_handler(Exception, _crashed)
 
 
 def problem(
@@ -57,3 +84,43 @@ def body_of(
         "request_id": request_id or str(uuid4()),
         "timestamp": datetime.now(UTC).isoformat(),
     }
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    if isinstance(error, Unavailable):
+        logger.warning("unavailable", reason=str(error))
+        return problem(request, error.code, "A store that this needs is away; try again.")
+    code = error.code if isinstance(error, PocWhispError) else "server_error"
+    return problem(request, code, str(error))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
+    place = ".".join(str(part) for part in first.get("loc", ()))
+    code = "invalid_id" if place == "path.session_id" else "invalid_request"
+    return problem(
+        request, code, f"{place} is {first.get('input')!r}: {first.get('msg', 'not valid')}."
+    )
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        return await _crashed(request, error)
+    code = "not_found" if error.status_code == HTTPStatus.NOT_FOUND else "invalid_request"
+    answer = problem(
+        request,
+        code,
+        f"{request.method} {request.url.path}: {error.detail}.",
+        HTTPStatus(error.status_code),
+    )
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _broken_off(request: Request, _: Exception) -> Response:
+    return problem(request, "invalid_request", "The upload broke off.")
+
+
+async def _crashed(request: Request, error: Exception) -> Response:
+    logger.error("crashed", path=request.url.path, exc_info=error)
+    return problem(request, "server_error", "An unexpected error; it is in the log.")

@@ -4,8 +4,8 @@ import json
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from functions.ingest.errors import Refused
 from functions.ingest.http.problems import MEDIA_TYPE, body_of
+from shared.errors import Permanent
 
 LONGEST_URL = 65_535
 """Bytes. More cannot be taken apart, and older parsers cut it without a word."""
@@ -17,7 +17,7 @@ class Protocol(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
         if len(self.url) > LONGEST_URL:
-            raise Refused("invalid_request", "The URL is too long.")
+            raise Permanent("invalid_request", "The URL is too long.")
 
     def send_400_response(self, msg: str) -> None:
         body = json.dumps(body_of("invalid_request", self._found(msg))).encode()

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from functions.ingest.errors import Refused
 from functions.ingest.upload.multipart import FormReader, Piece
+from shared.errors import Permanent
 
 RAW_FIELD = "audio"
 OVERHEAD = 1 << 20
@@ -13,7 +13,7 @@ OVERHEAD = 1 << 20
 
 
 class BodyReader(Protocol):
-    """Feed it the body's bytes in order; `end` raises `Refused` if the body is not whole."""
+    """Feed it the body's bytes in order; `end` raises `Permanent` if the body is not whole."""
 
     def feed(self, body: bytes) -> list[Piece]: ...
 
@@ -33,7 +33,7 @@ class RawReader:
 
     def end(self) -> None:
         if not self.begun:
-            raise Refused("missing_file", "The body is empty; send the recording in it.")
+            raise Permanent("missing_file", "The body is empty; send the recording in it.")
 
 
 def reader_of(content_type: str) -> BodyReader:
@@ -43,7 +43,7 @@ def reader_of(content_type: str) -> BodyReader:
         return FormReader(content_type)
     if kind.startswith("audio/"):
         return RawReader()
-    raise Refused(
+    raise Permanent(
         "missing_file",
         f"The content type is {content_type or 'none'!r}; allowed: multipart/form-data with the "
         "recording in a field `audio` or `file`, or the recording itself as audio/wav or such.",
@@ -51,7 +51,7 @@ def reader_of(content_type: str) -> BodyReader:
 
 
 async def pieces_of(reader: BodyReader, body: AsyncIterator[bytes]) -> AsyncIterator[Piece]:
-    """The pieces in order. Raise `Refused` if the body is malformed or ends too early."""
+    """The pieces in order. Raise `Permanent` if the body is malformed or ends too early."""
     async for part in body:
         if part:
             for piece in reader.feed(part):
@@ -65,6 +65,6 @@ def check_length(content_length: str | None, max_bytes: int) -> None:
     A form may be larger than the file in it; what is in it is counted as it arrives.
     """
     if content_length and content_length.isdigit() and int(content_length) > max_bytes + OVERHEAD:
-        raise Refused(
+        raise Permanent(
             "file_too_large", f"The body has {content_length} bytes; allowed: {max_bytes}."
         )

@@ -7,11 +7,11 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from functions.ingest.errors import Refused
 from functions.ingest.upload.body import BodyReader, pieces_of
 from functions.ingest.upload.multipart import Piece
 from shared.audio.formats import Limits
 from shared.audio.validator import AudioFacts, Judge
+from shared.errors import Permanent
 
 ONE_FILE = ("audio", "file")
 TWO_FILES = ("left", "right")
@@ -85,7 +85,7 @@ class AudioFile:
     def _take(self, content: bytes) -> bytes:
         self._size += len(content)
         if self._size > self._max_bytes:
-            raise Refused(
+            raise Permanent(
                 "file_too_large", f"The file is larger than the {self._max_bytes} bytes allowed."
             )
         self._digest.update(content)
@@ -109,7 +109,7 @@ class Upload:
     async def files(self, body: AsyncIterator[bytes]) -> AsyncIterator[AudioFile]:
         """The audio files in order; read each one's chunks before asking for the next.
 
-        Raise `Refused` if they do not make one recording.
+        Raise `Permanent` if they do not make one recording.
         """
         pieces = pieces_of(self._reader, body)
         piece = await anext(pieces, None)
@@ -152,7 +152,7 @@ class Upload:
     def _limits_of(self, field: str) -> Limits:
         came = set(self._received)
         if came and not (field in TWO_FILES and came < set(TWO_FILES) and field not in came):
-            raise Refused(
+            raise Permanent(
                 "invalid_request",
                 f"The form has `{'`, `'.join(came)}` and then `{field}`; send one of `audio` and "
                 "`file`, or both `left` and `right`.",
@@ -163,11 +163,11 @@ class Upload:
         came = set(self._received)
         if not came:
             found = ", ".join(sorted(self._fields)) or "none"
-            raise Refused(
+            raise Permanent(
                 "missing_file", f"The form's fields are: {found}; needed: `audio` or `file`."
             )
         if came < set(TWO_FILES):
-            raise Refused(
+            raise Permanent(
                 "missing_file",
                 f"The form has `{came.pop()}` only; needed: both `left` and `right`.",
             )
@@ -179,12 +179,12 @@ class Upload:
         if piece.file_name is None:  # a file nobody asked for is not kept
             values[-1] += piece.content
         if len(values[-1]) > LONGEST_FIELD:
-            raise Refused(
+            raise Permanent(
                 "invalid_request",
                 f"The field `{piece.field}` is longer than the {LONGEST_FIELD} bytes allowed.",
             )
         if sum(map(len, self._fields.values())) > MOST_FIELDS:
-            raise Refused("invalid_request", f"The form has more than {MOST_FIELDS} fields.")
+            raise Permanent("invalid_request", f"The form has more than {MOST_FIELDS} fields.")
 
 
 def _digest_of(digests: list[str]) -> str:

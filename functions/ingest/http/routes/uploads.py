@@ -1,0 +1,95 @@
+"""The upload of a recording."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+from uuid_utils.compat import uuid7
+
+from events import RecordingReceived
+from events.keys import RecordingKey
+from functions.ingest.handler import announce, take_in, wait_for_end
+from functions.ingest.http.auth import CurrentCaller
+from functions.ingest.http.dependencies import Current, OpenPorts
+from functions.ingest.http.openapi import UPLOAD
+from functions.ingest.http.prefer import seconds_to_wait
+from functions.ingest.http.problems import ERRORS, problem
+from functions.ingest.http.views import Accepted, Session
+from functions.ingest.ports import Ports
+from functions.ingest.settings import Settings
+from functions.ingest.upload.body import check_length, reader_of
+from functions.ingest.upload.upload import Upload
+from shared.errors import PocWhispError
+from shared.telemetry import next_traceparent
+
+logger = structlog.get_logger()
+router = APIRouter(tags=["recordings"], prefix="/transcribe")
+
+
+@router.post(
+    "",
+    responses={200: {"model": Session}, 202: {"model": Accepted}, **ERRORS},
+    openapi_extra=UPLOAD,
+)
+async def transcribe(  # noqa: PLR0913, PLR0917 - what FastAPI injects
+    request: Request,
+    ports: OpenPorts,
+    current: Current,
+    caller: CurrentCaller,
+    prefer: Annotated[str | None, Header(description="respond-async or wait=N")] = None,
+    wait: Annotated[str | None, Query(description="Seconds to wait for the result.")] = None,
+) -> Response:
+    """Upload a stereo recording; wait for its transcript, or be told where it will be."""
+    settings, uploads = current.settings, current.uploads
+    seconds = seconds_to_wait(prefer, wait, settings.wait, settings.max_wait)
+    try:
+        received = await _receive(request, ports, settings, caller.tenant)
+    except (PocWhispError, ClientDisconnect) as error:
+        uploads.note(getattr(error, "code", "broken_off"))
+        raise
+    uploads.note("accepted")
+    await _announce(request, ports, received)
+    session = await wait_for_end(ports, received.tenant, received.recording, seconds)
+    return _answer(request, session)
+
+
+async def _receive(
+    request: Request, ports: Ports, settings: Settings, tenant: str
+) -> RecordingReceived:
+    check_length(request.headers.get("content-length"), settings.max_upload_bytes)
+    reader = reader_of(request.headers.get("content-type", ""))
+    upload = Upload(reader, settings.limits, settings.max_upload_bytes)
+    key = RecordingKey(tenant, uuid7())
+    return await take_in(ports, key, upload, request.stream(), _query_fields(request))
+
+
+async def _announce(request: Request, ports: Ports, received: RecordingReceived) -> None:
+    trace = next_traceparent(request.headers.get("traceparent"))
+    if not await announce(ports, received, trace):
+        logger.warning("unannounced", recording=str(received.recording))
+
+
+def _query_fields(request: Request) -> Mapping[str, Sequence[str]]:
+    query = request.query_params
+    return {name: query.getlist(name) for name in query if name != "wait"}
+
+
+def _answer(request: Request, session: Session | None) -> Response:
+    if session is None:
+        return problem(request, "server_error", "The recording was removed while it was processed.")
+    if session.status == "failed" and session.error is not None:
+        return problem(
+            request,
+            "processing_failed",
+            session.error.message,
+            session_id=str(session.session_id),
+            check_url=session.check_url,
+        )
+    headers = {"Location": session.check_url}
+    if session.terminal:
+        return JSONResponse(session.model_dump(mode="json"), 200, headers)
+    accepted = Accepted.model_validate(session, from_attributes=True)
+    return JSONResponse(accepted.model_dump(mode="json"), 202, {**headers, "Retry-After": "2"})
