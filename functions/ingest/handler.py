@@ -22,9 +22,11 @@ async def take_in(
 ) -> RecordingReceived:
     """Store the upload and put it on record: blobs, then row. Take back what was not promised.
 
-    `query` are fields given beside the body; the body's own prevail.
+    `query` are fields given beside the body; the body's own prevail. An error after the row was
+    committed is none: the recording is promised.
     """
     request_of(query)
+    received = None
     try:
         async for file in upload.files(body):
             await ports.blobs.put(key.audio_right if file.is_right else key.audio, file.chunks())
@@ -34,9 +36,10 @@ async def take_in(
         received = received_event(key, upload.audio)
         age = (ports.clock() - ended).total_seconds()
         await ports.record.accept(received, upload.audio, request, age)
-    except BaseException:
-        await discard_unless_promised(ports, key)
-        raise
+    except BaseException as error:
+        promised = await discard_unless_promised(ports, key)
+        if received is None or not promised or not isinstance(error, Exception):
+            raise
     return received
 
 
@@ -53,15 +56,18 @@ def received_event(key: RecordingKey, audio: Audio) -> RecordingReceived:
     )
 
 
-async def discard_unless_promised(ports: Ports, key: RecordingKey) -> None:
+async def discard_unless_promised(ports: Ports, key: RecordingKey) -> bool:
     """Take back what was stored, unless the row is there: a commit may have lost its answer.
 
-    With the database or the store away, blobs that nobody refers to stay; nothing is lost by it.
+    Return whether it is there for sure. With the database or the store away, blobs that nobody
+    refers to stay; nothing is lost by it.
     """
     with suppress(Unavailable):
-        if await ports.record.find(key.tenant, key.recording) is None:
-            for blob in (key.audio, key.audio_right, key.request):
-                await ports.blobs.delete(blob)
+        if await ports.record.find(key.tenant, key.recording) is not None:
+            return True
+        for blob in (key.audio, key.audio_right, key.request):
+            await ports.blobs.delete(blob)
+    return False
 
 
 async def announce(ports: Ports, received: RecordingReceived, traceparent: str) -> bool:

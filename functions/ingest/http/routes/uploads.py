@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated
+from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -51,8 +52,12 @@ async def transcribe(  # noqa: PLR0913, PLR0917 - what FastAPI injects
         uploads.note(getattr(error, "code", "broken_off"))
         raise
     uploads.note("accepted")
-    await _announce(request, ports, received)
-    session = await wait_for_end(ports, received.tenant, received.recording, seconds)
+    try:
+        await _announce(request, ports, received)
+        session = await wait_for_end(ports, received.tenant, received.recording, seconds)
+    except Exception as error:
+        logger.warning("not_awaited", recording=str(received.recording), exc_info=error)
+        return _accepted(_just_queued(received.recording))
     return _answer(request, session)
 
 
@@ -88,8 +93,18 @@ def _answer(request: Request, session: Session | None) -> Response:
             session_id=str(session.session_id),
             check_url=session.check_url,
         )
-    headers = {"Location": session.check_url}
     if session.terminal:
+        headers = {"Location": session.check_url}
         return JSONResponse(session.model_dump(mode="json"), 200, headers)
-    accepted = Accepted.model_validate(session, from_attributes=True)
-    return JSONResponse(accepted.model_dump(mode="json"), 202, {**headers, "Retry-After": "2"})
+    return _accepted(Accepted.model_validate(session, from_attributes=True))
+
+
+def _accepted(accepted: Accepted) -> Response:
+    headers = {"Location": accepted.check_url, "Retry-After": "2"}
+    return JSONResponse(accepted.model_dump(mode="json"), 202, headers)
+
+
+def _just_queued(recording: UUID) -> Accepted:
+    """What is certain of a recording whose row was committed."""
+    url = f"/api/v1/transcribe/{recording}"
+    return Accepted(session_id=recording, status="queued", check_url=url, progress=[])
