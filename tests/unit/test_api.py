@@ -8,6 +8,7 @@ import pytest
 
 from shared.errors import Unavailable
 from tests.support.api import MemoryApi, MemoryBroker
+from tests.support.examples import wav_file
 
 
 @pytest.fixture
@@ -72,3 +73,23 @@ def test_what_cannot_be_put_on_record_is_taken_back_and_answered_503(api: Memory
     assert response.headers["retry-after"]
     assert api.record.sessions == {}
     assert api.broker.published == []
+
+
+def test_a_query_of_ever_so_many_names_is_refused(api: MemoryApi) -> None:
+    response = api.upload("?" + "&".join(f"a{number:x}=1" for number in range(101)))
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
+    assert "101 fields; allowed: 100" in response.json()["message"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate, gzip", "br"])
+def test_a_packed_body_is_told_to_come_unpacked(api: MemoryApi, encoding: str) -> None:
+    response = api.upload(content=b"x", headers={"content-encoding": encoding})
+    assert (response.status_code, response.json()["error"]) == (415, "unsupported_media_type")
+    assert f"{encoding!r}; allowed: identity" in response.json()["message"]
+    assert response.headers["accept-encoding"] == "identity"
+
+
+def test_identity_is_no_packing(api: MemoryApi) -> None:
+    files = {"audio": wav_file()}
+    response = api.upload("?wait=0", files=files, headers={"content-encoding": "Identity"})
+    assert response.status_code == 202

@@ -24,12 +24,18 @@ STATUS = {
     "invalid_id": 400,
     "invalid_request": 400,
     "not_found": 404,
+    "request_timeout": 408,
     "file_too_large": 413,
+    "unsupported_media_type": 415,
+    "headers_too_large": 431,
     "processing_failed": 500,
     "server_error": 500,
     "unavailable": 503,
 }
-RETRY_AFTER = {"unavailable": "5"}
+HEADERS = {
+    "unavailable": {"Retry-After": "5"},
+    "unsupported_media_type": {"Accept-Encoding": "identity"},
+}
 MEDIA_TYPE = "application/problem+json"
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
@@ -64,8 +70,7 @@ def problem(
     Its status is that of the code, unless another is given.
     """
     body = body_of(code, message, status, request.headers.get("x-request-id"))
-    headers = {"Retry-After": RETRY_AFTER[code]} if code in RETRY_AFTER else None
-    return JSONResponse({**body, **more}, body["status"], headers, media_type=MEDIA_TYPE)
+    return JSONResponse({**body, **more}, body["status"], HEADERS.get(code), MEDIA_TYPE)
 
 
 def body_of(

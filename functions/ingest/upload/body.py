@@ -1,6 +1,6 @@
 """The bodies an upload may come in, as one stream of pieces of fields."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,6 +8,9 @@ from functions.ingest.upload.multipart import FormReader, Piece
 from shared.errors import Permanent
 
 RAW_FIELD = "audio"
+FORM = "multipart/form-data"
+LONGEST_CONTENT_TYPE = 1_000
+MOST_FILES = 2
 OVERHEAD = 1 << 20
 """Bytes of a form that are not its files."""
 
@@ -38,8 +41,14 @@ class RawReader:
 
 def reader_of(content_type: str) -> BodyReader:
     """The reader for a content type: a form, or the bare bytes of an audio file."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
+    if len(content_type) > LONGEST_CONTENT_TYPE:
+        raise Permanent(
+            "invalid_request",
+            f"The content type has {len(content_type)} characters; "
+            f"allowed: {LONGEST_CONTENT_TYPE}.",
+        )
+    kind = _kind(content_type)
+    if kind == FORM:
         return FormReader(content_type)
     if kind.startswith("audio/"):
         return RawReader()
@@ -59,12 +68,36 @@ async def pieces_of(reader: BodyReader, body: AsyncIterator[bytes]) -> AsyncIter
     reader.end()
 
 
-def check_length(content_length: str | None, max_bytes: int) -> None:
-    """Refuse a body that says it is too large before its bytes come.
-
-    A form may be larger than the file in it; what is in it is counted as it arrives.
-    """
-    if content_length and content_length.isdigit() and int(content_length) > max_bytes + OVERHEAD:
+def check_encoding(content_encoding: str | None) -> None:
+    """Raise `Permanent` for a body that would have to be unpacked first."""
+    if content_encoding and content_encoding.strip().lower() != "identity":
         raise Permanent(
-            "file_too_large", f"The body has {content_length} bytes; allowed: {max_bytes}."
+            "unsupported_media_type",
+            f"The content encoding is {content_encoding!r}; allowed: identity (send it unpacked).",
         )
+
+
+def check_length(headers: Mapping[str, str], max_bytes: int) -> None:
+    """Raise `Permanent` for a body that says it is too large before its bytes come.
+
+    A form may hold two files, of up to `max_bytes` each; how many it has is seen as it arrives.
+    """
+    length = headers.get("content-length", "")
+    form = _kind(headers.get("content-type", "")) == FORM
+    allowed = most_bytes(max_bytes, MOST_FILES) if form else max_bytes
+    if length.isdigit() and int(length) > allowed:
+        raise too_large(int(length), allowed)
+
+
+def most_bytes(max_bytes: int, files: int) -> int:
+    """Bytes that a form with so many files may have."""
+    return max_bytes * files + OVERHEAD
+
+
+def too_large(found: int, allowed: int) -> Permanent:
+    """The error for a body that is larger than what is allowed in it."""
+    return Permanent("file_too_large", f"The body has {found} bytes; allowed: {allowed}.")
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()

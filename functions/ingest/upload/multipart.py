@@ -7,6 +7,8 @@ from python_multipart.multipart import MultipartParser, MultipartState, parse_op
 
 from shared.errors import Permanent
 
+MOST_PARTS = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -32,6 +34,7 @@ class FormReader:
         self._header_value = b""
         self._field = ""
         self._file_name: str | None = None
+        self._parts = 0
         self._parser = self._parser_of(options[b"boundary"])
 
     def _parser_of(self, boundary: bytes) -> MultipartParser:
@@ -70,6 +73,9 @@ class FormReader:
             raise Permanent("invalid_request", "The multipart body ends before its last boundary.")
 
     def _begin_part(self) -> None:
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise Permanent("invalid_request", f"The form has more than {MOST_PARTS} fields.")
         self._field, self._file_name = "", None
 
     def _on_header_field(self, content: bytes, start: int, end: int) -> None:

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from functions.ingest.upload.body import BodyReader, pieces_of
+from functions.ingest.upload.body import BodyReader, most_bytes, pieces_of, too_large
 from functions.ingest.upload.multipart import Piece
 from shared.audio.formats import Limits
 from shared.audio.validator import AudioFacts, Judge
@@ -16,7 +16,8 @@ from shared.errors import Permanent
 ONE_FILE = ("audio", "file")
 TWO_FILES = ("left", "right")
 LONGEST_FIELD = 64 << 10
-MOST_FIELDS = 100
+LONGEST_FIELDS = 256 << 10
+"""Bytes of all fields that are no files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +105,21 @@ class Upload:
         self._limits = limits
         self._max_bytes = max_bytes
         self._received: dict[str, Received] = {}
-        self._fields: dict[str, list[bytes]] = {}
+        self._files = 0
+        self._fields: dict[str, list[bytearray]] = {}
+        self._field_bytes = 0
+        self._body_bytes = 0
 
     async def files(self, body: AsyncIterator[bytes]) -> AsyncIterator[AudioFile]:
         """The audio files in order; read each one's chunks before asking for the next.
 
         Raise `Permanent` if they do not make one recording.
         """
-        pieces = pieces_of(self._reader, body)
+        pieces = pieces_of(self._reader, self._counted(body))
         piece = await anext(pieces, None)
         while piece is not None:
             if piece.field in (*ONE_FILE, *TWO_FILES):
+                self._files += 1
                 file = AudioFile(piece, pieces, self._limits_of(piece.field), self._max_bytes)
                 yield file
                 self._received[file.field] = file.received
@@ -149,6 +154,15 @@ class Upload:
             duration=both.duration,
         )
 
+    async def _counted(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The same bytes. Raise `Permanent` once they are more than the files that came may be."""
+        async for part in body:
+            self._body_bytes += len(part)
+            allowed = most_bytes(self._max_bytes, max(1, self._files))
+            if self._body_bytes > allowed:
+                raise too_large(self._body_bytes, allowed)
+            yield part
+
     def _limits_of(self, field: str) -> Limits:
         came = set(self._received)
         if came and not (field in TWO_FILES and came < set(TWO_FILES) and field not in came):
@@ -175,16 +189,19 @@ class Upload:
     def _take_field(self, piece: Piece) -> None:
         values = self._fields.setdefault(piece.field, [])
         if piece.first:
-            values.append(b"")
-        if piece.file_name is None:  # a file nobody asked for is not kept
-            values[-1] += piece.content
+            values.append(bytearray())
+        if piece.file_name is not None:  # a file nobody asked for is not kept
+            return
+        values[-1] += piece.content
+        self._field_bytes += len(piece.content)
         if len(values[-1]) > LONGEST_FIELD:
-            raise Permanent(
-                "invalid_request",
-                f"The field `{piece.field}` is longer than the {LONGEST_FIELD} bytes allowed.",
-            )
-        if sum(map(len, self._fields.values())) > MOST_FIELDS:
-            raise Permanent("invalid_request", f"The form has more than {MOST_FIELDS} fields.")
+            raise _too_long(f"The field `{piece.field}` is", LONGEST_FIELD)
+        if self._field_bytes > LONGEST_FIELDS:
+            raise _too_long("The fields are together", LONGEST_FIELDS)
+
+
+def _too_long(what: str, allowed: int) -> Permanent:
+    return Permanent("invalid_request", f"{what} longer than the {allowed} bytes allowed.")
 
 
 def _digest_of(digests: list[str]) -> str:

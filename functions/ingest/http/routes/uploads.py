@@ -21,9 +21,10 @@ from functions.ingest.http.problems import ERRORS, problem
 from functions.ingest.http.views import Accepted, Session
 from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
-from functions.ingest.upload.body import check_length, reader_of
+from functions.ingest.upload.body import check_encoding, check_length, reader_of
+from functions.ingest.upload.multipart import MOST_PARTS
 from functions.ingest.upload.upload import Upload
-from shared.errors import PocWhispError
+from shared.errors import Permanent, PocWhispError
 from shared.telemetry import next_traceparent
 
 logger = structlog.get_logger()
@@ -64,7 +65,8 @@ async def transcribe(  # noqa: PLR0913, PLR0917 - what FastAPI injects
 async def _receive(
     request: Request, ports: Ports, settings: Settings, tenant: str
 ) -> RecordingReceived:
-    check_length(request.headers.get("content-length"), settings.max_upload_bytes)
+    check_encoding(request.headers.get("content-encoding"))
+    check_length(request.headers, settings.max_upload_bytes)
     reader = reader_of(request.headers.get("content-type", ""))
     upload = Upload(reader, settings.limits, settings.max_upload_bytes)
     key = RecordingKey(tenant, uuid7())
@@ -78,8 +80,17 @@ async def _announce(request: Request, ports: Ports, received: RecordingReceived)
 
 
 def _query_fields(request: Request) -> Mapping[str, Sequence[str]]:
-    query = request.query_params
-    return {name: query.getlist(name) for name in query if name != "wait"}
+    """The query's fields, the one that the API itself reads left out."""
+    pairs = request.query_params.multi_items()
+    if len(pairs) > MOST_PARTS:
+        raise Permanent(
+            "invalid_request", f"The query has {len(pairs)} fields; allowed: {MOST_PARTS}."
+        )
+    fields: dict[str, list[str]] = {}
+    for name, text in pairs:
+        fields.setdefault(name, []).append(text)
+    fields.pop("wait", None)
+    return fields
 
 
 def _answer(request: Request, session: Session | None) -> Response:
