@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from functions.ingest.upload.body import BodyReader, most_bytes, pieces_of, too_large
+from functions.ingest.upload.digest import Digest
 from functions.ingest.upload.multipart import Piece
 from shared.audio.formats import Limits
 from shared.audio.validator import AudioFacts, Judge
@@ -55,7 +56,7 @@ class AudioFile:
         self._first, self._rest = piece, rest
         self._judge = Judge(limits)
         self._max_bytes = max_bytes
-        self._digest = hashlib.sha256()
+        self._digest = Digest()
         self._size = 0
         self._received: Received | None = None
 
@@ -72,25 +73,24 @@ class AudioFile:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The file's bytes. Raise `Permanent` as soon as it cannot become a recording any more."""
-        yield self._take(self._first.content)
+        yield await self._take(self._first.content)
         async for piece in self._rest:
             if piece.first:
                 self.next = piece
                 break
-            yield self._take(piece.content)
+            yield await self._take(piece.content)
         facts = self._judge.finish()
-        self._received = Received(
-            self._first.file_name, self._size, self._digest.hexdigest(), facts
-        )
+        sha256 = await self._digest.finish()
+        self._received = Received(self._first.file_name, self._size, sha256, facts)
 
-    def _take(self, content: bytes) -> bytes:
+    async def _take(self, content: bytes) -> bytes:
         self._size += len(content)
         if self._size > self._max_bytes:
             raise Permanent(
                 "file_too_large", f"The file is larger than the {self._max_bytes} bytes allowed."
             )
-        self._digest.update(content)
         self._judge.feed(content)
+        await self._digest.feed(content)
         return content
 
 
