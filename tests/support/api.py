@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+from fastapi import FastAPI
 from obstore.store import MemoryStore
 
 from events import Envelope, Event, RecordingReceived
@@ -133,10 +134,12 @@ class MemoryApi:
         """The answer to the upload of a call, unless `options` say what is sent."""
         return self.ask("POST", PATH + query, **(options or {"files": {"audio": wav_file()}}))
 
+    def app(self) -> FastAPI:
+        """The API itself."""
+        return create_api(self._opening(), self.settings)
+
     async def _ask(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
-        transport = httpx.ASGITransport(
-            create_api(self._opening(), self.settings), raise_app_exceptions=False
-        )
+        transport = httpx.ASGITransport(self.app(), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://ingest") as http:
             return await http.request(method, path, **options)
 

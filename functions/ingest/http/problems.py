@@ -33,8 +33,9 @@ STATUS = {
     "unavailable": 503,
 }
 HEADERS = {
-    "unavailable": {"Retry-After": "5"},
-    "unsupported_media_type": {"Accept-Encoding": "identity"},
+    "request_timeout": {"connection": "close"},
+    "unavailable": {"retry-after": "5"},
+    "unsupported_media_type": {"accept-encoding": "identity"},
 }
 MEDIA_TYPE = "application/problem+json"
 ERRORS: dict[int | str, dict[str, Any]] = {

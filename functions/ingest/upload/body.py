@@ -1,5 +1,6 @@
 """The bodies an upload may come in, as one stream of pieces of fields."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -57,6 +58,21 @@ def reader_of(content_type: str) -> BodyReader:
         f"The content type is {content_type or 'none'!r}; allowed: multipart/form-data with the "
         "recording in a field `audio` or `file`, or the recording itself as audio/wav or such.",
     )
+
+
+async def within(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+    """The same bytes. Raise `Permanent` if none come for so many seconds."""
+    while True:
+        try:
+            async with asyncio.timeout(seconds):
+                part = await anext(body, None)
+        except TimeoutError:
+            raise Permanent(
+                "request_timeout", f"No byte of the body came within the {seconds:g} s allowed."
+            ) from None
+        if part is None:
+            return
+        yield part
 
 
 async def pieces_of(reader: BodyReader, body: AsyncIterator[bytes]) -> AsyncIterator[Piece]:

@@ -21,7 +21,7 @@ from functions.ingest.http.problems import ERRORS, problem
 from functions.ingest.http.views import Accepted, Session
 from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
-from functions.ingest.upload.body import check_encoding, check_length, reader_of
+from functions.ingest.upload.body import check_encoding, check_length, reader_of, within
 from functions.ingest.upload.multipart import MOST_PARTS
 from functions.ingest.upload.upload import Upload
 from shared.errors import Permanent, PocWhispError
@@ -70,7 +70,8 @@ async def _receive(
     reader = reader_of(request.headers.get("content-type", ""))
     upload = Upload(reader, settings.limits, settings.max_upload_bytes)
     key = RecordingKey(tenant, uuid7())
-    return await take_in(ports, key, upload, request.stream(), _query_fields(request))
+    body = within(request.stream(), settings.body_timeout)
+    return await take_in(ports, key, upload, body, _query_fields(request))
 
 
 async def _announce(request: Request, ports: Ports, received: RecordingReceived) -> None:
