@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from functions.ingest.figures import Uploads
 from functions.ingest.http.dependencies import Dependencies
+from functions.ingest.http.head import AnswerHead
 from functions.ingest.http.problems import answer_errors
 from functions.ingest.http.routes import probes, recordings, uploads
 from functions.ingest.ports import Ports
@@ -18,4 +19,5 @@ def create_api(opening: Opening[Ports], settings: Settings) -> FastAPI:
     for routes in (uploads, recordings, probes):
         api.include_router(routes.router, prefix="/api/v1")
     answer_errors(api)
+    api.add_middleware(AnswerHead)
     return api

@@ -38,16 +38,22 @@ HEADERS = {
     "unsupported_media_type": {"accept-encoding": "identity"},
 }
 MEDIA_TYPE = "application/problem+json"
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": description}
-    for status, description in {
-        400: "The request or its audio cannot be used; `error` says why.",
-        404: "No such recording.",
-        413: "The file is too large.",
-        500: "The recording could not be processed.",
-        503: "A part is away; try again.",
-    }.items()
+DESCRIPTIONS: dict[int | str, str] = {
+    400: "The request or its audio cannot be used; `error` says why.",
+    404: "No such recording.",
+    408: "The body stopped coming.",
+    413: "The file is too large.",
+    415: "The body is packed; only an unpacked one is taken.",
+    500: "The recording could not be processed.",
+    503: "A part is away; try again.",
+    "default": "Any other error.",
 }
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of the errors that a route answers with, beside those of every route."""
+    answered: list[int | str] = [*sorted({400, 503, *statuses}), "default"]
+    return {status: {"model": Problem, "description": DESCRIPTIONS[status]} for status in answered}
 
 
 def answer_errors(api: FastAPI) -> None:
@@ -94,8 +100,7 @@ def body_of(
 
 async def _failed(request: Request, error: Exception) -> Response:
     if isinstance(error, Unavailable):
-        logger.warning("unavailable", reason=str(error))
-        return problem(request, error.code, "A store that this needs is away; try again.")
+        logger.warning("unavailable", reason=str(error), cause=repr(error.__cause__))
     code = error.code if isinstance(error, PocWhispError) else "server_error"
     return problem(request, code, str(error))
 
@@ -120,6 +125,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
         HTTPStatus(error.status_code),
     )
     answer.headers.update(error.headers or {})
+    if answer.headers.get("allow") == "GET":
+        answer.headers["allow"] = "GET, HEAD"
     return answer
 
 

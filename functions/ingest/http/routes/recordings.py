@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from functions.ingest.http.auth import CurrentCaller
 from functions.ingest.http.dependencies import OpenPorts
 from functions.ingest.http.paging import paging_links
-from functions.ingest.http.problems import ERRORS
+from functions.ingest.http.problems import errors
 from functions.ingest.http.views import Page, Session, State
 from shared.errors import Permanent
 
@@ -17,7 +17,7 @@ MOST_OFFSET = 2**63 - 1
 """PostgreSQL's largest."""
 
 
-@router.get("", responses=ERRORS)
+@router.get("", responses=errors())
 async def recordings(  # noqa: PLR0913, PLR0917 - what FastAPI injects
     request: Request,
     response: Response,
@@ -34,7 +34,7 @@ async def recordings(  # noqa: PLR0913, PLR0917 - what FastAPI injects
     return page
 
 
-@router.get("/{session_id}", responses=ERRORS)
+@router.get("/{session_id}", responses=errors(404))
 async def find(session_id: UUID, ports: OpenPorts, caller: CurrentCaller) -> Session:
     """Look at a recording and what became of it so far."""
     session = await ports.record.find(caller.tenant, session_id)

@@ -17,7 +17,7 @@ from functions.ingest.http.auth import CurrentCaller
 from functions.ingest.http.dependencies import Current, OpenPorts
 from functions.ingest.http.openapi import UPLOAD
 from functions.ingest.http.prefer import seconds_to_wait
-from functions.ingest.http.problems import ERRORS, problem
+from functions.ingest.http.problems import errors, problem
 from functions.ingest.http.views import Accepted, Session
 from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
@@ -33,7 +33,11 @@ router = APIRouter(tags=["recordings"], prefix="/transcribe")
 
 @router.post(
     "",
-    responses={200: {"model": Session}, 202: {"model": Accepted}, **ERRORS},
+    responses={
+        200: {"model": Session},
+        202: {"model": Accepted},
+        **errors(408, 413, 415, 500),
+    },
     openapi_extra=UPLOAD,
 )
 async def transcribe(  # noqa: PLR0913, PLR0917 - what FastAPI injects
