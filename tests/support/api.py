@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +15,9 @@ from obstore.store import MemoryStore
 
 from events import Envelope, Event, RecordingReceived
 from events.documents import Request
-from functions.ingest.figures import Figures
+from functions.ingest.figures import Figures, Uploads
 from functions.ingest.http.app import create_api
+from functions.ingest.http.dependencies import Dependencies
 from functions.ingest.http.views import (
     Asked,
     Engines,
@@ -135,18 +137,23 @@ class MemoryApi:
         return self.ask("POST", PATH + query, **(options or {"files": {"audio": wav_file()}}))
 
     def app(self) -> FastAPI:
-        """The API itself."""
-        return create_api(self._opening(), self.settings)
+        """The API itself. It is made once, which takes a while, and only its dependencies anew."""
+        api = _api()
+        current = Dependencies(Opening(self._compose).get, self.settings, Uploads())
+        api.state.dependencies = current
+        return api
 
     async def _ask(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
         transport = httpx.ASGITransport(self.app(), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://ingest") as http:
             return await http.request(method, path, **options)
 
-    def _opening(self) -> Opening[Ports]:
-        @asynccontextmanager
-        async def compose() -> AsyncIterator[Ports]:
-            broker = self.broker
-            yield Ports(self.record, self.blobs, broker, broker, utc_now, self.checks)
+    @asynccontextmanager
+    async def _compose(self) -> AsyncIterator[Ports]:
+        broker = self.broker
+        yield Ports(self.record, self.blobs, broker, broker, utc_now, self.checks)
 
-        return Opening(compose)
+
+@cache
+def _api() -> FastAPI:
+    return create_api(Opening(MemoryApi()._compose), Settings())  # noqa: SLF001
