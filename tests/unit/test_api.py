@@ -1,5 +1,6 @@
 """ingest's API over ports in memory."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from typing import Any
 from uuid import UUID
@@ -8,10 +9,12 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from functions.ingest.http.session_response import session_response
+from functions.ingest.http.views import Session, TranscriptView
 from shared.errors import Unavailable
 from shared.ports import Check
-from tests.support.api import PATH, MemoryApi, MemoryBroker
-from tests.support.examples import wav_file
+from tests.support.api import PATH, MemoryApi, MemoryBroker, session_of
+from tests.support.examples import transcript, wav_file
 
 
 @pytest.fixture
@@ -215,3 +218,28 @@ def test_an_upload_that_cannot_be_stored_is_told_to_come_again(api: MemoryApi) -
         "5",
     )
     assert api.record.sessions == {}
+
+
+def test_a_recording_is_read_with_its_transcript(api: MemoryApi) -> None:
+    recording = UUID(int=7)
+    spoken = TranscriptView(segments=list(transcript().segments))
+    session = session_of(recording, "completed", spoken)
+    api.record.sessions[recording] = session
+    response = api.ask("GET", f"{PATH}/{recording}")
+    assert response.headers["content-type"] == "application/json"
+    assert response.json() == session.model_dump(mode="json")
+    assert Session.model_validate_json(response.content) == session
+
+
+def test_others_get_their_turn_while_a_long_transcript_is_written() -> None:
+    spoken = TranscriptView(segments=list(transcript(*map(str, range(1_000))).segments))
+
+    async def turns() -> int:
+        writing = asyncio.create_task(session_response(session_of(UUID(int=7), "failed", spoken)))
+        count = 0
+        while not writing.done():
+            await asyncio.sleep(0)
+            count += 1
+        return count
+
+    assert asyncio.run(turns()) >= 50

@@ -9,6 +9,7 @@ from functions.ingest.http.auth import CurrentCaller
 from functions.ingest.http.dependencies import OpenPorts
 from functions.ingest.http.paging import paging_links
 from functions.ingest.http.problems import errors
+from functions.ingest.http.session_response import session_response
 from functions.ingest.http.views import Page, Session, State
 from shared.errors import Permanent
 
@@ -34,10 +35,10 @@ async def recordings(  # noqa: PLR0913, PLR0917 - what FastAPI injects
     return page
 
 
-@router.get("/{session_id}", responses=errors(404))
-async def find(session_id: UUID, ports: OpenPorts, caller: CurrentCaller) -> Session:
+@router.get("/{session_id}", response_model=Session, responses=errors(404))
+async def find(session_id: UUID, ports: OpenPorts, caller: CurrentCaller) -> Response:
     """Look at a recording and what became of it so far."""
     session = await ports.record.find(caller.tenant, session_id)
     if session is None:
         raise Permanent("not_found", f"There is no recording {session_id}.")
-    return session
+    return await session_response(session)

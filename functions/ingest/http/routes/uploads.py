@@ -18,6 +18,7 @@ from functions.ingest.http.dependencies import Current, OpenPorts
 from functions.ingest.http.openapi import UPLOAD
 from functions.ingest.http.prefer import seconds_to_wait
 from functions.ingest.http.problems import errors, problem
+from functions.ingest.http.session_response import session_response
 from functions.ingest.http.views import Accepted, Session
 from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
@@ -63,7 +64,7 @@ async def transcribe(  # noqa: PLR0913, PLR0917 - what FastAPI injects
     except Exception as error:
         logger.warning("not_awaited", recording=str(received.recording), exc_info=error)
         return _accepted(_just_queued(received.recording))
-    return _answer(request, session)
+    return await _answer(request, session)
 
 
 async def _receive(
@@ -98,7 +99,7 @@ def _query_fields(request: Request) -> Mapping[str, Sequence[str]]:
     return fields
 
 
-def _answer(request: Request, session: Session | None) -> Response:
+async def _answer(request: Request, session: Session | None) -> Response:
     if session is None:
         return problem(request, "server_error", "The recording was removed while it was processed.")
     if session.status == "failed" and session.error is not None:
@@ -110,8 +111,7 @@ def _answer(request: Request, session: Session | None) -> Response:
             check_url=session.check_url,
         )
     if session.terminal:
-        headers = {"Location": session.check_url}
-        return JSONResponse(session.model_dump(mode="json"), 200, headers)
+        return await session_response(session, {"Location": session.check_url})
     return _accepted(Accepted.model_validate(session, from_attributes=True))
 
 
