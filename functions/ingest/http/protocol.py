@@ -23,7 +23,7 @@ MOST_HEADERS = 200
 LONGEST_HEAD = LONGEST_URL + LONGEST_HEADERS
 """Bytes of a head, or of anything else that is not a body, as long as it has not ended."""
 MOST_PIPELINED = 100
-LONGEST_WAITING = 1 << 19
+LONGEST_WAITING = 1 << 17
 """Bytes of a body that wait to be taken before no more are read."""
 SECONDS_AFTER_ANSWER = 10.0
 """How long the rest of a body is read, and thrown away, after the answer to it."""
