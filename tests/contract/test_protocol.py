@@ -251,16 +251,37 @@ def test_the_rest_of_a_refused_body_is_read_so_that_its_answer_arrives() -> None
     talk(to)
 
 
-def test_an_upload_comes_through_in_whatever_pieces() -> None:
-    call = wav_file(bytes(3_200_000))
+async def send_for_ever(client: Client) -> None:
+    while True:
+        await client.send(bytes(100_000))
+
+
+def test_no_more_of_a_refused_body_is_read_than_an_upload_may_have() -> None:
+    async def to(connect: Connect) -> None:
+        client = await connect()
+        await client.send(UPLOAD + b"Content-Length: 99999999999\r\n\r\n")
+        assert is_problem(await client.answer(), 413, "file_too_large", "99999999999")
+        with pytest.raises(ConnectionError):
+            await send_for_ever(client)
+
+    talk(to, max_upload_bytes=1_000)
+
+
+@pytest.mark.parametrize(("piece", "chunked"), [(70_001, False), (70_001, True), (7, True)])
+def test_an_upload_comes_through_in_whatever_pieces(piece: int, chunked: bool) -> None:  # noqa: FBT001
+    call = wav_file(bytes(piece * 10_000)[:3_200_000])
     body = form(part("audio", call))
+    length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(body)
 
     async def to(connect: Connect) -> None:
         client = await connect()
         kind = UPLOAD.replace(b"audio/wav", MULTIPART.encode())
-        await client.send(kind + b"Content-Length: %d\r\n\r\n" % len(body))
-        for start in range(0, len(body), 70_001):
-            await client.send(body[start : start + 70_001])
+        await client.send(kind + length + b"\r\n\r\n")
+        pieces = [body[start : start + piece] for start in range(0, len(body), piece)]
+        if chunked:
+            pieces = [b"%x\r\n%b\r\n" % (len(one), one) for one in pieces] + [b"0\r\n\r\n"]
+        for number in range(0, len(pieces), 1_000):
+            await client.send(b"".join(pieces[number : number + 1_000]))
         assert (await client.answer())[0] == 202
 
     api = talk(to)

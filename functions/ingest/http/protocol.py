@@ -6,6 +6,7 @@ uvicorn's protocol with limits of its own on heads, on silence, and on connectio
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from functions.ingest.http.problems import HEADERS, MEDIA_TYPE, STATUS, body_of
 from functions.ingest.settings import Settings
+from functions.ingest.upload.body import MOST_FILES, most_bytes
 from shared.errors import Permanent, PocWhispError, Unavailable
 
 LONGEST_URL = 65_535
@@ -23,30 +25,37 @@ MOST_HEADERS = 200
 LONGEST_HEAD = LONGEST_URL + LONGEST_HEADERS
 """Bytes of a head, or of anything else that is not a body, as long as it has not ended."""
 MOST_PIPELINED = 100
+LONGEST_CHUNKED_READ = 1 << 16
 LONGEST_WAITING = 1 << 17
 """Bytes of a body that wait to be taken before no more are read."""
-SECONDS_AFTER_ANSWER = 10.0
-"""How long the rest of a body is read, and thrown away, after the answer to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What a connection may do; `head_timeout` in seconds."""
+    """What a connection may do.
 
-    max_connections: int
-    head_timeout: float
+    `head_timeout` in seconds; `max_discarded` are bytes of a body that has been answered.
+    """
+
+    max_connections: int = 512
+    head_timeout: float = 10.0
+    max_discarded: int = 1 << 31
 
 
 def protocol_of(settings: Settings) -> type["Protocol"]:
     """The protocol with the settings' limits."""
-    limits = ConnectionLimits(settings.max_connections, settings.head_timeout)
+    limits = ConnectionLimits(
+        max_connections=settings.max_connections,
+        head_timeout=settings.head_timeout,
+        max_discarded=most_bytes(settings.max_upload_bytes, MOST_FILES),
+    )
     return type("Protocol", (Protocol,), {"limits": limits})
 
 
 class Protocol(HttpToolsProtocol):
     """uvicorn's protocol, whose own answer to what it cannot read is a line of plain text."""
 
-    limits: ClassVar = ConnectionLimits(max_connections=512, head_timeout=10.0)
+    limits: ClassVar = ConnectionLimits()
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - uvicorn's
         super().__init__(*arguments, **named)
@@ -54,6 +63,7 @@ class Protocol(HttpToolsProtocol):
         self._in_head = True
         self._unparsed = 0
         self._header_bytes = 0
+        self._discarded = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._closing = False
 
@@ -116,6 +126,8 @@ class Protocol(HttpToolsProtocol):
         self._in_head = False
         self._unparsed = 0
         self._forget_deadline()
+        if any(name == b"transfer-encoding" for name, _ in self.headers):
+            self._read_little()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -123,8 +135,14 @@ class Protocol(HttpToolsProtocol):
         self._unparsed = 0
         cycle = self.cycle
         if cycle.response_complete:
+            self._discard(body)
             return
-        cycle.body = b"".join((cycle.body, body)) if cycle.body else body  # type: ignore[assignment]
+        if not cycle.body:
+            cycle.body = body  # type: ignore[assignment] # receive() makes bytes of it
+        elif isinstance(cycle.body, bytes):
+            cycle.body = bytearray(cycle.body) + body
+        else:
+            cycle.body += body
         if len(cycle.body) > LONGEST_WAITING:
             self.flow.pause_reading()
         cycle.message_event.set()
@@ -134,7 +152,7 @@ class Protocol(HttpToolsProtocol):
         self._in_head = True
         self._unparsed = 0
         self._forget_deadline()
-        if self.cycle.response_complete:
+        if self.cycle is not None and self.cycle.response_complete:
             self._await_head()
 
     def on_response_complete(self) -> None:
@@ -142,10 +160,24 @@ class Protocol(HttpToolsProtocol):
         if self.pipeline:  # no more requests are read before these are answered
             self.flow.pause_reading()
         if not self._in_head and not self.transport.is_closing():
-            self._set_deadline(SECONDS_AFTER_ANSWER, self.transport.close)
+            self._discarded = 0
+            self._discard(b"")
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(self._refusal or Permanent("invalid_request", msg))
+
+    def _read_little(self) -> None:
+        """Have asyncio read less at once: each chunk of a body may be a single byte."""
+        with suppress(AttributeError):  # uvloop has its own way of reading
+            self.transport.max_size = LONGEST_CHUNKED_READ  # type: ignore[attr-defined]
+
+    def _discard(self, body: bytes) -> None:
+        """Read on after the answer: many clients do not look for it before all is sent."""
+        self._discarded += len(body)
+        if self._discarded > self.limits.max_discarded:
+            self.transport.close()
+        else:
+            self._set_deadline(self.limits.head_timeout, self.transport.close)
 
     def _awaits_body(self) -> bool:
         return not self._in_head and not self.pipeline and not self.cycle.response_started
