@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.ingest.adapters import PostgresRecord
-from functions.ingest.handler import Ports
 from functions.ingest.http.app import create_api
-from functions.ingest.http.protocol import Protocol
+from functions.ingest.http.protocol import protocol_of
+from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
 from shared.ports import utc_now
 from shared.record.database import Database
@@ -40,4 +40,4 @@ async def handle(_: Request) -> Response:
 
 
 if __name__ == "__main__":
-    serve(__file__, http=Protocol)
+    serve(__file__, http=protocol_of(Settings()))

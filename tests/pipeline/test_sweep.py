@@ -9,7 +9,8 @@ from uuid_utils.compat import uuid7
 
 from events.keys import RecordingKey
 from functions.ingest.adapters import PostgresRecord
-from functions.ingest.handler import Ports, take_in
+from functions.ingest.handler import take_in
+from functions.ingest.ports import Ports
 from functions.ingest.upload.body import reader_of
 from functions.ingest.upload.upload import Upload
 from shared.audio.formats import Limits

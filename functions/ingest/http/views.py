@@ -175,11 +175,19 @@ class Engines(BaseModel):
     summarizer: str | None = None
 
 
-class Health(BaseModel):
-    """Which parts answer."""
+class Readiness(BaseModel):
+    """Whether uploads can be kept, and which parts answer."""
 
     status: Literal["healthy", "degraded", "unhealthy"]
-    checks: dict[str, str]
+    checks: Annotated[dict[str, str], Field(description="ok or away, by part.")]
+    reasons: Annotated[dict[str, str], Field(description="Why a part is away, by part.")] = Field(
+        default_factory=dict
+    )
+
+
+class Health(Readiness):
+    """Which parts answer, and the engines that ran last."""
+
     engines: Engines = Engines()
 
 
