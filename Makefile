@@ -12,8 +12,9 @@ demo: .venv/local
 up: .venv/local
 	$(BIN)/pocwhisp up
 
+# Two processes; each file's tests stay together, so that they share what they start.
 test: .venv/dev
-	$(PYTEST)
+	$(PYTEST) -n 2 --dist loadfile
 
 test-unit: .venv/dev
 	$(PYTEST) tests/unit
@@ -38,6 +39,7 @@ bench: .venv/dev
 	$(BIN)/python -m tests.bench
 
 clean:
+	-[ ! -x $(BIN)/pocwhisp ] || $(BIN)/pocwhisp down --delete --data .pocwhisp
 	rm -rf .venv .pocwhisp .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/python:

@@ -1,6 +1,6 @@
 """What every event of PocWhisp has in common: its address, its identity, its frozen shape."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypedDict
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from events.keys import RecordingKey, RunKey
 
 Channel = Literal["left", "right"]
+RunState = Literal["queued", "processing", "completed", "failed", "cancelled"]
+"""The last three are terminal."""
 Tenant = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$", description="Owner of the recording.")]
 Seconds = Annotated[float, Field(ge=0, description="Seconds since the start of the recording.")]
 ErrorClass = Literal["permanent", "exhausted"]
@@ -30,6 +32,14 @@ class Frozen(BaseModel):
     """A value: it cannot change, compares by content, and ignores fields of later versions."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class RunFields(TypedDict):
+    """What names a run; typed, so that mypy sees what an event that follows lacks."""
+
+    tenant: str
+    recording: UUID
+    run: int
 
 
 class Event(Frozen):
@@ -55,7 +65,7 @@ class Event(Frozen):
         return ""
 
     @property
-    def same_run(self) -> dict[str, Any]:
+    def same_run(self) -> RunFields:
         """The fields that name the run, for an event that follows: `Next(**event.same_run, …)`."""
         return {"tenant": self.tenant, "recording": self.recording, "run": self.run}
 

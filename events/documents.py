@@ -30,6 +30,14 @@ class Document(Frozen):
     name: ClassVar[str]
 
 
+class RunDocument(Document):
+    """A document that one step of a run made."""
+
+    recording: Recording
+    run: Run
+    digest: Digest
+
+
 class Engine(Frozen):
     """What really ran: enough to tell two results apart."""
 
@@ -41,6 +49,13 @@ class Engine(Frozen):
 
     def __str__(self) -> str:
         return f"{self.name} {self.revision}"
+
+
+class EngineDocument(RunDocument):
+    """A document that an engine made."""
+
+    engine: Engine
+    degraded: Degraded = ()
 
 
 @dataclass(frozen=True, slots=True)  # a long call has many: models would take twice the memory
@@ -178,15 +193,12 @@ class Quality(Frozen):
     bleed: Annotated[tuple[Bleed, ...], Field(description="Empty if the speakers are apart.")] = ()
 
 
-class Levels(Document):
+class Levels(RunDocument):
     """What split found out about the audio."""
 
     name: ClassVar[str] = "levels"
 
     document: Literal["io.pocwhisp.document.levels.v1"] = "io.pocwhisp.document.levels.v1"
-    recording: Recording
-    run: Run
-    digest: Digest
     container: Annotated[str, Field(description="Kind of file, such as wav or flac.")]
     encoding: Annotated[str, Field(description="How samples were stored, such as pcm_s16le.")]
     sample_rate: Annotated[int, Field(gt=0, description="Of the upload, in Hz.")]
@@ -199,7 +211,7 @@ class Levels(Document):
     ] = None
 
 
-class ChannelTranscript(Document):
+class ChannelTranscript(EngineDocument):
     """What was said on one channel, in order of time."""
 
     name: ClassVar[str] = "channel-transcript"
@@ -207,31 +219,24 @@ class ChannelTranscript(Document):
     document: Literal["io.pocwhisp.document.channel-transcript.v1"] = (
         "io.pocwhisp.document.channel-transcript.v1"
     )
-    recording: Recording
-    run: Run
     channel: Annotated[Channel, Field(description="The channel that was transcribed.")]
-    digest: Digest
-    engine: Engine
-    degraded: Degraded = ()
     segments: Annotated[tuple[Segment, ...], Field(description="In order of time.")]
     language: Annotated[
         Language | None, Field(description="What was spoken; null: nothing, or it is not known.")
     ] = None
 
 
-class Passage(Document):
+class Checkpoint(RunDocument):
     """A part of a channel's transcript while the rest is still being recognised.
 
-    Parts are numbered from 1; together they tell what need not be recognised again.
+    Checkpoints are numbered from 1; together they tell what need not be recognised again. The
+    document is still named passage, as it was first published.
     """
 
     name: ClassVar[str] = "passage"
 
     document: Literal["io.pocwhisp.document.passage.v1"] = "io.pocwhisp.document.passage.v1"
-    recording: Recording
-    run: Run
     channel: Annotated[Channel, Field(description="The channel that is being transcribed.")]
-    digest: Digest
     until: Annotated[
         int, Field(ge=1, description="Pieces of the channel that are done, from its beginning.")
     ]
@@ -239,17 +244,12 @@ class Passage(Document):
     language: Annotated[Language | None, Field(description="If it is known by now.")] = None
 
 
-class Transcript(Document):
+class Transcript(EngineDocument):
     """The conversation: both channels' segments in spoken order."""
 
     name: ClassVar[str] = "transcript"
 
     document: Literal["io.pocwhisp.document.transcript.v1"] = "io.pocwhisp.document.transcript.v1"
-    recording: Recording
-    run: Run
-    digest: Digest
-    engine: Engine
-    degraded: Degraded = ()
     segments: Annotated[tuple[SpokenSegment, ...], Field(description="In spoken order.")]
     languages: Annotated[
         tuple[ChannelLanguage, ...], Field(description="Of the channels on which it is known.")
@@ -259,17 +259,9 @@ class Transcript(Document):
     ] = ()
 
 
-class Summary(Document):
-    """The transcript in short."""
+class SummaryContent(Frozen):
+    """What a summary says: all that an engine makes of a transcript."""
 
-    name: ClassVar[str] = "summary"
-
-    document: Literal["io.pocwhisp.document.summary.v1"] = "io.pocwhisp.document.summary.v1"
-    recording: Recording
-    run: Run
-    digest: Digest
-    engine: Engine
-    degraded: Degraded = ()
     text: Annotated[str, Field(description="The summary; empty only for an empty transcript.")]
     key_points: Annotated[tuple[str, ...], Field(description="What was said that matters.")]
     sentiment: Annotated[Sentiment, Field(description="The mood of the whole call.")]
@@ -278,11 +270,19 @@ class Summary(Document):
     ]
 
 
+class Summary(SummaryContent, EngineDocument):
+    """The transcript in short."""
+
+    name: ClassVar[str] = "summary"
+
+    document: Literal["io.pocwhisp.document.summary.v1"] = "io.pocwhisp.document.summary.v1"
+
+
 DOCUMENTS: tuple[type[Document], ...] = (
     Request,
     Levels,
     ChannelTranscript,
-    Passage,
+    Checkpoint,
     Transcript,
     Summary,
 )

@@ -45,8 +45,8 @@ class RunKey:
     def channel_transcript(self, channel: str) -> str:
         return f"{self}/{channel}.json"
 
-    def passage(self, channel: str, number: int) -> str:
-        """Part `number`, from 1, of a channel's transcript while it is being made."""
+    def checkpoint(self, channel: str, number: int) -> str:
+        """Checkpoint `number`, from 1, of a channel that is being transcribed."""
         return f"{self}/{channel}-{number:04d}.json"
 
     @property

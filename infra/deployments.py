@@ -1,5 +1,6 @@
 """The deployments of the pipeline, as data: what runs, with what, and who is sent which event."""
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -90,6 +91,16 @@ DEPLOYMENTS = (
         needs_database=True,
     ),
 )
+
+
+def dispatcher_environment(
+    ports: Mapping[str, int], deployments: Sequence[Deployment] = DEPLOYMENTS
+) -> dict[str, str]:
+    """What the dispatcher's environment says besides where the broker is."""
+    return {
+        "DISPATCH_ROUTES": json.dumps(routes(ports, deployments)),
+        "SWEEP_URL": url(ports["sweep"]),
+    }
 
 
 def routes(

@@ -1,11 +1,12 @@
 """The object store, done with obstore: `file://` on one machine, `s3://` or such in a cluster."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 from uuid import uuid4
@@ -16,52 +17,82 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from events.documents import Document
 from shared.errors import Missing, Unavailable
+from shared.folder import MIB, STAGING, FolderWriter, batches
+from shared.ports import Check
 
 D = TypeVar("D", bound=Document)
 
-READ_CHUNK = 1 << 20
-WRITE_CHUNK = 1 << 20
+READ_CHUNK = MIB
+WRITE_CHUNK = MIB
 UPLOAD_CONCURRENCY = 2
+CHECK_TIMEOUT = 5.0
+GOOD_FOR = 15.0
+BAD_FOR = 5.0
+AWAY = "The blob store is unavailable."
+FULL = "The blob store's disk is full."
+
+
+class Writer(Protocol):
+    """How blobs get into one kind of store."""
+
+    async def create(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+        """Store the chunks unless the key is taken."""
+        ...
+
+    async def write(self, key: str, content: bytes, *, replace: bool) -> bool:
+        """Store a small blob. Returns False if the key is taken and it may not `replace` it."""
+        ...
+
+    async def settle(self, key: str) -> None:
+        """Make sure that a blob somebody else wrote is kept."""
+        ...
+
+    async def check(self) -> None:
+        """Raise `Unavailable` unless blobs can be stored."""
+        ...
 
 
 class ObjectBlobs:
     """`ports.Blobs` on any store obstore opens; a memory store makes it a fake.
 
-    On `file://` a blob's bytes are on the disk before it has its name, and its folders before
-    anyone is told of it: no crash leaves a name without its bytes.
+    The `clock` gives seconds. `reserve` is how many bytes a folder's disk must have free.
     """
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        reserve: int = 0,
+    ) -> None:
         self._store = store
-        folder = store.prefix if isinstance(store, LocalStore) else None
-        self._folder = None if folder is None else Path(folder)
+        self._writer: Writer
+        if isinstance(store, LocalStore) and store.prefix is not None:
+            self._writer = FolderWriter(Path(store.prefix), reserve)
+        else:
+            self._writer = BucketWriter(store, clock)
 
     @classmethod
-    def open(cls, url: str) -> "ObjectBlobs":
+    def open(cls, url: str, *, reserve: int = 0) -> "ObjectBlobs":
         """Open `file:///folder` (made if need be), `s3://bucket/prefix`, `gs://` or `az://`."""
         if urlsplit(url).scheme == "file":
-            return cls(_local_store(url))
+            return cls(_local_store(url), reserve=reserve)
         return cls(from_url(url))
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         with _store_errors():
             if await self.size(key) is None:
-                await self._upload(key, gathered(chunks, WRITE_CHUNK))
+                await self._writer.create(key, chunks)
             else:
-                await self._sync(key)
-            await self._sync_folders(key)
+                await self._writer.settle(key)
 
     async def put_json(self, key: str, document: Document) -> str:
         content = document.model_dump_json().encode()
         with _store_errors():
-            try:
-                await self._write(key, content)
-            except AlreadyExistsError:
+            if not await self._writer.write(key, content, replace=False):
                 kept = await self.get_json(key, type(document))
                 if kept is None or not _same_work(kept, document):
-                    await self._write(key, content, replace=True)
-            await self._sync(key)
-            await self._sync_folders(key)
+                    await self._writer.write(key, content, replace=True)
         return key
 
     async def get_json(self, key: str, model: type[D]) -> D | None:
@@ -100,67 +131,124 @@ class ObjectBlobs:
                 return
 
     async def check(self) -> None:
-        """Raise `Unavailable` unless the store answers."""
-        await self.size("check")
+        """Raise `Unavailable` unless blobs can be stored. A bucket is asked now and then only."""
+        with _store_errors():
+            await self._writer.check()
 
-    async def _upload(self, key: str, chunks: AsyncIterator[bytes]) -> None:
-        """Upload in parts: with `mode="create"` obstore would hold the whole blob in memory.
 
-        A bucket shows the blob once it is complete. In a folder the upload has a name of its own,
-        because completing it would replace a blob that came meanwhile.
-        """
-        name = key if self._folder is None else f"{key}.{uuid4().hex}"
+class BucketWriter:
+    """Writes blobs into a bucket whose puts can be made on condition that the key is free.
+
+    An upload in parts, as a long blob needs it, takes no such condition. So it gets a name of its
+    own below `.staging`, and the first that is whole is claimed for the key by a small object. Who
+    finds that claim copies the upload it names to the key, whoever wrote it: so all copy the same
+    bytes, and what a killed writer began is finished by the next.
+    """
+
+    def __init__(self, store: ObjectStore, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._recent = RecentCheck(self._answers, clock)
+
+    async def create(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+        upload = f"{STAGING}/{uuid4().hex}"
+        parts = (b"".join(batch) async for batch in batches(chunks, WRITE_CHUNK))
+        await obstore.put_async(self._store, upload, parts, max_concurrency=UPLOAD_CONCURRENCY)
+        while not await self._publish(key, upload):
+            pass
+
+    async def write(self, key: str, content: bytes, *, replace: bool) -> bool:
         try:
-            await obstore.put_async(self._store, name, chunks, max_concurrency=UPLOAD_CONCURRENCY)
-            if name != key:
-                await self._sync(name)
-                await obstore.rename_async(self._store, name, key, overwrite=False)
-        except AlreadyExistsError:
-            await self.delete(name)
-        except BaseException:
-            if self._folder is not None:
-                await self.delete(name)
-                await asyncio.to_thread(_remove_empty_parents, self._folder, name)
-            raise
-
-    async def _write(self, key: str, content: bytes, *, replace: bool = False) -> None:
-        """Write a small blob whole. Raise `AlreadyExistsError` unless it may `replace` another."""
-        if self._folder is None:
             await obstore.put_async(
                 self._store, key, content, mode="overwrite" if replace else "create"
             )
-            return
-        name = f"{key}.{uuid4().hex}"
-        await obstore.put_async(self._store, name, content)
+        except AlreadyExistsError:
+            return False
+        return True
+
+    async def settle(self, key: str) -> None:
+        """A bucket keeps what it shows."""
+
+    async def check(self) -> None:
+        await self._recent()
+
+    async def _publish(self, key: str, upload: str) -> bool:
+        """Give the key the first upload that is whole. Returns False if that one is gone.
+
+        The key is looked for after the claim is read: a claim is removed once its key is taken, so
+        a later one is seen together with the key.
+        """
+        claim = f"{STAGING}/{key}"
+        first = await self._claimed(claim, upload)
+        if first is None:
+            return False
         try:
-            await self._sync(name)
-            await obstore.rename_async(self._store, name, key, overwrite=replace)
-        except BaseException:
-            await self.delete(name)
-            raise
+            if not await self._has(key):
+                await obstore.copy_async(self._store, first, key)
+        except FileNotFoundError:
+            if not await self._has(key):
+                await self._discard(claim)
+                if first == upload:
+                    raise
+                return False
+        await self._discard(claim, first, upload)
+        return True
 
-    async def _sync(self, name: str) -> None:
-        if self._folder is not None:
-            await asyncio.to_thread(_fsync, self._folder / name)
+    async def _claimed(self, claim: str, upload: str) -> str | None:
+        """The upload that was claimed first, maybe this one. Returns None if the claim is gone."""
+        if await self.write(claim, upload.encode(), replace=False):
+            return upload
+        try:
+            found = await obstore.get_async(self._store, claim)
+            return bytes(await found.bytes_async()).decode()
+        except FileNotFoundError:
+            return None
 
-    async def _sync_folders(self, key: str) -> None:
-        if self._folder is not None:
-            await asyncio.to_thread(_fsync_parents, self._folder, key)
+    async def _has(self, key: str) -> bool:
+        try:
+            await obstore.head_async(self._store, key)
+        except FileNotFoundError:
+            return False
+        return True
+
+    async def _discard(self, *names: str) -> None:
+        """Remove what is no longer needed; if that fails, it does no harm where it is."""
+        for name in dict.fromkeys(names):
+            with suppress(BaseError, OSError):
+                await obstore.delete_async(self._store, name)
+
+    async def _answers(self) -> None:
+        with _store_errors():
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                await self._has("check")
 
 
-async def gathered(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
-    """The same bytes in chunks of at least `size`, but for the last.
+class RecentCheck:
+    """A check whose outcome counts for some seconds, so that frequent probes cost little."""
 
-    Each chunk crosses into the store's own threads, which costs more than its bytes do.
-    """
-    waiting = bytearray()
-    async for chunk in chunks:
-        waiting += chunk
-        if len(waiting) >= size:
-            yield bytes(waiting)
-            waiting.clear()
-    if waiting:
-        yield bytes(waiting)
+    def __init__(self, check: Check, clock: Callable[[], float]) -> None:
+        self._check = check
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._until = float("-inf")
+        self._trouble: Unavailable | None = None
+
+    async def __call__(self) -> None:
+        """Raise `Unavailable` if the check did so, now or just before."""
+        async with self._lock:
+            if self._clock() >= self._until:
+                await self._look()
+        if self._trouble is not None:
+            raise Unavailable(str(self._trouble)) from self._trouble.__cause__
+
+    async def _look(self) -> None:
+        try:
+            await self._check()
+        except Unavailable as error:
+            self._trouble = error
+            self._until = self._clock() + BAD_FOR
+        else:
+            self._trouble = None
+            self._until = self._clock() + GOOD_FOR
 
 
 def _local_store(url: str) -> LocalStore:
@@ -173,34 +261,11 @@ def _same_work(kept: Document, new: Document) -> bool:
     return getattr(kept, "digest", None) == getattr(new, "digest", None)
 
 
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _fsync_parents(root: Path, key: str) -> None:
-    folder = (root / key).parent
-    while folder != root.parent:
-        _fsync(folder)
-        folder = folder.parent
-
-
-def _remove_empty_parents(root: Path, key: str) -> None:
-    folder = (root / key).parent
-    while folder != root:
-        try:
-            folder.rmdir()
-        except OSError:  # something else is in it
-            return
-        folder = folder.parent
-
-
 @contextmanager
 def _store_errors() -> Iterator[None]:
+    """Turn the store's errors into `Unavailable`; what they tell of its inside stays its cause."""
     try:
         yield
     except (BaseError, OSError) as error:
-        raise Unavailable(f"The blob store failed: {error}") from error
+        full = isinstance(error, OSError) and error.errno in {ENOSPC, EDQUOT}
+        raise Unavailable(FULL if full else AWAY) from error

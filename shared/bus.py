@@ -1,22 +1,57 @@
 """The event bus, done with NATS JetStream."""
 
 import asyncio
+import contextvars
 import json
+import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from events import Envelope, Event
+from shared.cancellation import heeding
 from shared.errors import Unavailable
 
+BROKER = "The broker"
+CREDENTIALS = re.compile(r"//([^@/]+)@")
 STRUCTURED = "application/cloudevents+json"
 PUBLISH_TIMEOUT = 5.0
+CHECK_TIMEOUT = 1.0
 CONNECT_TIMEOUT = 2
 RECONNECT_WAIT = 1
+RECENT = 10.0
+"""Seconds for which an acknowledged event says that the broker keeps events."""
+REPEAT = 60.0
+"""Seconds after which a reason that is still the same is logged again."""
+
+logger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An event as it goes over the wire."""
+
+    type: str
+    subject: str
+    payload: bytes
+    headers: dict[str, str]
+
+    @classmethod
+    def of(cls, envelope: Envelope[Event]) -> "Message":
+        """The event in structured mode."""
+        return cls(
+            envelope.data.type,
+            envelope.data.subject,
+            json.dumps(envelope.structured()).encode(),
+            {"content-type": STRUCTURED, "Nats-Msg-Id": envelope.message_id},
+        )
 
 
 class Bus:
@@ -25,6 +60,9 @@ class Bus:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.stream_context = client.jetstream(timeout=PUBLISH_TIMEOUT)
+        self._stored_at = -RECENT
+        self._refused: dict[str, Message] = {}
+        self._proof: asyncio.Task[Unavailable | None] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -36,6 +74,9 @@ class Bus:
         client = Client()
         connecting = asyncio.create_task(_connect(client, url))
         await asyncio.wait([connecting], timeout=CONNECT_TIMEOUT)
+        if connecting.done() and connecting.exception() is not None:
+            # Not the error's own text: it may hold a part of the password.
+            raise Unavailable("NATS_URL is no address of a NATS server.", part=BROKER)
         try:
             yield cls(client)
         finally:
@@ -44,21 +85,16 @@ class Bus:
 
     async def publish(self, envelope: Envelope[Event]) -> None:
         """Publish in structured mode and wait for the PubAck."""
-        await self.check()
-        with _bus_errors():
-            await self.stream_context.publish(
-                envelope.data.subject,
-                json.dumps(envelope.structured()).encode(),
-                headers={"content-type": STRUCTURED, "Nats-Msg-Id": envelope.message_id},
-            )
+        self._check_connected()
+        await self._send(Message.of(envelope))
 
     async def last(self, subject: str) -> dict[str, Any] | None:
         """The last event the broker keeps on this subject, as structured JSON, or None."""
-        await self.check()
+        self._check_connected()
         with _bus_errors():
             try:
-                stream = await self.stream_context.find_stream_name_by_subject(subject)
-                message = await self.stream_context.get_last_msg(stream, subject)
+                stream = await heeding(self.stream_context.find_stream_name_by_subject(subject))
+                message = await heeding(self.stream_context.get_last_msg(stream, subject))
             except NotFoundError:
                 return None
         event: dict[str, Any] = json.loads(message.data or b"{}")
@@ -78,7 +114,8 @@ class Bus:
 
         subscriptions = []
         if self.client.is_connected:
-            subscriptions = [await self.client.subscribe(subject, cb=note) for subject in subjects]
+            with suppress(NatsError):
+                subscriptions = [await self.client.subscribe(each, cb=note) for each in subjects]
         try:
             yield notice
         finally:
@@ -87,9 +124,69 @@ class Bus:
                     await subscription.unsubscribe()
 
     async def check(self) -> None:
-        """Raise `Unavailable` unless the broker answers."""
+        """Raise `Unavailable` unless the broker keeps what it is sent, as far as can be told.
+
+        An event acknowledged lately says so. One that was not is sent again, as often as it
+        takes: its id is the same, so at worst it is there twice. With no event to go by JetStream
+        is asked for its account. Never takes longer than `CHECK_TIMEOUT`.
+        """
+        self._check_connected()
+        if not self._refused and time.monotonic() - self._stored_at < RECENT:
+            return
+        if self._proof is None or self._proof.done():
+            self._proof = asyncio.create_task(self._prove(), context=contextvars.Context())
+        await asyncio.wait({self._proof}, timeout=CHECK_TIMEOUT)
+        if not self._proof.done():
+            raise Unavailable("The broker does not acknowledge.", part=BROKER)
+        if (failure := self._proof.result()) is not None:
+            raise failure
+
+    async def _prove(self) -> Unavailable | None:
+        try:
+            for message in tuple(self._refused.values()):
+                await self._send(message)
+            with _bus_errors():
+                account = await heeding(self.stream_context.account_info())
+        except Unavailable as failure:
+            return failure
+        limit = account.limits.max_storage or -1
+        if 0 < limit <= account.storage:
+            return Unavailable(f"The broker holds all of its {limit} bytes.", part=BROKER)
+        return None
+
+    async def _send(self, message: Message) -> None:
+        self._refused[message.type] = message
+        with _bus_errors():
+            await heeding(
+                self.stream_context.publish(
+                    message.subject, message.payload, headers=dict(message.headers)
+                )
+            )
+        self._refused.pop(message.type, None)
+        self._stored_at = time.monotonic()
+
+    def _check_connected(self) -> None:
         if not self.client.is_connected:
-            raise Unavailable("The broker is away.")
+            raise Unavailable("The broker is away.", part=BROKER)
+
+
+class Complaints:
+    """Logs why the broker is away: when the reason changes, and once a minute."""
+
+    def __init__(self, url: str) -> None:
+        self._secrets = [info.rpartition(":")[2] for info in CREDENTIALS.findall(url)]
+        self._reason = ""
+        self._at = 0.0
+
+    async def log(self, error: Exception) -> None:
+        """Log the reason, without the password in it."""
+        reason = str(error) or type(error).__name__
+        for secret in self._secrets:
+            reason = reason.replace(secret, "***")
+        now = time.monotonic()
+        if reason != self._reason or now - self._at >= REPEAT:
+            logger.warning("broker_away", reason=reason)
+            self._reason, self._at = reason, now
 
 
 async def _connect(client: Client, url: str) -> None:
@@ -98,12 +195,8 @@ async def _connect(client: Client, url: str) -> None:
         connect_timeout=CONNECT_TIMEOUT,
         max_reconnect_attempts=-1,
         reconnect_time_wait=RECONNECT_WAIT,
-        error_cb=_forget,
+        error_cb=Complaints(url).log,
     )
-
-
-async def _forget(_: Exception) -> None:
-    """Connection errors show where they matter: in the call that fails."""
 
 
 @contextmanager
@@ -111,4 +204,5 @@ def _bus_errors() -> Iterator[None]:
     try:
         yield
     except (NatsError, OSError, TimeoutError) as error:
-        raise Unavailable(f"The broker failed: {error or type(error).__name__}") from error
+        reason = f"The broker failed: {error or type(error).__name__}"
+        raise Unavailable(reason, part=BROKER) from error

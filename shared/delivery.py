@@ -5,6 +5,7 @@ Never another 4xx, which the cluster's pusher would drop without a trace.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,13 +18,14 @@ from prometheus_client import Counter, Histogram
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from structlog.contextvars import bound_contextvars
 
 from events import EVENTS, DeliveryParked, Envelope, Event
 from shared.errors import Permanent, Unavailable
 from shared.function import EVENT_TIME, Function
 from shared.ports import Clock, utc_now
 from shared.runtime import Parts, unavailable
-from shared.telemetry import next_traceparent
+from shared.telemetry import next_traceparent, trace_id
 
 logger = structlog.get_logger()
 
@@ -32,7 +34,20 @@ DELIVERIES = Counter(
     "Deliveries to this process, by outcome: delivered, retried or parked.",
     ["function", "outcome"],
 )
-SECONDS = Histogram("pocwhisp_delivery_seconds", "Time per delivery.", ["function"])
+SECONDS = Histogram(
+    "pocwhisp_delivery_seconds",
+    "Time per delivery.",
+    ["function"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600),
+)
+REFUSALS = Counter(
+    "pocwhisp_refusals",
+    "Deliveries that this process had no room for; they are sent again.",
+    ["function"],
+)
+ATTEMPT = "x-pocwhisp-attempt"
+"""Header of a pusher that counts: which attempt this is, from 1."""
+NUMBER = re.compile("[0-9]{1,9}")
 ROOM = 2
 """Deliveries that a function holds for each one it works on: as many wait as are worked on."""
 
@@ -65,6 +80,24 @@ class Received:
             return None
         return time if time.tzinfo else None
 
+    @property
+    def place(self) -> dict[str, object]:
+        """What tells this event from all others in the log; what it does not say is left out."""
+        recording, _, run = str(self.attributes.get("correlationid") or "").partition("/")
+        place = {
+            "type": self.event_type,
+            "id": self.id,
+            "recording": recording or self.attributes.get("subject"),
+            "run": _number(run),
+            "trace": trace_id(self.traceparent),
+        }
+        return {name: told for name, told in place.items() if told is not None}
+
+    @property
+    def traceparent(self) -> str | None:
+        told = self.attributes.get("traceparent")
+        return None if told is None else str(told)
+
     def causes(
         self, data: Event, source: str, time: datetime, *, redrive: int | None = None
     ) -> Envelope[Event]:
@@ -74,7 +107,7 @@ class Received:
             source=f"/pocwhisp/{source}",
             time=time,
             causationid=self.id,
-            traceparent=next_traceparent(self.attributes.get("traceparent")),
+            traceparent=next_traceparent(self.traceparent),
             redrive=self.redrive if redrive is None else redrive,
         )
 
@@ -112,8 +145,18 @@ class Delivery:
         received = await receive(request)
         if isinstance(received, Response):
             return received
+        attempt = _number(request.headers.get(ATTEMPT, ""))
+        counted = {} if attempt is None else {"attempt": attempt}
+        with bound_contextvars(function=self._function.name, **received.place, **counted):
+            return await self._queue(received, parts)
+
+    def check_ports(self, given: Mapping[str, Any]) -> None:
+        """Raise `TypeError` unless these are the ports that the handler asks for."""
+        self._function.check_ports(given)
+
+    async def _queue(self, received: Received, parts: Parts) -> Response:
         if self._room == 0:
-            return self._refuse(received)
+            return self._refuse()
         self._room -= 1
         try:
             async with self._slots:
@@ -121,23 +164,26 @@ class Delivery:
         finally:
             self._room += 1
 
-    def _refuse(self, received: Received) -> Response:
-        busy = Unavailable("Busy: as many deliveries as may are at work or waiting.")
-        self._log(received, "retried", str(busy), 0.0)
-        return unavailable(busy)
+    def _refuse(self) -> Response:
+        REFUSALS.labels(self._function.name).inc()
+        logger.info("refused", reason="as many deliveries as may are at work or waiting")
+        return unavailable(Unavailable("Busy.", part="Room for one more delivery"))
 
     async def _deliver(self, received: Received, parts: Parts) -> Response:
         started = time.perf_counter()
+        failure: Exception | None = None
         try:
             outcome, reason = await self._run(received, parts)
             response = Response(status_code=204)
         except Unavailable as error:
-            outcome, reason, response = "retried", str(error), unavailable(error)
-        except Exception as error:
-            logger.exception("failed", function=self._function.name, id=received.id)
-            outcome, reason = "retried", type(error).__name__
+            outcome, reason, response = "retried", error.reason, unavailable(error)
+        except asyncio.CancelledError:
+            self._log("retried", "cut off", time.perf_counter() - started, None)
+            raise
+        except Exception as error:  # noqa: BLE001 - it is logged with its delivery
+            outcome, reason, failure = "retried", type(error).__name__, error
             response = JSONResponse({"error": getattr(error, "code", "server_error")}, 500)
-        self._log(received, outcome, reason, time.perf_counter() - started)
+        self._log(outcome, reason, time.perf_counter() - started, failure)
         return response
 
     async def _run(self, received: Received, parts: Parts) -> tuple[str, str]:
@@ -159,18 +205,16 @@ class Delivery:
     def _parked(self, received: Received, error: Permanent) -> DeliveryParked:
         return park(received, self._function.name, error_class="permanent", error_code=error.code)
 
-    def _log(self, received: Received, outcome: str, reason: str, seconds: float) -> None:
+    def _log(self, outcome: str, reason: str, seconds: float, failure: Exception | None) -> None:
         DELIVERIES.labels(self._function.name, outcome).inc()
         SECONDS.labels(self._function.name).observe(seconds)
-        logger.info(
-            outcome,
-            function=self._function.name,
-            type=received.event_type,
-            id=received.id,
-            recording=received.attributes.get("subject"),
-            ms=round(seconds * 1000, 1),
-            **({"reason": reason} if reason else {}),
-        )
+        log = logger.info if failure is None else logger.error
+        because = {"reason": reason} if reason else {}
+        log(outcome, ms=round(seconds * 1000, 1), exc_info=failure, **because)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if NUMBER.fullmatch(text) else None
 
 
 async def receive(request: Request) -> Received | Response:
@@ -202,7 +246,7 @@ def parse(headers: Mapping[str, str], body: bytes) -> Received:
 def park(
     received: Received, function: str, *, error_class: str, error_code: str, attempts: int = 1
 ) -> DeliveryParked:
-    """The event that says a delivery was given up.
+    """The event that says a delivery was given up. Each re-drive is a series of attempts.
 
     Raises `ValueError` if the attributes do not tell which recording it was about.
     """
@@ -215,6 +259,7 @@ def park(
             "function": function,
             "original_id": received.id,
             "original_type": received.event_type,
+            "series": received.redrive + 1,
             "attempts": attempts,
             "error_class": error_class,
             "error_code": error_code,

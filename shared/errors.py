@@ -23,9 +23,27 @@ class Transient(PocWhispError):
 
 
 class Unavailable(PocWhispError):
-    """A part this step needs is away; the call itself is fine."""
+    """A part that this step needs is away; the call itself is fine.
+
+    The message may be shown outside, unless `part` is given: then it is for the log alone, and
+    outside only the part's name is shown.
+    """
 
     code = "unavailable"
+
+    def __init__(self, message: str, *, part: str | None = None) -> None:
+        super().__init__(message)
+        self.part = part
+
+    @property
+    def answer(self) -> str:
+        """What may be shown outside, free of hosts, files and other internals."""
+        return str(self) if self.part is None else f"{self.part} is unavailable."
+
+    @property
+    def reason(self) -> str:
+        """What is logged: the message, and what caused it."""
+        return str(self) if self.__cause__ is None else f"{self} ({self.__cause__})"
 
 
 class Permanent(PocWhispError):

@@ -1,7 +1,7 @@
 """A function of the pipeline: one typed event in, typed events out, ports by name."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeAlias, get_args, get_type_hints
 
@@ -34,6 +34,21 @@ class Function(Generic[P]):
     def wants_time(self) -> bool:
         """Whether the handler asks for the event's own time."""
         return EVENT_TIME in inspect.signature(self.handler).parameters
+
+    @property
+    def ports(self) -> frozenset[str]:
+        """The names of the ports that the handler asks for."""
+        _, *ports = inspect.signature(self.handler).parameters
+        return frozenset(ports) - {EVENT_TIME}
+
+    def check_ports(self, given: Collection[str]) -> None:
+        """Raise `TypeError` unless these are the ports that the handler asks for."""
+        missing, unknown = sorted(self.ports - {*given}), sorted({*given} - self.ports)
+        if missing or unknown:
+            raise TypeError(
+                f"{self.name} is not composed as its handler asks: "
+                f"missing ports {missing}, unknown ports {unknown}."
+            )
 
 
 def function(name: str) -> Callable[[Callable[P, Awaitable[Outputs]]], Function[P]]:

@@ -1,28 +1,11 @@
-"""Waiting for the broker so that the wish to stop is never lost.
-
-nats-py waits with `asyncio.wait_for`, which in Python 3.11 swallows a cancellation that comes
-together with the result (https://github.com/python/cpython/issues/86296). What is cancelled once
-would then go on for ever.
-"""
+"""A subject of our own, and waiting for what comes there."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import ConnectionClosedError
-
-from shared.tasks import together
-
-T = TypeVar("T")
-
-
-async def heeding(work: Coroutine[Any, Any, T]) -> T:
-    """The result of work that asks the broker. A cancellation counts even if the work misses it."""
-    [result] = await together(work)
-    return result
 
 
 class Inbox:

@@ -21,12 +21,24 @@ def utc_now() -> datetime:
 class Blobs(Protocol):
     """The object store. A blob appears whole or not at all.
 
+    Of several writers of one key, in whatever processes and at whatever time, the first that has
+    all its bytes in the store stays, and whoever is told "stored" reads that one. This holds in a
+    folder of one file system with hard links, and in a bucket that honours `If-None-Match: *` on
+    the put of an object, as S3, GCS, Azure and SeaweedFS do. A bucket needs two settings of its
+    own: a rule that ends incomplete uploads in parts, and one that removes what is older than a day
+    or more below `.staging/` (under the URL's prefix, if it has one), where a killed writer may
+    leave an upload. Blobs are copied inside the bucket; where a copy of the longest takes more than
+    30 s, the client's patience, set `AWS_TIMEOUT` (`5m`).
+
     Every method raises `errors.Unavailable` while the store is away; reading what is not there
     raises `errors.Missing`.
     """
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
-        """Store the chunks unless the key is taken; a first blob is never replaced."""
+        """Store the chunks unless the key is taken; a first blob is never replaced.
+
+        Memory is bounded, however long the blob. If the chunks raise, nothing is stored.
+        """
         ...
 
     async def put_json(self, key: str, document: Document) -> str:

@@ -1,29 +1,25 @@
-"""What stands between functions-framework and a handler: lifecycle, probes, deliveries."""
+"""What stands between functions-framework and a handler: lifespan, probes, deliveries."""
 
 import asyncio
-import os
-import socket
+import contextvars
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-import uvicorn
-from functions_framework.aio import create_asgi_app
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp
 
 from shared.blobs import ObjectBlobs
 from shared.bus import Bus
-from shared.errors import PocWhispError
+from shared.errors import PocWhispError, Unavailable
 from shared.ports import Check, Publisher
-from shared.settings import BlobSettings, BusSettings, ServeSettings
-from shared.telemetry import configure_logging
+from shared.settings import BlobSettings, BusSettings
 
 T = TypeVar("T")
-_opened: list["Opening[Any]"] = []
+logger = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -35,30 +31,50 @@ class Parts:
     checks: Mapping[str, Check] = field(default_factory=dict)
 
 
-class Opening(Generic[T]):
-    """Something opened once, on first use, and closed when the server has stopped.
+class Lifespan(Generic[T]):
+    """Something opened once, on first use, and closed when the event loop ends.
 
-    Lazily, because functions-framework runs no start-up hook; the readiness probe is the first use.
+    Lazily, because functions-framework runs no start-up hook; the readiness probe is the first
+    use. It lives in a task of its own, which asyncio cancels at the loop's end, so the task that
+    opened it also closes it.
     """
 
     def __init__(self, compose: Callable[[], AbstractAsyncContextManager[T]]) -> None:
         self._compose = compose
-        self._lock = asyncio.Lock()
-        self._stack = AsyncExitStack()
-        self._value: T | None = None
+        self._opened: asyncio.Future[T] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     async def get(self) -> T:
-        async with self._lock:
-            if self._value is None:
-                self._value = await self._stack.enter_async_context(self._compose())
-                _opened.append(self)
-            return self._value
+        """The value. Raises what opening it raised; the next call then tries again."""
+        if self._opened is None or (self._opened.done() and self._opened.exception()):
+            self._opened = asyncio.get_running_loop().create_future()
+            # Without the first caller's context: its log lines are about one request only.
+            self._task = asyncio.create_task(
+                self._live(self._opened), context=contextvars.Context()
+            )
+        return await asyncio.shield(self._opened)
 
-    async def close(self) -> None:
-        await self._stack.aclose()
+    async def _live(self, opened: asyncio.Future[T]) -> None:
+        try:
+            async with self._compose() as value:
+                opened.set_result(value)
+                await asyncio.Event().wait()
+        except Exception as error:
+            if opened.done():
+                raise
+            opened.set_exception(error)
 
 
 Route: TypeAlias = Callable[[Request, Parts], Awaitable[Response]]
+
+
+@runtime_checkable
+class NeedsPorts(Protocol):
+    """A route that needs certain ports, and no others."""
+
+    def check_ports(self, given: Mapping[str, Any]) -> None:
+        """Raise `TypeError` unless these are the ports."""
+        ...
 
 
 class Runtime:
@@ -69,10 +85,20 @@ class Runtime:
         compose: Callable[[], AbstractAsyncContextManager[Parts]],
         routes: Mapping[str, Route],
     ) -> None:
-        self._parts = Opening(compose)
+        self._compose = compose
+        self._parts = Lifespan(self._composed)
         self._routes = routes
+        self._complaint = ""
 
     async def respond(self, request: Request) -> Response:
+        """Answer; what no route expected is logged here, once, and is a 500."""
+        try:
+            return await self._respond(request)
+        except Exception:
+            logger.exception("crashed", method=request.method, path=request.url.path)
+            return crashed()
+
+    async def _respond(self, request: Request) -> Response:
         if request.url.path == "/alive":
             return JSONResponse({"status": "alive"})
         if request.url.path == "/metrics":
@@ -86,64 +112,52 @@ class Runtime:
             )
         try:
             parts = await self._parts.get()
-        except PocWhispError as error:
+        except Unavailable as error:
+            self._complain(error.reason)
             return unavailable(error)
         return await route(request, parts)
+
+    @asynccontextmanager
+    async def _composed(self) -> AsyncIterator[Parts]:
+        async with self._compose() as parts:
+            for route in self._routes.values():
+                if isinstance(route, NeedsPorts):
+                    route.check_ports(parts.ports)
+            yield parts
 
     async def _ready(self) -> Response:
         try:
             for check in (await self._parts.get()).checks.values():
                 await check()
-        except PocWhispError as error:
+        except Unavailable as error:
+            self._complain(error.reason)
             return unavailable(error)
+        self._complaint = ""
         return JSONResponse({"status": "ready"})
 
+    def _complain(self, reason: str) -> None:
+        """Say why this function is not ready: once, and not at every probe."""
+        if reason != self._complaint:
+            logger.warning("not_ready", reason=reason)
+        self._complaint = reason
 
-def unavailable(error: PocWhispError) -> Response:
+
+def unavailable(error: Unavailable) -> Response:
     """503: the pusher tries again for an hour at least and never parks."""
-    return JSONResponse({"error": error.code, "message": str(error)}, 503, {"Retry-After": "5"})
+    return JSONResponse({"error": error.code, "message": error.answer}, 503, {"Retry-After": "5"})
+
+
+def crashed() -> Response:
+    """500: why is in the log."""
+    return JSONResponse(
+        {"error": PocWhispError.code, "message": "An unexpected error; it is in the log."}, 500
+    )
 
 
 @asynccontextmanager
 async def bus_and_blobs() -> AsyncIterator[tuple[Bus, ObjectBlobs, dict[str, Check]]]:
     """The two stores that every function of the pipeline uses, and their checks."""
     async with Bus.connect(BusSettings().nats_url) as bus:
-        blobs = ObjectBlobs.open(BlobSettings().blobs_url)
+        settings = BlobSettings()
+        blobs = ObjectBlobs.open(settings.blobs_url, reserve=settings.blobs_reserve_bytes)
         yield bus, blobs, {"broker": bus.check, "blobs": blobs.check}
-
-
-def serve(
-    source: str, target: str = "handle", http: type[asyncio.Protocol] | Literal["auto"] = "auto"
-) -> None:
-    """Serve a functions-framework target under uvicorn until SIGTERM, then let work finish.
-
-    functions-framework's own gunicorn would kill long work 30 s after SIGTERM. `FUNCTION_TARGET`
-    picks another target of the same file, as it does for functions-framework itself. `http` is
-    what speaks HTTP/1.1 on a connection.
-    """
-    configure_logging()
-    settings = ServeSettings()
-    app = create_asgi_app(os.environ.get("FUNCTION_TARGET", target), source)
-    _Server(_uvicorn_config(app, settings, http)).run()
-
-
-def _uvicorn_config(
-    app: ASGIApp, settings: ServeSettings, http: type[asyncio.Protocol] | Literal["auto"]
-) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        http=http,
-        timeout_graceful_shutdown=settings.grace,
-        lifespan="off",
-        access_log=False,
-        log_level="warning",
-    )
-
-
-class _Server(uvicorn.Server):
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().shutdown(sockets)
-        while _opened:
-            await _opened.pop().close()

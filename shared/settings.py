@@ -1,12 +1,28 @@
 """Settings that several functions share. An empty environment is a working local set-up."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import Field, SecretStr
+import structlog
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.audio.formats import Limits
+from shared.telemetry import configure_logging
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def read_settings(settings: type[S]) -> S:
+    """The settings in the environment. Ends the process, saying why, if one does not fit."""
+    try:
+        return settings()
+    except ValidationError as error:
+        configure_logging()  # modules are still being imported: nobody has done it yet
+        reasons = [f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors()]
+        structlog.get_logger().critical("cannot_start", reason="; ".join(reasons))
+        sys.exit(1)
 
 
 class ServeSettings(BaseSettings):
@@ -19,6 +35,9 @@ class ServeSettings(BaseSettings):
     grace: Annotated[
         int, Field(ge=0, description="Seconds that requests in flight may take after SIGTERM.")
     ] = 570
+    max_connections: Annotated[
+        int, Field(ge=1, description="Open connections; a further one gets 503.")
+    ] = 800
 
 
 class AudioSettings(BaseSettings):
@@ -43,6 +62,17 @@ class BlobSettings(BaseSettings):
     blobs_url: Annotated[
         str, Field(description="file:///folder, s3://bucket/prefix, gs://, az://.")
     ] = Path(".pocwhisp/blobs").absolute().as_uri()
+    blobs_reserve_bytes: Annotated[
+        int,
+        Field(
+            ge=0,
+            description=(
+                "Bytes that must be free on the disk of a file:// store for it to be ready; "
+                "never more than a twentieth of the disk. The default is room for half an hour "
+                "of 48 kHz stereo and its two channels."
+            ),
+        ),
+    ] = 512 << 20
 
 
 class BusSettings(BaseSettings):

@@ -3,7 +3,6 @@
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -29,8 +28,14 @@ settings.load_profile("any machine")
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """One stack for all tests that leave it as it was."""
-    data: Path = tmp_path_factory.mktemp("stack")
-    with running(data, SWEEP_PATIENCE="2") as stack:
+    with running(tmp_path_factory.mktemp("stack"), SWEEP_PATIENCE="2") as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """Another one, for all tests that kill its processes or wipe its stores."""
+    with running(tmp_path_factory.mktemp("own_stack"), SWEEP_PATIENCE="2") as stack:
         yield stack
 
 

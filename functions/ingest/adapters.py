@@ -12,6 +12,7 @@ from events import RecordingReceived
 from events.documents import Engine, Request
 from functions.ingest.echoes import echo_warnings
 from functions.ingest.figures import Figures, Histogram
+from functions.ingest.http.paging import Position, encode_cursor
 from functions.ingest.http.views import (
     Asked,
     Engines,
@@ -85,14 +86,21 @@ class PostgresRecord:
         state: State | None,
         limit: int,
         offset: int,
-        start: Cursor | None = None,
+        start: Position | None = None,
     ) -> Page:
+        place = start and Cursor(start.created_at, start.recording, start.backwards)
         async with self._database.transaction(tenant, snapshot=True) as connection:
-            page = await recordings.page(connection, tenant, state, limit, start or offset)
+            page = await recordings.page(connection, tenant, state, limit, place or offset)
             total = await totals.recordings(connection, tenant, state)
         return Page(
             sessions=[_listed(recording) for recording in page.recordings],
-            pagination=Pagination(limit=limit, offset=offset, total=total),
+            pagination=Pagination(
+                limit=limit,
+                offset=offset,
+                total=total,
+                next_cursor=_cursor(page.next),
+                prev_cursor=_cursor(page.previous),
+            ),
         )
 
     async def engines(self, tenant: str) -> Engines:
@@ -107,6 +115,12 @@ class PostgresRecord:
             kept = await totals.of_system(connection)
             factor = await runs.recent_factor(connection)
         return _figures(kept, factor)
+
+
+def _cursor(place: Cursor | None) -> str | None:
+    if place is None:
+        return None
+    return encode_cursor(Position(place.created_at, place.id, place.backwards))
 
 
 def _session(found: Recording, reached: Sequence[stages.Stage], made: Results) -> Session:

@@ -1,78 +1,20 @@
 """Take a recording in, and look at what became of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from uuid import UUID
 
 from events import Envelope, RecordingCompleted, RecordingFailed, RecordingReceived
-from events.documents import Request
 from events.keys import RecordingKey
-from functions.ingest.figures import Figures
-from functions.ingest.http.views import Engines, Page, Session, State
+from functions.ingest.http.views import Session
+from functions.ingest.ports import Ports
 from functions.ingest.upload.fields import Fields, request_of
 from functions.ingest.upload.upload import Audio, Upload
 from shared.errors import Unavailable
-from shared.ports import Blobs, Check, Clock, Publisher
 
 LOOK_AGAIN = 1.0
 """Seconds between looks at the record while waiting; a passing event makes it sooner."""
-
-
-class Record(Protocol):
-    """What ingest writes and reads. All raise `errors.Unavailable` while the database is away."""
-
-    async def accept(
-        self, received: RecordingReceived, audio: Audio, request: Request, age: float
-    ) -> None:
-        """Promise the recording, whose upload ended `age` seconds ago: row, run 1, first stage."""
-        ...
-
-    async def find(self, tenant: str, recording: UUID) -> Session | None:
-        """The recording with its latest run, or None."""
-        ...
-
-    async def page(self, tenant: str, state: State | None, limit: int, offset: int) -> Page:
-        """A page of the tenant's recordings, newest first, and how many there are in all."""
-        ...
-
-    async def engines(self, tenant: str) -> Engines:
-        """The engines of the run that ended last."""
-        ...
-
-    async def figures(self) -> Figures:
-        """Counts and times of the whole system."""
-        ...
-
-
-class Notices(Protocol):
-    """Tells when to look at the record again."""
-
-    def heard(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
-        """An event that is set when a message passes on a subject."""
-        ...
-
-
-class DeletableBlobs(Blobs, Protocol):
-    """Blobs that can be taken back as long as nothing was promised."""
-
-    async def delete(self, key: str) -> None:
-        """Remove the blob if it is there."""
-        ...
-
-
-@dataclass(frozen=True)
-class Ports:
-    """What ingest needs of the world."""
-
-    record: Record
-    blobs: DeletableBlobs
-    publisher: Publisher
-    notices: Notices
-    clock: Clock
-    checks: Mapping[str, Check]
 
 
 async def take_in(
@@ -80,9 +22,11 @@ async def take_in(
 ) -> RecordingReceived:
     """Store the upload and put it on record: blobs, then row. Take back what was not promised.
 
-    `query` are fields given beside the body; the body's own prevail.
+    `query` are fields given beside the body; the body's own prevail. An error after the row was
+    committed is none: the recording is promised.
     """
     request_of(query)
+    received = None
     try:
         async for file in upload.files(body):
             await ports.blobs.put(key.audio_right if file.is_right else key.audio, file.chunks())
@@ -92,9 +36,10 @@ async def take_in(
         received = received_event(key, upload.audio)
         age = (ports.clock() - ended).total_seconds()
         await ports.record.accept(received, upload.audio, request, age)
-    except BaseException:
-        await discard_unless_promised(ports, key)
-        raise
+    except BaseException as error:
+        promised = await discard_unless_promised(ports, key)
+        if received is None or not promised or not isinstance(error, Exception):
+            raise
     return received
 
 
@@ -111,15 +56,18 @@ def received_event(key: RecordingKey, audio: Audio) -> RecordingReceived:
     )
 
 
-async def discard_unless_promised(ports: Ports, key: RecordingKey) -> None:
+async def discard_unless_promised(ports: Ports, key: RecordingKey) -> bool:
     """Take back what was stored, unless the row is there: a commit may have lost its answer.
 
-    With the database or the store away, blobs that nobody refers to stay; nothing is lost by it.
+    Return whether it is there for sure. With the database or the store away, blobs that nobody
+    refers to stay; nothing is lost by it.
     """
     with suppress(Unavailable):
-        if await ports.record.find(key.tenant, key.recording) is None:
-            for blob in (key.audio, key.audio_right, key.request):
-                await ports.blobs.delete(blob)
+        if await ports.record.find(key.tenant, key.recording) is not None:
+            return True
+        for blob in (key.audio, key.audio_right, key.request):
+            await ports.blobs.delete(blob)
+    return False
 
 
 async def announce(ports: Ports, received: RecordingReceived, traceparent: str) -> bool:

@@ -1,38 +1,60 @@
 """Which parts answer."""
 
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Literal
+
 import structlog
 
-from functions.ingest.handler import Ports
-from functions.ingest.http.views import Engines, Health
+from functions.ingest.http.views import Engines, Health, Readiness
+from functions.ingest.ports import Ports
 from shared.errors import Unavailable
+from shared.ports import Check
 
 logger = structlog.get_logger()
 NEEDED = {"database", "blobs"}
 """Without the broker a recording is still kept: the sweep sends its event later."""
 
 
+async def readiness(checks: Mapping[str, Check]) -> Readiness:
+    """`healthy`, `degraded` without the broker, `unhealthy` without what an upload needs."""
+    reasons = {name: reason for name in checks if (reason := await _reason(name, checks[name]))}
+    answers = {name: "away" if name in reasons else "ok" for name in checks}
+    return Readiness(status=_status(reasons.keys()), checks=answers, reasons=reasons)
+
+
+def _status(away: AbstractSet[str]) -> Literal["healthy", "degraded", "unhealthy"]:
+    if NEEDED.isdisjoint(away):
+        return "degraded" if away else "healthy"
+    return "unhealthy"
+
+
 async def health_of(ports: Ports, tenant: str) -> Health:
-    """`healthy`, `degraded` without the broker, `unhealthy` without what an upload needs.
+    """The readiness, and the engines that ran last.
 
     Engines are told from the record: asking them would wake functions scaled to zero.
     """
-    checks = {name: await _answer(ports, name) for name in ports.checks}
-    away = {name for name, answer in checks.items() if answer != "ok"}
-    status = "unhealthy" if away & NEEDED else "degraded" if away else "healthy"
-    return Health(status=status, checks=checks, engines=await _engines(ports, tenant))
+    found = await readiness(ports.checks)
+    return Health(**found.model_dump(), engines=await _engines(ports, tenant))
 
 
 async def _engines(ports: Ports, tenant: str) -> Engines:
+    """The engines; none if the record is away or has what nobody understands."""
     try:
         return await ports.record.engines(tenant)
-    except Unavailable:
+    except Exception as error:
+        logger.warning("engines_unknown", exc_info=error)
         return Engines()
 
 
-async def _answer(ports: Ports, name: str) -> str:
+async def _reason(name: str, check: Check) -> str | None:
+    """Why the part is away, fit for everybody to read; None if it answers."""
     try:
-        await ports.checks[name]()
+        await check()
     except Unavailable as error:
-        logger.warning("away", part=name, reason=str(error))
-        return "away"
-    return "ok"
+        logger.warning("away", part=name, reason=error.reason)
+        return error.answer
+    except Exception as error:
+        logger.warning("away", part=name, exc_info=error)
+        return "It does not answer as it should."
+    return None

@@ -9,14 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.ingest.adapters import PostgresRecord
-from functions.ingest.handler import Ports
 from functions.ingest.http.app import create_api
-from functions.ingest.http.protocol import Protocol
+from functions.ingest.http.protocol import protocol_of
+from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
 from shared.ports import utc_now
 from shared.record.database import Database
-from shared.runtime import Opening, bus_and_blobs, serve
-from shared.settings import DatabaseSettings
+from shared.runtime import Lifespan, bus_and_blobs
+from shared.serving import serve
+from shared.settings import DatabaseSettings, read_settings
 
 
 @asynccontextmanager
@@ -30,7 +31,7 @@ async def compose() -> AsyncIterator[Ports]:
         yield Ports(PostgresRecord(database), blobs, bus, bus, utc_now, checks)
 
 
-api = create_api(Opening(compose), Settings())
+api = create_api(Lifespan(compose), read_settings(Settings))
 
 
 @functions_framework.aio.http
@@ -39,4 +40,4 @@ async def handle(_: Request) -> Response:
 
 
 if __name__ == "__main__":
-    serve(__file__, http=Protocol)
+    serve(__file__, http=protocol_of(Settings()))

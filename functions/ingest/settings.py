@@ -18,4 +18,13 @@ class Settings(AudioSettings):
         float, Field(ge=0, description="Longest wait in seconds that a client may ask for.")
     ] = 120.0
     max_upload_bytes: Annotated[int, Field(gt=0, description="Largest file in bytes.")] = 1 << 30
+    max_connections: Annotated[
+        int, Field(gt=0, description="Connections at once; one more is told to try again.")
+    ] = 512
+    head_timeout: Annotated[
+        float, Field(gt=0, description="Seconds in which a request's head must come.")
+    ] = 10.0
+    body_timeout: Annotated[
+        float, Field(gt=0, description="Seconds without a byte after which an upload is given up.")
+    ] = 60.0
     tenant: Annotated[Tenant, Field(description="Owner of what is uploaded.")] = "default"

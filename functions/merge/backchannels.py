@@ -1,4 +1,4 @@
-"""Tell signs of listening from turns.
+"""Tell back-channels from turns.
 
 A back-channel (Yngve 1970, "On getting a word in edgewise") is a short sign of attention while
 the other party has the floor. It is recognised by its own shortness and by the other going on.
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 
-from functions.merge.phrases import BREATH, PAUSE, SENTENCE_PAUSE, Phrase, normalised
+from functions.merge.phrases import BREATH, SENTENCE_PAUSE, TURN_PAUSE, Phrase, normalised
 
-APART = 0.5
-"""Seconds of silence around a remark: what its speaker says within them belongs to it."""
+SHORT_TURN_GAP = 0.5
+"""Seconds of silence that part one speaker's short turns."""
 SHORT = 1.0
-"""Seconds a remark may last whatever its words, if more silence is around it: `PAUSE`."""
+"""Most seconds of a back-channel of other words, if `TURN_PAUSE` of silence is around it."""
 FEW = 3
-"""Most words of such a remark."""
-LISTENED = 2.0
-"""Seconds a remark may last that is made of listening words only."""
+"""Most words of such a back-channel."""
+LONGEST_BACKCHANNEL = 2.0
+"""Most seconds of a back-channel that is made of back-channel words only."""
 FLOOR = 0.5
-"""Seconds that the other must have spoken before a remark, and go on after it."""
+"""Seconds that the other party must speak before a back-channel, and after it."""
 EXACT = 0.1
 """Seconds by which a recogniser's times may be wrong."""
 
@@ -30,15 +30,15 @@ _WORDS = """
 absolutely alright all exactly fine gotcha good great i indeed no nope okay ok right see sure true
 understand understood well wow yeah yep yes yup
 """
-SOUNDS = frozenset(_SOUNDS.split())
-"""They answer nothing, so the other may have waited while they were made."""
-WORDS = SOUNDS | frozenset(_WORDS.split())
-"""Also of "i see" and "all right": together they say that one listens."""
+NONWORDS = frozenset(_SOUNDS.split())
+"""Sounds that answer nothing, so the other party may have waited while they were made."""
+BACKCHANNEL_WORDS = NONWORDS | frozenset(_WORDS.split())
+"""Words that show attention; also those of "i see" and "all right"."""
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
-    """Phrases of one speaker, and the seconds for which nothing else is said around them."""
+class ShortTurn:
+    """Phrases of one speaker, and the seconds of that speaker's silence around them."""
 
     phrases: tuple[Phrase, ...]
     silence: float
@@ -55,62 +55,62 @@ class Remark:
         return [word for phrase in self.phrases for word in normalised(phrase.text)]
 
 
-def remarks(phrases: Sequence[Phrase]) -> Iterator[Remark]:
-    """One speaker's phrases, parted where nothing is said for a while."""
+def short_turns(phrases: Sequence[Phrase]) -> Iterator[ShortTurn]:
+    """Group one speaker's phrases into short turns, with `SHORT_TURN_GAP` of silence between."""
     silences = [after.start - before.end for before, after in pairwise(phrases)]
-    cuts = [place for place, silence in enumerate(silences, start=1) if silence >= APART]
+    cuts = [index for index, silence in enumerate(silences, start=1) if silence >= SHORT_TURN_GAP]
     around = [inf, *silences, inf]
     for first, last in pairwise((0, *cuts, len(phrases))):
         if first < last:
-            yield Remark(tuple(phrases[first:last]), min(around[first], around[last]))
+            yield ShortTurn(tuple(phrases[first:last]), min(around[first], around[last]))
 
 
 class Floor:
-    """What one speaker says, to find out whether the other's remarks lie inside of it."""
+    """One speaker's phrases: whether the other's short turns lie inside them."""
 
     def __init__(self, phrases: Sequence[Phrase]) -> None:
         self._phrases = phrases
         self._starts = [phrase.start for phrase in phrases]
 
-    def is_kept(self, remark: Remark) -> bool:
-        """Whether the remark is a back-channel: short, and the speaker here goes on over it.
+    def goes_on_over(self, turn: ShortTurn) -> bool:
+        """Return whether the other's turn is a back-channel: short, and this speaker goes on.
 
-        A pause for it is no longer than one within the sentence; where the remark could be an
-        answer, no longer than between two sentences. After a question it is an answer.
+        A pause for it is no longer than one within a sentence; where it could be an answer, no
+        longer than one between two sentences. After a question it is an answer.
         """
-        spoken = remark.spoken()
-        if not _is_short(remark, spoken):
+        spoken = turn.spoken()
+        if not _is_short(turn, spoken):
             return False
-        sound = SOUNDS.issuperset(spoken)
-        place = bisect_right(self._starts, remark.start) - 1
-        return place >= 0 and self._reaches(place, remark, sound=sound)
+        sound = NONWORDS.issuperset(spoken)
+        index = bisect_right(self._starts, turn.start) - 1
+        return index >= 0 and self._reaches(index, turn, sound=sound)
 
-    def _reaches(self, place: int, remark: Remark, *, sound: bool) -> bool:
-        """Whether what is said at this place runs from well before the remark to well after."""
-        first = last = place
-        while self._phrases[first].start > remark.start - FLOOR:
-            if first == 0 or not self._runs_on(first - 1, remark, sound=sound):
+    def _reaches(self, index: int, turn: ShortTurn, *, sound: bool) -> bool:
+        """Return whether the speech at phrase `index` runs from before the turn to after it."""
+        first = last = index
+        while self._phrases[first].start > turn.start - FLOOR:
+            if first == 0 or not self._runs_on(first - 1, turn, sound=sound):
                 return False
             first -= 1
-        while self._phrases[last].end < remark.end + FLOOR:
-            if last + 1 == len(self._phrases) or not self._runs_on(last, remark, sound=sound):
+        while self._phrases[last].end < turn.end + FLOOR:
+            if last + 1 == len(self._phrases) or not self._runs_on(last, turn, sound=sound):
                 return False
             last += 1
         return True
 
-    def _runs_on(self, place: int, remark: Remark, *, sound: bool) -> bool:
-        before, after = self._phrases[place : place + 2]
+    def _runs_on(self, index: int, turn: ShortTurn, *, sound: bool) -> bool:
+        before, after = self._phrases[index : index + 2]
         pause = after.start - before.end
-        if before.end >= remark.end - EXACT or after.start <= remark.start + EXACT:
-            return pause <= PAUSE  # the remark is over or not yet begun
+        if before.end >= turn.end - EXACT or after.start <= turn.start + EXACT:
+            return pause <= TURN_PAUSE  # the other's turn is over or has not begun
         if before.asks:
             return pause < BREATH
         within = sound and not before.ends_sentence
-        return pause <= (PAUSE if within else SENTENCE_PAUSE)
+        return pause <= (TURN_PAUSE if within else SENTENCE_PAUSE)
 
 
-def _is_short(remark: Remark, spoken: Sequence[str]) -> bool:
-    seconds = remark.end - remark.start
-    if WORDS.issuperset(spoken):
-        return seconds <= LISTENED
-    return seconds <= SHORT and len(spoken) <= FEW and remark.silence >= PAUSE
+def _is_short(turn: ShortTurn, spoken: Sequence[str]) -> bool:
+    seconds = turn.end - turn.start
+    if BACKCHANNEL_WORDS.issuperset(spoken):
+        return seconds <= LONGEST_BACKCHANNEL
+    return seconds <= SHORT and len(spoken) <= FEW and turn.silence >= TURN_PAUSE

@@ -1,7 +1,7 @@
-"""Take words out of a channel that are the other party's, heard there because the sound leaks.
+"""Remove a channel's echo words: words of the other party that leaked into it.
 
-Only where split measured such a leak. A word is an echo if the other channel has the same word,
-or one much like it, at that time; so nothing is taken out while the other party is silent.
+This is done only where split measured a leak. A word is an echo if the other channel has the same
+word, or one much like it, at that time; so nothing is removed while the other party is silent.
 """
 
 from bisect import bisect_left
@@ -13,22 +13,22 @@ from statistics import fmean
 
 from events.base import Channel
 from events.documents import Bleed, ChannelTranscript, Echo, Quality, Segment, Word
-from functions.merge.phrases import PAUSE, normalised, spacing, written
+from functions.merge.phrases import TURN_PAUSE, normalised, spacing, written
 
-NEAR = 0.3
+ECHO_TOLERANCE = 0.3
 """Seconds by which the beginnings, or the ends, of a word and its echo may differ."""
 STRETCHED = 1.0
 """Seconds by which a recogniser may draw a word's beginning into the silence before it."""
-ALIKE = 0.75
-"""Part of two words' letters in common, after which one may be the other, heard badly."""
+SAME_WORD_RATIO = 0.75
+"""Share of common letters from which one word may be the other, badly recognised."""
 ALONE = 0.3
-"""Seconds of silence around a single word that may be an echo. A word like "and", in the middle
-of what is said there, is the speaker's own; equal ones are said at equal times by chance."""
+"""Seconds of silence around a single word that may be an echo. A word like "and" in the middle of
+speech is the speaker's own; equal words are said at equal times by chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A word, or the whole segment if it has none; `place` is its segment's."""
+    """A word, or a whole segment without words; `place` is the index of its segment."""
 
     place: int
     word: Word | None
@@ -41,21 +41,21 @@ class Unit:
 def without_echoes(
     sides: Sequence[ChannelTranscript], quality: Quality | None
 ) -> tuple[tuple[ChannelTranscript, ...], tuple[Echo, ...]]:
-    """The channels without the words that leaked into them, and what was taken out, in time order.
+    """Return the channels without the words that leaked into them, and these in order of time.
 
-    What is an echo of one channel is no source of echoes in the other, and what an echo was taken
-    out for stays, so of a word that both channels have, one is always kept.
+    An echo is no source of echoes in the other channel, and the source of an echo stays, so of a
+    word that both channels have, one is always kept.
     """
-    known = {side.channel: side for side in sides}
+    cleaned = {side.channel: side for side in sides}
     echoes: list[Echo] = []
     originals: set[tuple[Channel, float, str]] = set()
     for bleed in quality.bleed if quality else ():
-        if bleed.source != bleed.into and {bleed.source, bleed.into} <= known.keys():
-            side, source = known[bleed.into], known[bleed.source]
-            known[bleed.into], found = _cleaned(side, source, bleed, originals)
+        if bleed.source != bleed.into and {bleed.source, bleed.into} <= cleaned.keys():
+            side, source = cleaned[bleed.into], cleaned[bleed.source]
+            cleaned[bleed.into], found = _cleaned(side, source, bleed, originals)
             echoes += found
     echoes.sort(key=lambda echo: (echo.start_time, echo.end_time, echo.channel))
-    return tuple(known[side.channel] for side in sides), tuple(echoes)
+    return tuple(cleaned[side.channel] for side in sides), tuple(echoes)
 
 
 def _cleaned(
@@ -64,20 +64,20 @@ def _cleaned(
     bleed: Bleed,
     originals: set[tuple[Channel, float, str]],
 ) -> tuple[ChannelTranscript, list[Echo]]:
-    """The channel without its echoes, and these; adds what they are echoes of to `originals`."""
-    heard, said = _units(side.segments), _units(source.segments)
+    """Return the channel without its echoes, and the echoes; add their sources to `originals`."""
+    units, others = _units(side.segments), _units(source.segments)
     space = spacing(side.segments)
     sources = [
         None if (side.channel, unit.start, unit.written) in originals else place
-        for unit, place in zip(heard, _sources(heard, said, bleed.delay), strict=True)
+        for unit, place in zip(units, _sources(units, others, bleed.delay), strict=True)
     ]
-    runs = [range(*run) for run in _echoes(heard, sources)]
+    runs = [range(*run) for run in _echoes(units, sources)]
     gone = {place for run in runs for place in run}
-    heard_of = [said[place] for at in gone if (place := sources[at]) is not None]
-    originals.update((source.channel, unit.start, unit.written) for unit in heard_of)
-    left = [unit for place, unit in enumerate(heard) if place not in gone]
+    found = [others[place] for at in gone if (place := sources[at]) is not None]
+    originals.update((source.channel, unit.start, unit.written) for unit in found)
+    left = [unit for place, unit in enumerate(units) if place not in gone]
     kept = tuple(_kept(side.segments, left, space))
-    echoes = [_echo([heard[place] for place in run], side.channel, space) for run in runs]
+    echoes = [_echo([units[place] for place in run], side.channel, space) for run in runs]
     return side.model_copy(update={"segments": kept}), echoes
 
 
@@ -101,53 +101,55 @@ def _letters(text: str) -> str:
     return " ".join(normalised(text))
 
 
-def _echoes(heard: Sequence[Unit], sources: Sequence[int | None]) -> Iterator[tuple[int, int]]:
-    """Where runs of words that were said on the other channel begin and end among those heard."""
-    for first, last in _runs(heard, sources):
-        if last - first > 1 or _is_alone(heard, first):
+def _echoes(units: Sequence[Unit], sources: Sequence[int | None]) -> Iterator[tuple[int, int]]:
+    """Yield first and last + 1 of each run of echoes among the units."""
+    for first, last in _runs(units, sources):
+        if last - first > 1 or _is_alone(units, first):
             yield first, last
 
 
-def _sources(heard: Sequence[Unit], said: Sequence[Unit], delay: float) -> list[int | None]:
-    """For each unit heard, the place of the one that it may be an echo of, in the same order."""
-    starts = [unit.start + delay for unit in said]
+def _sources(units: Sequence[Unit], others: Sequence[Unit], delay: float) -> list[int | None]:
+    """Return for each unit the index of the other channel's unit that it may echo, or None."""
+    starts = [unit.start + delay for unit in others]
     sources: list[int | None] = []
     following = 0
-    for unit in heard:
+    for unit in units:
         first = max(following, bisect_left(starts, unit.start - STRETCHED))
         last = bisect_left(starts, unit.start + STRETCHED)
-        near = (place for place in range(first, last) if _is_echo(unit, said[place], delay))
+        near = (place for place in range(first, last) if _is_echo(unit, others[place], delay))
         source = next(near, None)  # the first leaves most to the words that follow
         following = following if source is None else source + 1
         sources.append(source)
     return sources
 
 
-def _is_echo(heard: Unit, said: Unit, delay: float) -> bool:
-    late = min(abs(heard.start - said.start - delay), abs(heard.end - said.end - delay))
-    return late <= NEAR and _are_alike(heard.letters, said.letters)
+def _is_echo(unit: Unit, source: Unit, delay: float) -> bool:
+    late = min(abs(unit.start - source.start - delay), abs(unit.end - source.end - delay))
+    return late <= ECHO_TOLERANCE and _are_alike(unit.letters, source.letters)
 
 
 def _are_alike(one: str, other: str) -> bool:
     if not one or not other:
         return False
-    return one == other or SequenceMatcher(None, one, other, autojunk=False).ratio() >= ALIKE
+    return (
+        one == other or SequenceMatcher(None, one, other, autojunk=False).ratio() >= SAME_WORD_RATIO
+    )
 
 
-def _runs(heard: Sequence[Unit], sources: Sequence[int | None]) -> Iterator[tuple[int, int]]:
-    """Units with a source that follow each other without a long pause."""
+def _runs(units: Sequence[Unit], sources: Sequence[int | None]) -> Iterator[tuple[int, int]]:
+    """Yield first and last + 1 of the units with a source that follow each other closely."""
     first = 0
-    for place in range(len(heard) + 1):
-        ends = place == len(heard) or sources[place] is None
-        if ends or (place > first and heard[place].start - heard[place - 1].end >= PAUSE):
+    for place in range(len(units) + 1):
+        ends = place == len(units) or sources[place] is None
+        if ends or (place > first and units[place].start - units[place - 1].end >= TURN_PAUSE):
             if place > first:
                 yield first, place
             first = place + 1 if ends else place
 
 
-def _is_alone(heard: Sequence[Unit], place: int) -> bool:
-    """Whether no other word is heard close to this one."""
-    around = pairwise(heard[max(0, place - 1) : place + 2])
+def _is_alone(units: Sequence[Unit], place: int) -> bool:
+    """Return whether no other word is close to this one."""
+    around = pairwise(units[max(0, place - 1) : place + 2])
     return all(after.start - before.end >= ALONE for before, after in around)
 
 
@@ -161,7 +163,7 @@ def _echo(run: Sequence[Unit], channel: Channel, space: str) -> Echo:
 
 
 def _kept(segments: Sequence[Segment], left: Sequence[Unit], space: str) -> Iterator[Segment]:
-    """The segments with the words that are left; those of which nothing is left are gone."""
+    """Yield the segments with the words that are left, without the empty ones."""
     words: dict[int, list[Word]] = {}
     for unit in left:
         words.setdefault(unit.place, []).extend([unit.word] if unit.word else ())

@@ -10,7 +10,9 @@ from starlette.responses import Response
 from functions.merge.handler import merge
 from functions.merge.settings import Settings
 from shared.delivery import Delivery
-from shared.runtime import Parts, Runtime, bus_and_blobs, serve
+from shared.runtime import Parts, Runtime, bus_and_blobs
+from shared.serving import serve
+from shared.settings import read_settings
 
 
 @asynccontextmanager
@@ -19,7 +21,7 @@ async def compose() -> AsyncIterator[Parts]:
         yield Parts(bus, {"blobs": blobs}, checks)
 
 
-runtime = Runtime(compose, {"/": Delivery(merge, concurrency=Settings().concurrency)})
+runtime = Runtime(compose, {"/": Delivery(merge, concurrency=read_settings(Settings).concurrency)})
 
 
 @functions_framework.aio.http

@@ -1,4 +1,4 @@
-"""The phrases of a channel: what is said without a breath in between, and how it is written."""
+"""The phrases of a channel: words that follow each other without a breath in between."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,13 +11,13 @@ from events.documents import ChannelTranscript, Segment, Word
 
 BREATH = 0.2
 """Seconds of silence between two words that part two phrases."""
-PAUSE = 1.0
-"""Seconds within a sentence after which its speaker no longer goes on, but begins anew."""
+TURN_PAUSE = 1.0
+"""Seconds of silence within a sentence that end a segment."""
 SENTENCE_PAUSE = 0.5
-"""The same after the end of a sentence, and where no punctuation tells what a sentence is."""
+"""The same after the end of a sentence, and in text without punctuation."""
 QUESTION = re.compile(r"[?\uff1f][\"'\u201d\u2019)\]]*$")
 SENTENCE_END = re.compile(r"(?:(?<!\.)\.|[!?\u3002\uff01\uff1f])[\"'\u201d\u2019)\]]*$")
-"""Three dots are none: who trails off may go on."""
+"""Three dots do not end a sentence: the speaker may go on."""
 WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 
 
@@ -57,7 +57,7 @@ class Phrase:
 
 
 def phrases_of(side: ChannelTranscript) -> list[Phrase]:
-    """The channel's phrases in order of time. A segment that says nothing has none.
+    """Return the channel's phrases in order of time. A segment without text has none.
 
     A phrase ends at a pause, at the end of a sentence, and where its segment ends.
     """
@@ -66,7 +66,7 @@ def phrases_of(side: ChannelTranscript) -> list[Phrase]:
         key=lambda segment: (segment.start_time, segment.end_time, segment.text),
     )
     space = spacing(segments)
-    within = PAUSE if any(ends_sentence(one.text) for one in segments) else SENTENCE_PAUSE
+    within = TURN_PAUSE if any(ends_sentence(one.text) for one in segments) else SENTENCE_PAUSE
     return [
         Phrase(
             speaker=side.channel,
@@ -84,8 +84,8 @@ def phrases_of(side: ChannelTranscript) -> list[Phrase]:
 
 def _parted(words: tuple[Word, ...]) -> Iterator[tuple[Word, ...]]:
     cuts = [
-        place
-        for place, (before, after) in enumerate(pairwise(words), start=1)
+        index
+        for index, (before, after) in enumerate(pairwise(words), start=1)
         if after.start_time - before.end_time >= BREATH or ends_sentence(before.word)
     ]
     for first, last in pairwise((0, *cuts, len(words))):
@@ -93,7 +93,7 @@ def _parted(words: tuple[Word, ...]) -> Iterator[tuple[Word, ...]]:
 
 
 def spacing(segments: Sequence[Segment]) -> str:
-    """What the channel's words are written with in between: nothing in Chinese or Japanese."""
+    """Return what stands between the channel's words: nothing in Chinese or Japanese."""
     together = any(
         segment.text == "".join(word.word for word in segment.words)
         for segment in segments
@@ -103,31 +103,31 @@ def spacing(segments: Sequence[Segment]) -> str:
 
 
 def written(source: Segment, words: Sequence[Word], space: str) -> str:
-    """These words of the segment as text: its own text if they are all of its words."""
+    """Return the words as text: the segment's own text if they are all of its words."""
     if len(words) == len(source.words):
         return source.text.strip()
     return space.join(word.word for word in words)
 
 
 def last_of(segment: Segment, words: Sequence[Word]) -> str:
-    """The text that the words end with. The last ones end as their segment does."""
+    """Return the text that the words end with; the last words end as their segment does."""
     if not words or words[-1] is segment.words[-1]:
         return segment.text
     return words[-1].word
 
 
 def ends_sentence(text: str) -> bool:
-    """Whether the text ends as a sentence does."""
+    """Return whether the text ends as a sentence does."""
     return SENTENCE_END.search(text.rstrip()) is not None
 
 
 def normalised(text: str) -> tuple[str, ...]:
-    """The words in lower case, without punctuation."""
+    """Return the words in lower case, without punctuation."""
     return tuple(WORD.findall(text.lower()))
 
 
 def joined(phrases: Sequence[Phrase]) -> Segment:
-    """One segment of phrases that follow each other; no word is lost or changed.
+    """Join phrases that follow each other into one segment; no word is lost or changed.
 
     Its confidence is the mean of its words', or of its phrases' by their length in time if some
     have no words. The mean log probability is that of its sources by number of words, the
@@ -173,11 +173,11 @@ def _confidence(phrases: Sequence[Phrase]) -> float:
 
 
 def _mean_log_probability(phrases: Sequence[Phrase]) -> float | None:
-    known = [
+    measured = [
         (phrase.source.mean_log_probability, phrase.length)
         for phrase in phrases
         if phrase.source.mean_log_probability is not None
     ]
-    if not known:
+    if not measured:
         return None
-    return fmean((mean for mean, _ in known), [length for _, length in known])
+    return fmean((mean for mean, _ in measured), [length for _, length in measured])

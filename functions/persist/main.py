@@ -19,10 +19,11 @@ from shared.delivery import Delivery
 from shared.errors import Unavailable
 from shared.ports import utc_now
 from shared.record.database import Database
-from shared.runtime import Parts, Runtime, bus_and_blobs, serve, unavailable
-from shared.settings import BusSettings, DatabaseSettings
+from shared.runtime import Parts, Runtime, bus_and_blobs, unavailable
+from shared.serving import serve
+from shared.settings import BusSettings, DatabaseSettings, read_settings
 
-settings = Settings()
+settings = read_settings(Settings)
 
 
 @asynccontextmanager

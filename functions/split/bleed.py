@@ -17,41 +17,41 @@ from numpy.typing import NDArray
 
 from events.base import Channel
 from events.documents import Bleed
-from functions.split.samples import FULL_SCALE, Samples
+from functions.split.samples import FULL_SCALE, FloatSamples
 
 BLOCK = 1 << 15
-"""Samples at 16 kHz that are looked at together: 2.048 s."""
+"""Samples at 16 kHz of one comparison: 2.048 s."""
 RATE = 8_000
-"""At which they are compared, in Hz: a voice is in the lower half of what 16 kHz can hold."""
+"""Sample rate of the comparison in Hz; a voice lies below half of it."""
 LONGEST_LEAD, LONGEST_DELAY = 160, 4_000
 """Samples by which a leak may come earlier (other filters, 20 ms) and later (echo, 500 ms)."""
-HEARD = slice(LONGEST_LEAD, BLOCK // 2 - LONGEST_DELAY)
-"""The part of the talker's block that would come within the other's, early or late."""
-BAND = (300.0, 3_400.0)
-"""Hz of telephone speech, above hum and its strongest overtones."""
+AUDIBLE_PART = slice(LONGEST_LEAD, BLOCK // 2 - LONGEST_DELAY)
+"""The part of the talker's block whose leak lies inside the other's block, early or late."""
+VOICE_BAND = (300.0, 3_400.0)
+"""Band of telephone speech in Hz, above hum and its strongest overtones."""
 TALK = FULL_SCALE * 10 ** (-45 / 20)
-"""RMS in the band from which somebody talks."""
+"""RMS in the band from which a party talks."""
 QUIETER = 10 ** (-3 / 20)
-"""At most this share of the talker's RMS is on the other channel, or that party talks too."""
+"""Highest RMS of the other channel, as a share of the talker's, while only one talks."""
 AUDIBLE = FULL_SCALE * 10 ** (-65 / 20)
-"""RMS in the band from which a leak can be heard; a recorder's own crosstalk is below."""
-ALIKE = 0.25
-"""Correlation from which a stretch counts."""
+"""Least RMS of a leak in the band; a recorder's own crosstalk is below."""
+LEAK_CORRELATION = 0.25
+"""Least correlation of a block that counts."""
 STANDS_OUT, APART = 0.8, 96
-"""A leak's correlation is nowhere more than so much as high, 96 samples (12 ms) or more from it."""
+"""Ratio to the main peak that no other correlation peak may exceed, outside ±96 samples (12 ms)."""
 SAME_DELAY = 8
 """Samples (1 ms) by which the delays of one leak may differ."""
 LEAST_STRETCHES = 3
-MOST = 0.5
-"""More than this share of the stretches must tell of the same leak."""
+AGREEING_SHARE = 0.5
+"""Share of the blocks that must agree on a leak."""
 
-_MIDDLE, _HALF = sum(BAND) / 2, (BAND[1] - BAND[0]) / 2
+_MIDDLE, _HALF = sum(VOICE_BAND) / 2, (VOICE_BAND[1] - VOICE_BAND[0]) / 2
 _IN_BAND = np.abs(np.fft.rfftfreq(BLOCK // 2, 1 / RATE) - _MIDDLE) <= _HALF
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """What of the talker is on the other channel in one stretch.
+    """The talker's leak into the other channel in one block.
 
     `delay` in samples at 8 kHz, `gain` as a factor, `loudness` the leak's own RMS on the scale of
     16-bit integers, `correlation` from 0 to 1.
@@ -64,20 +64,20 @@ class Leak:
 
 
 class Leaks:
-    """Collects what pairs of blocks tell; `BLOCK` samples of either channel at a time."""
+    """Collects the leaks of pairs of blocks, `BLOCK` samples of each channel."""
 
     def __init__(self) -> None:
         self._from_left: list[Leak] = []
         self._from_right: list[Leak] = []
 
-    def add(self, left: Samples, right: Samples) -> None:
-        """Look at a pair of blocks, which tells nothing unless one party alone talks."""
+    def add(self, left: FloatSamples, right: FloatSamples) -> None:
+        """Measure a pair of blocks; it is skipped unless one party alone talks."""
         sides = in_band(left), in_band(right)
         for (talker, other), leaks in (
             (sides, self._from_left),
             (sides[::-1], self._from_right),
         ):
-            if _rms(talker[HEARD]) >= TALK and _rms(other) <= QUIETER * _rms(talker):
+            if _rms(talker[AUDIBLE_PART]) >= TALK and _rms(other) <= QUIETER * _rms(talker):
                 leaks.append(leak(talker, other))
 
     def found(self) -> tuple[Bleed, ...]:
@@ -88,8 +88,8 @@ class Leaks:
         return tuple(bleed for bleed in both if bleed is not None)
 
 
-def in_band(block: Samples) -> Samples:
-    """The block at 8 kHz, without what is no voice."""
+def in_band(block: FloatSamples) -> FloatSamples:
+    """Return the block at 8 kHz, limited to the band of a voice."""
     halved = block[::2] + block[1::2]
     halved *= 0.5
     spectrum = np.fft.rfft(halved)
@@ -97,10 +97,10 @@ def in_band(block: Samples) -> Samples:
     return np.fft.irfft(spectrum, len(halved)).astype(np.float32, copy=False)
 
 
-def leak(talker: Samples, other: Samples) -> Leak:
-    """The most likely leak of one block in the band into the other."""
+def leak(talker: FloatSamples, other: FloatSamples) -> Leak:
+    """Return the most likely leak of the talker's block into the other."""
     spoken = np.zeros_like(talker)
-    spoken[HEARD] = talker[HEARD]
+    spoken[AUDIBLE_PART] = talker[AUDIBLE_PART]
     cross = np.fft.irfft(np.fft.rfft(spoken).conj() * np.fft.rfft(other), len(other))
     shared = np.concatenate([cross[-LONGEST_LEAD:], cross[: LONGEST_DELAY + 1]])
     energy = float(np.einsum("i,i->", spoken, spoken))
@@ -108,14 +108,14 @@ def leak(talker: Samples, other: Samples) -> Leak:
     at = int(alike.argmax())
     gain = abs(float(shared[at])) / energy
     correlation = min(1.0, float(alike[at])) if _stands_out(alike, at) else 0.0
-    return Leak(at - LONGEST_LEAD, gain, gain * _rms(talker[HEARD]), correlation)
+    return Leak(at - LONGEST_LEAD, gain, gain * _rms(talker[AUDIBLE_PART]), correlation)
 
 
 def agreed(source: Channel, into: Channel, leaks: Sequence[Leak]) -> Bleed | None:
-    """The leak that most stretches tell of, if there is one."""
-    alike = [one for one in leaks if one.correlation >= ALIKE]
+    """Return the leak that most blocks agree on. Returns None if there is none."""
+    alike = [one for one in leaks if one.correlation >= LEAK_CORRELATION]
     same = max((_near(one, alike) for one in alike), key=len, default=[])
-    if len(same) < LEAST_STRETCHES or len(same) <= MOST * len(leaks):
+    if len(same) < LEAST_STRETCHES or len(same) <= AGREEING_SHARE * len(leaks):
         return None
     if median(one.loudness for one in same) < AUDIBLE:
         return None
@@ -137,14 +137,14 @@ def _stands_out(alike: NDArray[np.float64], at: int) -> bool:
     return bool(elsewhere.max() <= STANDS_OUT * alike[at])
 
 
-def _energies(other: Samples) -> NDArray[np.float64]:
-    """Energy of as much as is heard, at every delay from the longest lead on."""
+def _energies(other: FloatSamples) -> NDArray[np.float64]:
+    """Return the energy of the part compared at every delay, from the longest lead on."""
     total = np.zeros(len(other) + 1)
     np.cumsum(np.square(other, dtype=np.float64), out=total[1:])
-    length, delays = HEARD.stop - HEARD.start, LONGEST_LEAD + LONGEST_DELAY + 1
+    length, delays = AUDIBLE_PART.stop - AUDIBLE_PART.start, LONGEST_LEAD + LONGEST_DELAY + 1
     energies: NDArray[np.float64] = total[length : length + delays] - total[:delays]
     return energies
 
 
-def _rms(samples: Samples) -> float:
+def _rms(samples: FloatSamples) -> float:
     return math.sqrt(float(np.einsum("i,i->", samples, samples)) / len(samples))

@@ -8,23 +8,23 @@ import soxr
 
 from functions.split.clipping import Clipping
 from functions.split.levels import Meter
-from functions.split.samples import FULL_SCALE, Samples, channel_samples
+from functions.split.samples import FULL_SCALE, FloatSamples, channel_samples
 from shared.audio.formats import AudioFormat
 
 RECOGNIZER_RATE = 16_000
 FRAMES_AT_ONCE = 1 << 15
-"""Frames that are resampled in one go: arrays this small go back and forth in the same memory."""
+"""Frames resampled at a time: arrays this small reuse the same memory."""
 
 
 def resampled_frames(frames: int, sample_rate: int) -> int:
-    """Number of samples at 16 kHz for `frames` samples at `sample_rate`."""
+    """Return the number of samples at 16 kHz for `frames` samples at `sample_rate`."""
     return round(frames * RECOGNIZER_RATE / sample_rate)
 
 
 class ChannelReader:
-    """Streams one channel: interleaved bytes in any pieces in, samples as they were uploaded out.
+    """Streams one channel: takes interleaved bytes in chunks of any size, yields its samples.
 
-    `clipping` measures them; `not_numbers` counts what no sample of any channel can be.
+    `clipping` measures them; `not_numbers` counts the NaN and infinite values of all channels.
     """
 
     def __init__(self, audio: AudioFormat, index: int) -> None:
@@ -34,21 +34,21 @@ class ChannelReader:
         self._index = index
         self._partial_frame = b""
 
-    def read(self, piece: bytes) -> Iterator[Samples]:
-        """The samples that are whole after this piece, in small arrays."""
-        whole = self._partial_frame + piece
+    def read(self, chunk: bytes) -> Iterator[FloatSamples]:
+        """Yield the samples that are complete after this chunk, in small arrays."""
+        whole = self._partial_frame + chunk
         end = len(whole) - len(whole) % self._audio.frame_bytes
         self._partial_frame = whole[end:]
         step = FRAMES_AT_ONCE * self._audio.frame_bytes
         for at in range(0, end, step):
             yield self._measured(whole[at : min(at + step, end)])
 
-    def measure(self, piece: bytes) -> None:
-        """Read for the figures alone."""
-        for _ in self.read(piece):
+    def measure(self, chunk: bytes) -> None:
+        """Measure a chunk without using its samples."""
+        for _ in self.read(chunk):
             pass
 
-    def _measured(self, whole_frames: bytes) -> Samples:
+    def _measured(self, whole_frames: bytes) -> FloatSamples:
         samples, not_numbers = channel_samples(whole_frames, self._audio, self._index)
         self.not_numbers += not_numbers
         self.clipping.add(samples)
@@ -56,7 +56,7 @@ class ChannelReader:
 
 
 class ChannelResampler:
-    """Streams one channel: interleaved bytes in any pieces in, 16 kHz samples out (soxr, HQ).
+    """Streams one channel: interleaved bytes in chunks of any size to 16 kHz samples (soxr, HQ).
 
     The output has exactly `frames` samples, see `resampled_frames`, whatever filter delay soxr has.
     Equal input gives equal output: soxr works on floats, because to integers it adds random dither.
@@ -72,19 +72,19 @@ class ChannelResampler:
             audio.sample_rate, RECOGNIZER_RATE, num_channels=1, dtype="float32", quality="HQ"
         )
 
-    def push(self, piece: bytes) -> bytes:
-        """The 16-bit samples that are ready after this piece."""
+    def push(self, chunk: bytes) -> bytes:
+        """Return the 16-bit samples that are ready after this chunk."""
         return b"".join(
-            self._trim(self._stream.resample_chunk(samples)) for samples in self.reader.read(piece)
+            self._trim(self._stream.resample_chunk(samples)) for samples in self.reader.read(chunk)
         )
 
     def finish(self) -> bytes:
-        """What the filter still held, padded with silence to the promised length."""
+        """Return the filter's rest, padded with silence to the promised length."""
         rest = self._stream.resample_chunk(np.zeros(0, np.float32), last=True)
         padding = np.zeros(max(0, self._missing - len(rest)), np.float32)
         return self._trim(np.concatenate([rest, padding]))
 
-    def _trim(self, samples: Samples) -> bytes:
+    def _trim(self, samples: FloatSamples) -> bytes:
         kept = samples[: self._missing]
         self._missing -= len(kept)
         rounded = np.rint(kept).clip(-FULL_SCALE, FULL_SCALE - 1).astype("<i2")
@@ -93,11 +93,11 @@ class ChannelResampler:
 
 
 async def resampled(
-    pieces: AsyncIterator[bytes], resampler: ChannelResampler
+    chunks: AsyncIterator[bytes], resampler: ChannelResampler
 ) -> AsyncIterator[bytes]:
-    """The channel's 16-bit samples, made off the event loop."""
-    async for piece in pieces:
-        if ready := await asyncio.to_thread(resampler.push, piece):
+    """Yield the channel's 16-bit samples, resampled in a thread."""
+    async for chunk in chunks:
+        if ready := await asyncio.to_thread(resampler.push, chunk):
             yield ready
     if ready := await asyncio.to_thread(resampler.finish):
         yield ready

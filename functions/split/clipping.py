@@ -1,13 +1,13 @@
-"""Find the samples that were cut off because something on their way could go no further."""
+"""Find clipped samples: cut off at the limit of some part of their way."""
 
 import numpy as np
 
-from functions.split.samples import FULL_SCALE, Samples
+from functions.split.samples import FULL_SCALE, FloatSamples
 
-NEAR = FULL_SCALE * 10 ** (-1 / 20)
-"""What is cut off lies within 1 dB of full scale; mu-law and A-law end 0.2 dB below it."""
+NEAR_FULL_SCALE = FULL_SCALE * 10 ** (-1 / 20)
+"""Clipped samples lie within 1 dB of full scale; mu-law and A-law end 0.2 dB below it."""
 CEILING = FULL_SCALE - 1
-"""Floats that go on beyond full scale are cut off by us."""
+"""Limit at which floats beyond full scale are cut off here."""
 SHORTEST_RUN = 3
 """A crest touches the limit; three samples in a row and more lie flat on it."""
 
@@ -15,8 +15,8 @@ SHORTEST_RUN = 3
 class Clipping:
     """Measures, on samples as they were uploaded, how many are cut off.
 
-    Cut off are runs of at least `SHORTEST_RUN` samples that all have the channel's highest value,
-    or all its lowest, if that is within 1 dB of full scale. Exact for pieces of any size.
+    Clipped are runs of at least `SHORTEST_RUN` samples that all have the channel's highest value,
+    or all its lowest, if that is within 1 dB of full scale. Exact for chunks of any size.
     """
 
     def __init__(self) -> None:
@@ -24,11 +24,13 @@ class Clipping:
         self._highest = _Runs()
         self._lowest = _Runs()
 
-    def add(self, samples: Samples) -> None:
+    def add(self, samples: FloatSamples) -> None:
         if len(samples):
             self._frames += len(samples)
             self._highest.add(samples, float(samples.max()))
-            self._lowest.add(-samples if samples.min() <= -NEAR else samples, -float(samples.min()))
+            self._lowest.add(
+                -samples if samples.min() <= -NEAR_FULL_SCALE else samples, -float(samples.min())
+            )
 
     @property
     def share(self) -> float:
@@ -40,7 +42,7 @@ class _Runs:
     """Samples in long runs at the highest value so far."""
 
     def __init__(self) -> None:
-        self._limit = NEAR
+        self._limit = NEAR_FULL_SCALE
         self._ended = 0
         self._open = 0
 
@@ -48,8 +50,8 @@ class _Runs:
     def samples(self) -> int:
         return self._ended + _long(self._open)
 
-    def add(self, samples: Samples, highest: float) -> None:
-        """`highest` is that of these samples, which need not be looked at if it is low."""
+    def add(self, samples: FloatSamples, highest: float) -> None:
+        """Count the samples at the limit; `highest` is their maximum."""
         highest = min(highest, CEILING)
         if highest > self._limit:
             self._limit, self._ended, self._open = highest, 0, 0

@@ -1,4 +1,4 @@
-"""The port for what is no plain WAV, and what every opened upload looks like."""
+"""The port to a decoder of compressed audio, and the audio source that every upload becomes."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -10,11 +10,11 @@ from shared.audio.formats import AudioFormat, Limits
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class AudioSource:
     """The samples of one uploaded file.
 
-    `pieces` reads them from the start, `frames` interleaved frames in all, as often as wanted
-    and several times at once. `encoding` is what the file holds, `audio` what the pieces hold.
+    `chunks` reads them from the start, `frames` interleaved frames in all, as often as wanted and
+    several times at once. `encoding` is the file's encoding, `audio` the format of the chunks.
     """
 
     container: str
@@ -22,7 +22,7 @@ class Sound:
     audio: AudioFormat
     frames: int
     warnings: tuple[AudioWarning, ...]
-    pieces: Callable[[], AsyncIterator[bytes]]
+    chunks: Callable[[], AsyncIterator[bytes]]
 
     @property
     def seconds(self) -> float:
@@ -30,20 +30,20 @@ class Sound:
 
 
 class Decoder(Protocol):
-    """Decodes compressed audio, whatever harm its maker meant."""
+    """Decodes compressed audio, hostile files included."""
 
     @property
     def engine(self) -> str:
-        """Name and version of what decodes."""
+        """Name and version of the decoder."""
         ...
 
     def decoded(
         self, file: AsyncIterator[bytes], container: str, limits: Limits
-    ) -> AbstractAsyncContextManager[Sound]:
-        """Decode the file, of the kind that `containers.AudioFacts.container` names.
+    ) -> AbstractAsyncContextManager[AudioSource]:
+        """Decode the file, whose kind is one of `compressed.AudioFacts.container`.
 
-        What is damaged is left out, with a warning. Raise `errors.Permanent`: `invalid_audio` if
-        nothing can be decoded, `audio_constraints` as soon as it goes on past the longest
-        duration; `errors.Transient` if decoding was broken off from outside.
+        Damaged parts are left out, with a warning. Raises `errors.Permanent`: `invalid_audio` if
+        nothing can be decoded, `audio_constraints` if the audio is longer than the limit. Raises
+        `errors.Transient` if decoding was broken off from outside.
         """
         ...

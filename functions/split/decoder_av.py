@@ -21,8 +21,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from events.documents import AudioWarning
-from functions.split.decoder import Sound
-from functions.split.decoder_child import END, FORMAT, HEAD, PIECE_BYTES, REFUSED, SAMPLES, Task
+from functions.split.decoder import AudioSource
+from functions.split.decoder_child import (
+    END,
+    FORMAT,
+    FRAME_HEADER,
+    OUTPUT_BYTES,
+    REFUSED,
+    SAMPLES,
+    DecodeTask,
+)
 from shared.audio.formats import FLOAT_32, AudioFormat, Limits
 from shared.errors import Permanent, Transient
 
@@ -49,7 +57,7 @@ class Bounds:
 
 
 class ContainerDecoder:
-    """Reads the file once to count, then as often as `Sound.pieces` is asked.
+    """Reads the file once to count, then as often as `AudioSource.pieces` is asked.
 
     So no decoded audio is kept anywhere; the file itself lies in an unlinked temporary file,
     because an M4A is read from its end.
@@ -65,20 +73,20 @@ class ContainerDecoder:
     @asynccontextmanager
     async def decoded(
         self, file: AsyncIterator[bytes], container: str, limits: Limits
-    ) -> AsyncIterator[Sound]:
+    ) -> AsyncIterator[AudioSource]:
         with tempfile.TemporaryFile() as copy:
-            async for piece in file:
-                await asyncio.to_thread(copy.write, piece)
+            async for chunk in file:
+                await asyncio.to_thread(copy.write, chunk)
             await asyncio.to_thread(copy.flush)
             children = _Children(copy, container, limits, self._bounds)
             try:
-                yield await children.sound()
+                yield await children.source()
             finally:
                 await children.end()
 
 
 class _Children:
-    """The processes that read one file."""
+    """The child processes that decode one file."""
 
     def __init__(self, file: BinaryIO, container: str, limits: Limits, bounds: Bounds) -> None:
         self._file = file
@@ -88,34 +96,34 @@ class _Children:
         self._cpu = round(min(bounds.cpu + bounds.cpu_share * limits.max_seconds, MOST_CPU))
         self._running: set[Process] = set()
 
-    async def sound(self) -> Sound:
-        """Decode everything once and tell what it is."""
-        found: dict[str, Any] = {}
+    async def source(self) -> AudioSource:
+        """Decode everything once and return what the file holds."""
+        facts: dict[str, Any] = {}
         async with aclosing(self._messages(samples=False)) as messages:
             async for _, body in messages:
-                found |= json.loads(body)
-        audio = AudioFormat(FLOAT_32, found["channels"], found["sample_rate"])
-        seconds = found["frames"] / audio.sample_rate
+                facts |= json.loads(body)
+        audio = AudioFormat(FLOAT_32, facts["channels"], facts["sample_rate"])
+        seconds = facts["frames"] / audio.sample_rate
         if seconds > self._limits.max_seconds:
             raise self._limits.too_long()
-        warnings = tuple(_warnings(seconds, **found))
-        return Sound(
-            self._container, found["codec"], audio, found["frames"], warnings, self._pieces
+        warnings = tuple(_warnings(seconds, **facts))
+        return AudioSource(
+            self._container, facts["codec"], audio, facts["frames"], warnings, self._chunks
         )
 
     async def end(self) -> None:
-        """Let none of them outlive the file."""
+        """End all children."""
         for child in tuple(self._running):
             await self._end(child)
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
+    async def _chunks(self) -> AsyncIterator[bytes]:
         async with aclosing(self._messages(samples=True)) as messages:
             async for kind, body in messages:
                 if kind == SAMPLES:
                     yield body
 
     async def _messages(self, *, samples: bool) -> AsyncGenerator[tuple[bytes, bytes], None]:
-        """What a new child says, up to its END."""
+        """Yield the messages of a new child, up to END."""
         child = await self._start(samples=samples)
         kind = FORMAT
         try:
@@ -128,7 +136,7 @@ class _Children:
             await self._end(child)
 
     async def _start(self, *, samples: bool) -> Process:
-        task = Task(
+        task = DecodeTask(
             container=self._container,
             samples=samples,
             max_seconds=self._limits.max_seconds,
@@ -139,7 +147,7 @@ class _Children:
             *(sys.executable, "-I", "-B", str(CHILD), json.dumps(task)),
             stdin=self._file,
             stdout=PIPE,
-            limit=2 * PIECE_BYTES,
+            limit=2 * OUTPUT_BYTES,
             env={name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ},
         )
         self._running.add(child)
@@ -148,17 +156,19 @@ class _Children:
     async def _message(self, child: Process) -> tuple[bytes, bytes]:
         try:
             async with asyncio.timeout(self._bounds.patience * self._cpu):
-                kind, size = HEAD.unpack(await _output(child).readexactly(HEAD.size))
+                kind, size = FRAME_HEADER.unpack(
+                    await _output(child).readexactly(FRAME_HEADER.size)
+                )
                 if size > LONGEST_MESSAGE:
-                    raise Transient("the decoding process talks nonsense")
+                    raise Transient("the decoding process sent a message that is too long")
                 return kind, await _output(child).readexactly(size)
         except asyncio.IncompleteReadError:
             raise _death(await child.wait(), self._cpu) from None
         except TimeoutError:
-            raise Transient("the decoding process said nothing for too long") from None
+            raise Transient("the decoding process sent nothing for too long") from None
 
     async def _end(self, child: Process) -> None:
-        """Kill it if it lives. What is left in its pipe is read, or it would not be forgotten."""
+        """Kill the child if it lives, and drain its pipe, or asyncio would keep it."""
         with suppress(ProcessLookupError):
             child.kill()
         await _output(child).read()
@@ -173,10 +183,10 @@ def _output(child: Process) -> StreamReader:
 
 
 def _death(status: int, cpu: int) -> Exception:
-    """The error for a child that ended without its last word.
+    """Return the error for a child that ended without an END message.
 
-    Only the bound on CPU time is the file's own fault for certain, since it does not depend on
-    what else the machine does.
+    Only the limit on CPU time is certainly the file's own fault: it does not depend on what else
+    the machine does.
     """
     if status == -signal.SIGXCPU:
         return Permanent("invalid_audio", f"Decoding takes more than the {cpu} s of CPU allowed.")
@@ -184,11 +194,11 @@ def _death(status: int, cpu: int) -> Exception:
 
 
 def _warnings(seconds: float, errors: int, declared: float, **_: object) -> list[AudioWarning]:
-    found = []
+    warnings = []
     if errors:
         message = f"{errors} pieces could not be decoded; they were left out."
-        found.append(AudioWarning(code="decode_errors", message=message))
+        warnings.append(AudioWarning(code="decode_errors", message=message))
     if declared > seconds + MISSING_SECONDS:
         message = f"The file speaks of {declared:g} s; {seconds:g} s are there and were used."
-        found.append(AudioWarning(code="truncated", message=message))
-    return found
+        warnings.append(AudioWarning(code="truncated", message=message))
+    return warnings

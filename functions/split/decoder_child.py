@@ -1,8 +1,11 @@
-"""Decodes one file in a process of its own, which may read that file and do nothing else.
+"""Decode one file in a process of its own, with limits on CPU time, memory and files.
 
-`containers.py` runs this file as a script: standard input is the file, the arguments are one
-JSON object (`Task`), standard output is messages of a byte (their kind), a length (32 bits,
+`decoder_av.py` runs this file as a script: standard input is the file, the argument is one JSON
+object (`DecodeTask`), standard output is messages of a byte (their kind), a length (32 bits,
 little-endian) and a body. With `samples` off all samples are decoded and counted only.
+
+FFmpeg is told to open no other file, format or codec. The limits keep a broken file from harming
+the machine; they are no sandbox against code that an attacker might run through a fault in FFmpeg.
 """
 
 import json
@@ -11,7 +14,9 @@ import resource
 import signal
 import struct
 import sys
+import traceback
 from collections.abc import Iterator
+from types import TracebackType
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
@@ -23,10 +28,10 @@ FORMAT = b"F"
 SAMPLES = b"S"
 """Interleaved 32-bit floats, little-endian."""
 END = b"E"
-"""JSON: `frames`; `errors`, pieces left out as damaged; `declared`, seconds the file speaks of."""
+"""JSON: `frames`; `errors`, damaged packets left out; `declared`, seconds that the file claims."""
 REFUSED = b"R"
-"""UTF-8: why nothing can be decoded."""
-HEAD = struct.Struct("<cI")
+"""UTF-8: the reason why nothing can be decoded."""
+FRAME_HEADER = struct.Struct("<cI")
 
 FORMATS = {
     "flac": ("flac", "flac"),
@@ -36,18 +41,18 @@ FORMATS = {
     "wav49": ("wav", "gsm_ms"),
 }
 """FFmpeg's demuxer and decoders by `AudioFacts.container`. No other is ever opened."""
-TELLS_LENGTH = {"flac", "m4a", "ogg"}
-"""Where the length is written down; of the others FFmpeg guesses it."""
-PIECE_BYTES = 1 << 18
+DECLARE_DURATION = {"flac", "m4a", "ogg"}
+"""Containers that declare their duration; of the others FFmpeg guesses it."""
+OUTPUT_BYTES = 1 << 18
 MOST_OPEN_FILES = 32
 DECODER_OPTIONS = {"flac": {"err_detect": "crccheck+explode"}}
-"""Where each piece has a checksum that FFmpeg looks at only if told to."""
+"""Formats whose packets have a checksum that FFmpeg checks only on request."""
 LEAST_PACKET = {"wav49": 65}
-"""Bytes of a whole piece, where a shorter rest is padding and no damage."""
+"""Bytes of a whole packet, where a shorter rest is padding and no damage."""
 
 
-class Task(TypedDict):
-    """What is to be done, and with how much. CPU in seconds, memory in bytes."""
+class DecodeTask(TypedDict):
+    """What to decode and with which limits: CPU time in seconds, memory in bytes."""
 
     container: str
     samples: bool
@@ -77,8 +82,8 @@ class File:
         return self._position
 
 
-def confine(task: Task) -> None:
-    """Take from this process what it does not need."""
+def confine(task: DecodeTask) -> None:
+    """Limit this process to what decoding needs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for kind, most in (
         (resource.RLIMIT_CPU, task["max_cpu"]),
@@ -92,9 +97,9 @@ def confine(task: Task) -> None:
 
 
 def _both(kind: int, most: int) -> tuple[int, int]:
-    """The soft and the hard limit, where the process may have had a lower one already.
+    """Return the soft and the hard limit, not above those that the process already has.
 
-    CPU time has a moment in between: at its hard limit the kernel kills without saying why.
+    CPU time has a second in between: at the hard limit the kernel kills without giving a reason.
     """
     hard = most + 1 if kind == resource.RLIMIT_CPU else most
     before = resource.getrlimit(kind)[1]
@@ -103,13 +108,13 @@ def _both(kind: int, most: int) -> tuple[int, int]:
 
 
 def send(kind: bytes, body: bytes) -> None:
-    """Say one message; wait until there is room for it."""
-    sys.stdout.buffer.write(HEAD.pack(kind, len(body)) + body)
+    """Write one message; wait until there is room for it."""
+    sys.stdout.buffer.write(FRAME_HEADER.pack(kind, len(body)) + body)
     sys.stdout.buffer.flush()
 
 
 def send_json(kind: bytes, **values: object) -> None:
-    """Say one message whose body is a JSON object."""
+    """Write one message whose body is a JSON object."""
     send(kind, json.dumps(values).encode())
 
 
@@ -118,12 +123,12 @@ class OtherFile(Exception):
 
 
 def no_other_file(*_: object) -> object:
-    """Stands for FFmpeg's way to open what a file refers to."""
+    """Refuse to open a file that the decoded file refers to; FFmpeg calls it."""
     raise OtherFile
 
 
-def decode(task: Task) -> None:
-    """Open the file as what it is, and as nothing else, and send what is in it."""
+def decode(task: DecodeTask) -> None:
+    """Open the file as the format it was recognised as, and send its samples."""
     import av  # noqa: PLC0415 - not before the process is confined
 
     name, codecs = FORMATS[task["container"]]
@@ -144,7 +149,9 @@ def decode(task: Task) -> None:
 class Decoding:
     """The samples of one stream, as they come out of the decoder."""
 
-    def __init__(self, task: Task, container: "InputContainer", stream: "AudioStream") -> None:
+    def __init__(
+        self, task: DecodeTask, container: "InputContainer", stream: "AudioStream"
+    ) -> None:
         self._task = task
         self._container = container
         self._stream = stream
@@ -173,7 +180,7 @@ class Decoding:
         send_json(END, frames=self._frames, errors=self._errors, declared=self._declared())
 
     def _packets(self) -> Iterator["Packet[AudioStream]"]:
-        """What the container holds up to where it is broken."""
+        """Yield the container's packets up to the first broken one."""
         from av.error import FFmpegError  # noqa: PLC0415
 
         try:
@@ -195,7 +202,7 @@ class Decoding:
             return []
 
     def _take(self, frame: "AudioFrame") -> None:
-        """Count the frame, and send it if wanted. One unlike the first is left out."""
+        """Count the frame, and send it if `samples` is on. Leave out one with another layout."""
         layout = (frame.layout.nb_channels, frame.sample_rate)
         resampler = self._resampler or self._begin(frame, *layout)
         if layout != self._layout:
@@ -219,7 +226,7 @@ class Decoding:
         for packed in frames:
             size = packed.samples * self._layout[0] * 4
             self._pending += memoryview(packed.planes[0])[:size]
-        if len(self._pending) >= PIECE_BYTES:
+        if len(self._pending) >= OUTPUT_BYTES:
             self._send_pending()
 
     def _send_pending(self) -> None:
@@ -228,20 +235,24 @@ class Decoding:
             self._pending.clear()
 
     def _span(self, frame: "AudioFrame") -> None:
-        """Note from when to when the file's own times go: lost pieces leave a gap in them."""
+        """Note the first and last time in the file: lost packets leave a gap in them."""
         if frame.time is not None:
             self._first = frame.time if self._first is None else self._first
             self._last = frame.time + frame.samples / frame.sample_rate
 
     def _declared(self) -> float:
-        told, duration, base = 0.0, self._stream.duration, self._stream.time_base
-        if self._task["container"] in TELLS_LENGTH and duration is not None and base is not None:
-            told = float(duration * base)
-        return max(told, self._last - (self._first or 0.0))
+        declared, duration, base = 0.0, self._stream.duration, self._stream.time_base
+        if (
+            self._task["container"] in DECLARE_DURATION
+            and duration is not None
+            and base is not None
+        ):
+            declared = float(duration * base)
+        return max(declared, self._last - (self._first or 0.0))
 
 
-def main(task: Task) -> None:
-    """Decode, or say why not; anything else that happens ends the process with a traceback."""
+def main(task: DecodeTask) -> None:
+    """Decode, or send the reason why not; any other error ends the process and is logged."""
     confine(task)
     from av.error import FFmpegError  # noqa: PLC0415
 
@@ -255,5 +266,15 @@ def main(task: Task) -> None:
         send(REFUSED, f"The file cannot be decoded: {error.strerror}.".encode())
 
 
+def log_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """One JSON object on standard error, as the lines of the process that runs this one are."""
+    lines = traceback.format_exception(kind, error, trace)
+    line = {"event": "decoding_crashed", "level": "critical", "exception": "".join(lines)}
+    sys.stderr.write(f"{json.dumps(line)}\n")
+
+
 if __name__ == "__main__":
+    sys.excepthook = log_uncaught
     main(json.loads(sys.argv[1]))

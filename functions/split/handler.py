@@ -18,9 +18,9 @@ from functions.split.channels import (
     resampled,
 )
 from functions.split.decoder import Decoder
-from functions.split.levels import Measured, Meter, Track, levels_of, tracks
+from functions.split.levels import ChannelMeasures, Meter, Track, levels_of, tracks
 from functions.split.quality import Compared, Comparison, side_by_side
-from functions.split.sounds import opened
+from functions.split.sources import open_source
 from shared.audio.formats import Limits
 from shared.audio.wav import PCM16_BYTES, pcm16_header, whole_frames
 from shared.digest import work_digest
@@ -30,24 +30,24 @@ from shared.tasks import together
 
 T = TypeVar("T")
 ENGINE = f"soxr {version('soxr')}, quality 1"
-"""What resamples, and the revision of what is found out about the channels."""
+"""The resampler, and the revision of the channels' measures."""
 
 
 @function("split")
 async def split(
     received: RecordingReceived, *, blobs: Blobs, limits: Limits, decoder: Decoder
 ) -> RecordingSplit:
-    """Write one WAV per channel next to the recording, then what was found out about them.
+    """Write one WAV per channel next to the recording, then the document of levels.
 
-    What is there is not made again. Speakers who came in a file each need not be equally long;
-    the recording lasts as long as the longer one, and neither is padded.
+    What is in the store already is not made again. Two files of one speaker each may differ in
+    length: the recording lasts as long as the longer one, and neither is padded.
     """
     files = (received.audio, received.audio_right or "")
     digest = work_digest(*files, ENGINE, decoder.engine)
     key = received.run_key.levels
     levels = await blobs.get_json(key, Levels)
     if levels is None or levels.digest != digest:
-        levels = await made(received, digest, blobs, limits, decoder)
+        levels = await write_channels(received, digest, blobs, limits, decoder)
         await blobs.put_json(key, levels)
     return RecordingSplit(
         **received.same_run,
@@ -57,28 +57,28 @@ async def split(
     )
 
 
-async def made(
+async def write_channels(
     received: RecordingReceived, digest: str, blobs: Blobs, limits: Limits, decoder: Decoder
 ) -> Levels:
-    """Write the channels, and return what was found out."""
+    """Write the channels, and return their measures."""
     each = limits if received.audio_right is None else replace(limits, channels=(1,))
     async with AsyncExitStack() as stack:
-        sounds = [
-            await stack.enter_async_context(opened(blobs, key, each, decoder))
+        sources = [
+            await stack.enter_async_context(open_source(blobs, key, each, decoder))
             for key in (received.audio, received.audio_right)
             if key is not None
         ]
-        works = [write_channel(blobs, received, track) for track in tracks(sounds)]
+        works = [write_channel(blobs, received, track) for track in tracks(sources)]
         measured = await together(*works)
         compared = await compare(blobs, received, measured)
-        return levels_of(received, digest, sounds, measured, compared)
+        return levels_of(received, digest, sources, measured, compared)
 
 
-async def write_channel(blobs: Blobs, received: RecordingReceived, track: Track) -> Measured:
-    """Write the channel, unless it is there; measure it either way."""
+async def write_channel(blobs: Blobs, received: RecordingReceived, track: Track) -> ChannelMeasures:
+    """Write the channel, unless it is in the store; measure it either way."""
     key = received.run_key.audio(track.channel)
-    resampler = ChannelResampler(track.sound.audio, track.index, track.sound.frames)
-    samples = resampled(track.sound.pieces(), resampler)
+    resampler = ChannelResampler(track.source.audio, track.index, track.source.frames)
+    samples = resampled(track.source.chunks(), resampler)
     await blobs.put(key, wav(samples, resampler.frames))
     meter, reader = resampler.meter, resampler.reader
     if meter.frames < resampler.frames:  # put had nothing to do
@@ -86,11 +86,11 @@ async def write_channel(blobs: Blobs, received: RecordingReceived, track: Track)
     clipped = round(reader.clipping.share, 6)
     quality = ChannelQuality(channel=track.channel, silent=meter.silent, clipped=clipped)
     level = meter.level(track.channel)
-    return Measured(resampler.frames, level, quality, reader.not_numbers)
+    return ChannelMeasures(resampler.frames, level, quality, reader.not_numbers)
 
 
 async def metered(blobs: Blobs, key: str) -> Meter:
-    """Measure a channel that is there."""
+    """Measure a channel that is in the store."""
     meter = Meter()
     async for samples in pcm16(blobs, key):
         meter.add(np.frombuffer(samples, "<i2"))
@@ -98,28 +98,28 @@ async def metered(blobs: Blobs, key: str) -> Meter:
 
 
 async def read(track: Track) -> ChannelReader:
-    """Measure what was uploaded of a channel that is there."""
-    reader = ChannelReader(track.sound.audio, track.index)
-    async for piece in track.sound.pieces():
-        await asyncio.to_thread(reader.measure, piece)
+    """Measure the upload of a channel that is in the store."""
+    reader = ChannelReader(track.source.audio, track.index)
+    async for chunk in track.source.chunks():
+        await asyncio.to_thread(reader.measure, chunk)
     return reader
 
 
 async def compare(
-    blobs: Blobs, received: RecordingReceived, measured: Sequence[Measured]
+    blobs: Blobs, received: RecordingReceived, measured: Sequence[ChannelMeasures]
 ) -> Compared:
-    """Compare the channels that are there, if there are two."""
+    """Compare the channels in the store, if there are two."""
     if len(measured) == 1:
         return Compared(dual_mono=False, bleed=())
     comparison = Comparison(max(one.frames for one in measured))
     left, right = (pcm16(blobs, received.run_key.audio(one.level.channel)) for one in measured)
-    async for pieces in side_by_side(left, right):
-        await asyncio.to_thread(comparison.add, *pieces)
+    async for both in side_by_side(left, right):
+        await asyncio.to_thread(comparison.add, *both)
     return await asyncio.to_thread(comparison.finish)
 
 
 def pcm16(blobs: Blobs, key: str) -> AsyncIterator[bytes]:
-    """The samples of a channel that is there."""
+    """Read the samples of a channel in the store."""
     behind_header = blobs.read(key, len(pcm16_header(0, RECOGNIZER_RATE)))
     return whole_frames(behind_header, PCM16_BYTES)
 
@@ -127,5 +127,5 @@ def pcm16(blobs: Blobs, key: str) -> AsyncIterator[bytes]:
 async def wav(samples: AsyncIterator[bytes], frames: int) -> AsyncIterator[bytes]:
     """A mono 16 kHz WAV file around the samples."""
     yield pcm16_header(frames, RECOGNIZER_RATE)
-    async for piece in samples:
-        yield piece
+    async for chunk in samples:
+        yield chunk

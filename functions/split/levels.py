@@ -1,4 +1,4 @@
-"""What split finds out about a recording while it goes through."""
+"""Measure a recording's channels while they are split, and write the document of levels."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from events import RecordingReceived
 from events.base import Channel
 from events.documents import AudioWarning, Bleed, ChannelQuality, Level, Levels, Quality
-from functions.split.decoder import Sound
+from functions.split.decoder import AudioSource
 from functions.split.quality import Compared
 from functions.split.samples import FULL_SCALE
 
@@ -18,15 +18,15 @@ SIDES: tuple[Channel, ...] = ("left", "right")
 
 
 MOMENT = 512
-"""Samples over which loudness is felt: 32 ms at 16 kHz."""
+"""Samples of one loudness measurement: 32 ms at 16 kHz."""
 QUIET_SPEECH = FULL_SCALE * 10 ** (-60 / 20)
-"""RMS of a moment below which nobody speaks; quiet speech has -35 dBFS on the whole."""
+"""RMS of 32 ms below which nobody speaks; quiet speech has -35 dBFS on the whole."""
 MUCH_CLIPPED = 0.001
-"""Share of samples from which it is worth a warning that they are cut off."""
+"""Share of clipped samples from which a warning is given."""
 
 
 class Meter:
-    """Measures 16-bit samples as they pass. Exact, so pieces of any size give the same."""
+    """Measures 16-bit samples as they pass. Exact, so chunks of any size give the same result."""
 
     def __init__(self) -> None:
         self.frames = 0
@@ -46,12 +46,12 @@ class Meter:
 
     @property
     def silent(self) -> bool:
-        """Whether no moment is as loud as quiet speech; a moment at the end may be cut off."""
+        """Whether nothing is as loud as quiet speech."""
         loudest = max(self._loudest, _squares(self._rest))
         return loudest < MOMENT * QUIET_SPEECH**2
 
     def level(self, channel: Channel) -> Level:
-        """Peak and RMS in dBFS: a sine that just fits has 0 and -3.01."""
+        """Return peak and RMS in dBFS: a full-scale sine has 0 and -3.01."""
         if not self._peak:
             return Level(channel=channel, peak=None, rms=None)
         mean = math.sqrt((self._squares + _squares(self._rest)) / self.frames)
@@ -78,15 +78,15 @@ class Track:
     """A channel of the recording: channel `index` of an uploaded file."""
 
     channel: Channel
-    sound: Sound
+    source: AudioSource
     index: int
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What was found out about one channel, `frames` samples at 16 kHz.
+class ChannelMeasures:
+    """The measures of one channel, `frames` samples at 16 kHz.
 
-    `not_numbers`: samples that were none.
+    `not_numbers` counts NaN and infinite values in the upload.
     """
 
     frames: int
@@ -95,24 +95,24 @@ class Measured:
     not_numbers: int
 
 
-def tracks(sounds: Sequence[Sound]) -> tuple[Track, ...]:
-    """One file's channels, left first and mono as left; or the only channel of either file."""
-    if len(sounds) > 1:
-        return tuple(Track(side, sound, 0) for side, sound in zip(SIDES, sounds, strict=True))
-    (sound,) = sounds
-    return tuple(Track(SIDES[index], sound, index) for index in range(sound.audio.channels))
+def tracks(sources: Sequence[AudioSource]) -> tuple[Track, ...]:
+    """Return the channels of one file, left first and mono as left, or of two mono files."""
+    if len(sources) > 1:
+        return tuple(Track(side, source, 0) for side, source in zip(SIDES, sources, strict=True))
+    (source,) = sources
+    return tuple(Track(SIDES[index], source, index) for index in range(source.audio.channels))
 
 
 def levels_of(
     received: RecordingReceived,
     digest: str,
-    sounds: Sequence[Sound],
-    measured: Sequence[Measured],
+    sources: Sequence[AudioSource],
+    measured: Sequence[ChannelMeasures],
     compared: Compared,
 ) -> Levels:
-    """The document. Two files are told as one recording: the longer duration, the higher rate.
+    """Return the document. Two files are one recording: the longer duration, the higher rate.
 
-    What is on both channels alike is one channel of the run, as a mono upload is.
+    Dual mono is one channel of the run, as a mono upload is.
     """
     quality = Quality(
         dual_mono=compared.dual_mono,
@@ -123,39 +123,39 @@ def levels_of(
         recording=received.recording,
         run=received.run,
         digest=digest,
-        container=_all(sound.container for sound in sounds),
-        encoding=_all(sound.encoding for sound in sounds),
-        sample_rate=max(sound.audio.sample_rate for sound in sounds),
-        channels=sum(sound.audio.channels for sound in sounds),
-        duration=max(sound.seconds for sound in sounds),
+        container=_all(source.container for source in sources),
+        encoding=_all(source.encoding for source in sources),
+        sample_rate=max(source.audio.sample_rate for source in sources),
+        channels=sum(source.audio.channels for source in sources),
+        duration=max(source.seconds for source in sources),
         levels=tuple(one.level for one in (measured[:1] if quality.dual_mono else measured)),
-        warnings=(*_warnings(sounds), *_not_numbers(measured), *_doubts(quality)),
+        warnings=(*_warnings(sources), *_not_numbers(measured), *_doubts(quality)),
         quality=quality,
     )
 
 
 def _all(names: Iterable[str]) -> str:
-    """Different names joined by a plus sign."""
+    """Join different names with a plus sign."""
     return "+".join(dict.fromkeys(names))
 
 
-def _warnings(sounds: Sequence[Sound]) -> Iterable[AudioWarning]:
-    for side, sound in zip(SIDES, sounds, strict=False):
-        for warning in sound.warnings:
-            whose = f"The {side} file: " if len(sounds) > 1 else ""
+def _warnings(sources: Sequence[AudioSource]) -> Iterable[AudioWarning]:
+    for side, source in zip(SIDES, sources, strict=False):
+        for warning in source.warnings:
+            whose = f"The {side} file: " if len(sources) > 1 else ""
             yield AudioWarning(code=warning.code, message=whose + warning.message)
 
 
-def _not_numbers(measured: Sequence[Measured]) -> Iterable[AudioWarning]:
+def _not_numbers(measured: Sequence[ChannelMeasures]) -> Iterable[AudioWarning]:
     if worst := max(one.not_numbers for one in measured):
         message = f"{worst} samples were no finite numbers; they were taken as silence."
         yield AudioWarning(code="not_numbers", message=message)
 
 
 def _doubts(quality: Quality) -> Iterable[AudioWarning]:
-    """What of the quality its user should be told."""
+    """Yield a warning for each fault of the channels' quality."""
     if quality.dual_mono:
-        message = "Both channels carry the same sound; it was transcribed once, as left."
+        message = "Both channels carry the same source; it was transcribed once, as left."
         yield AudioWarning(code="dual_mono", message=message)
     for one in quality.channels:
         which = f"The {one.channel} channel" if len(quality.channels) > 1 else "The only channel"

@@ -11,9 +11,11 @@ from functions.split.decoder_av import ContainerDecoder
 from functions.split.handler import split
 from functions.split.settings import Settings
 from shared.delivery import Delivery
-from shared.runtime import Parts, Runtime, bus_and_blobs, serve
+from shared.runtime import Parts, Runtime, bus_and_blobs
+from shared.serving import serve
+from shared.settings import read_settings
 
-settings = Settings()
+settings = read_settings(Settings)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Compare the two channels: whether each has one speaker, who is alone there."""
+"""Compare the two channels: whether each holds one speaker, and only that one."""
 
 import math
 from collections.abc import AsyncIterator
@@ -8,30 +8,30 @@ import numpy as np
 
 from events.documents import Bleed
 from functions.split.bleed import BLOCK, Leaks
-from functions.split.samples import FULL_SCALE, Samples
+from functions.split.samples import FULL_SCALE, FloatSamples
 from shared.audio.wav import PCM16_BYTES
 
 BLOCK_BYTES = BLOCK * PCM16_BYTES
 MOST_STRETCHES = 128
-"""Blocks, spread evenly over the recording, in which a leak is looked for."""
+"""Most blocks, spread evenly over the recording, in which a leak is looked for."""
 SOUND = FULL_SCALE * 10 ** (-45 / 20)
-"""RMS of a block from which a channel must not have a sound of its own in a copy."""
+"""RMS of a block from which it counts for dual mono: both channels must be alike in it."""
 COPIED = 0.9
-"""Correlation that each such block needs: what is left is 6 dB below what is alike."""
-MOMENT = 512
-OWN = FULL_SCALE * 10 ** (-52 / 20)
-"""RMS from which what one channel has alone in a moment (32 ms) may be a word."""
+"""Least correlation of such a block: the difference is 6 dB below the common part."""
+QUALITY_BLOCK = 512
+OWN_SOUND = FULL_SCALE * 10 ** (-52 / 20)
+"""RMS from which the sound that one channel alone has for 32 ms may be a word."""
 MOMENTS = 3
-"""So many of them in a block are a word: a party of its own, however quiet."""
+"""Such moments in a block that make a word: a second speaker, however quiet."""
 COPY = 0.995
-"""Correlation of the whole, the noise of a codec allowed for: what is left is 20 dB below."""
+"""Least correlation of the whole: the difference, a codec's noise, is 20 dB below."""
 MOST_APART = 10.0
-"""dB between two copies. One that is quieter is a leak, and says which party really spoke."""
+"""Most dB between two copies. A quieter one is a leak, whose direction tells who spoke."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What the channels have to do with each other."""
+    """The result of comparing the channels."""
 
     dual_mono: bool
     bleed: tuple[Bleed, ...]
@@ -40,7 +40,7 @@ class Compared:
 class Comparison:
     """Compares two channels of 16 kHz that pass side by side, `frames` samples in all.
 
-    They are looked at block by block, so pieces of any size give the same.
+    They are compared block by block, so chunks of any size give the same result.
     """
 
     def __init__(self, frames: int) -> None:
@@ -51,7 +51,7 @@ class Comparison:
         self._leaks = Leaks()
 
     def add(self, left: bytes, right: bytes) -> None:
-        """Take as many 16-bit samples of either channel."""
+        """Add 16-bit samples, the same number of both channels."""
         left, right = self._rest[0] + left, self._rest[1] + right
         end = len(left) - len(left) % BLOCK_BYTES
         for start in range(0, end, BLOCK_BYTES):
@@ -59,13 +59,13 @@ class Comparison:
         self._rest = left[end:], right[end:]
 
     def finish(self) -> Compared:
-        """The result; the last block ends in silence."""
+        """Return the result; the last block is padded with silence."""
         silence = bytes(-len(self._rest[0]) % BLOCK_BYTES)
         self.add(silence, silence)
         dual_mono = self._likeness.dual_mono
         return Compared(dual_mono, () if dual_mono else self._leaks.found())
 
-    def _compare(self, left: Samples, right: Samples) -> None:
+    def _compare(self, left: FloatSamples, right: FloatSamples) -> None:
         self._likeness.add(left, right)
         if self._blocks % self._every == 0:
             self._leaks.add(left, right)
@@ -73,10 +73,10 @@ class Comparison:
 
 
 class Likeness:
-    """Tells whether one channel is the other times a constant, of either sign, everywhere.
+    """Decides whether one channel is the other times a constant, of either sign, everywhere.
 
-    In numbers: the correlation without a delay, in each block with sound and in the whole; and no
-    more than moments in which one channel has what the other has not.
+    Measures: the correlation without delay, in each block with sound and in the whole, and the
+    moments in which one channel has sound that the other has not.
     """
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Likeness:
             and self._both**2 >= COPY**2 * self._left * self._right
         )
 
-    def add(self, left: Samples, right: Samples) -> None:
+    def add(self, left: FloatSamples, right: FloatSamples) -> None:
         squares = _product(left, left), _product(right, right)
         both = _product(left, right)
         self._left += squares[0]
@@ -108,33 +108,33 @@ class Likeness:
             self._copied = False
 
 
-def _own_moments(of: Samples, sound: Samples, squares: float) -> int:
-    """Moments in which a channel sounds otherwise than the other, `of` which it may be a copy."""
+def _own_moments(of: FloatSamples, sound: FloatSamples, squares: float) -> int:
+    """Count the moments in which `sound` has what `of`, whose copy it may be, has not."""
     gain = _product(of, sound) / squares if squares else 0.0
-    own = (sound - gain * of).reshape(-1, MOMENT)
-    power = np.einsum("ij,ij->i", own, own) / MOMENT
-    most = np.einsum("ij,ij->i", *[sound.reshape(-1, MOMENT)] * 2) / MOMENT
-    return int(np.count_nonzero((power > OWN**2) & (power > most / 4)))
+    own = (sound - gain * of).reshape(-1, QUALITY_BLOCK)
+    power = np.einsum("ij,ij->i", own, own) / QUALITY_BLOCK
+    most = np.einsum("ij,ij->i", *[sound.reshape(-1, QUALITY_BLOCK)] * 2) / QUALITY_BLOCK
+    return int(np.count_nonzero((power > OWN_SOUND**2) & (power > most / 4)))
 
 
-def _block(channel: bytes, start: int) -> Samples:
+def _block(channel: bytes, start: int) -> FloatSamples:
     return np.frombuffer(channel, "<i2", BLOCK, start).astype(np.float32)
 
 
-def _product(one: Samples, other: Samples) -> float:
+def _product(one: FloatSamples, other: FloatSamples) -> float:
     return float(np.einsum("i,i->", one, other))
 
 
 async def side_by_side(
     left: AsyncIterator[bytes], right: AsyncIterator[bytes]
 ) -> AsyncIterator[tuple[bytes, bytes]]:
-    """Both channels in pieces of equal size; the shorter one goes on in silence.
+    """Yield both channels in chunks of equal size; the shorter one goes on in silence.
 
-    The pieces that come must not be empty.
+    The chunks that come must not be empty.
     """
     first, second = await anext(left, b""), await anext(right, b"")
     while first or second:
-        size = min(len(piece) for piece in (first, second) if piece)
+        size = min(len(chunk) for chunk in (first, second) if chunk)
         yield first[:size].ljust(size, b"\0"), second[:size].ljust(size, b"\0")
         first = first[size:] or await anext(left, b"")
         second = second[size:] or await anext(right, b"")

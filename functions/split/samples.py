@@ -1,4 +1,4 @@
-"""Bring stored samples of every encoding to floats."""
+"""Convert stored samples of every encoding to floats."""
 
 from typing import Any, TypeAlias
 
@@ -7,17 +7,19 @@ from numpy.typing import NDArray
 
 from shared.audio.formats import AudioFormat, Encoding
 
-Samples: TypeAlias = NDArray[np.float32]
+FloatSamples: TypeAlias = NDArray[np.float32]
 """On the scale of 16-bit integers, which 32-bit floats hold exactly."""
 FULL_SCALE = 2.0**15
 LOUDEST_FLOAT = 16.0
 """Floats beyond this times full scale are broken; larger ones could overflow in the filter."""
 
 
-def channel_samples(whole_frames: bytes, audio: AudioFormat, index: int) -> tuple[Samples, int]:
-    """Channel `index` of interleaved frames, and how many numbers of all channels were none.
+def channel_samples(
+    whole_frames: bytes, audio: AudioFormat, index: int
+) -> tuple[FloatSamples, int]:
+    """Return channel `index` of interleaved frames, and the count of NaN and infinite values.
 
-    NaN and the infinities, which only floats can be, become silence.
+    Such values, which only floats can be, are counted in all channels and become silence.
     """
     encoding = audio.encoding
     stored = _stored(whole_frames, encoding, audio.channels)
@@ -32,7 +34,7 @@ def channel_samples(whole_frames: bytes, audio: AudioFormat, index: int) -> tupl
 
 
 def _stored(whole_frames: bytes, encoding: Encoding, channels: int) -> NDArray[Any]:
-    """The numbers as they are stored, a row per frame."""
+    """Return the stored numbers, a row per frame."""
     width = np.dtype(encoding.dtype).itemsize
     if encoding.block_bytes == width:
         return np.frombuffer(whole_frames, encoding.dtype).reshape(-1, channels)
@@ -42,7 +44,7 @@ def _stored(whole_frames: bytes, encoding: Encoding, channels: int) -> NDArray[A
     return widened.view(encoding.dtype).reshape(-1, channels)
 
 
-def _from_floats(stored: NDArray[Any], index: int) -> tuple[Samples, int]:
+def _from_floats(stored: NDArray[Any], index: int) -> tuple[FloatSamples, int]:
     real = np.isfinite(stored)
     one = stored[:, index]
     if not real.all():

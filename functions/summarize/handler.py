@@ -1,8 +1,8 @@
 """Summarise a transcript."""
 
 from events import TranscriptMerged, TranscriptSummarized
-from events.documents import Engine, Request, Summary, Transcript
-from functions.summarize.summarizer import Gist, Summarizer
+from events.documents import Request, Summary, Transcript
+from functions.summarize.summarizer import Summarizer, SummaryResult
 from shared.digest import work_digest
 from shared.errors import Missing
 from shared.function import function
@@ -11,7 +11,7 @@ from shared.ports import Blobs
 
 @function("summarize")
 async def summarize(
-    merged: TranscriptMerged, *, blobs: Blobs, summarizer: Summarizer, degraded: tuple[str, ...]
+    merged: TranscriptMerged, *, blobs: Blobs, summarizer: Summarizer
 ) -> TranscriptSummarized:
     """Write the summary, unless none is wanted or the very same one is already there."""
     request = await blobs.get_json(merged.recording_key.request, Request) or Request()
@@ -24,8 +24,8 @@ async def summarize(
     digest = work_digest(transcript.digest, request, summarizer.engine)
     done = await blobs.get_json(key, Summary)
     if done is None or done.digest != digest:
-        gist = await summarizer.summarize(transcript, request)
-        await blobs.put_json(key, summary_of(transcript, gist, digest, summarizer.engine, degraded))
+        result = await summarizer.summarize(transcript, request)
+        await blobs.put_json(key, summary_of(transcript, result, digest))
     return summarized(merged, key)
 
 
@@ -40,18 +40,13 @@ def summarized(merged: TranscriptMerged, summary: str | None) -> TranscriptSumma
     )
 
 
-def summary_of(
-    transcript: Transcript, gist: Gist, digest: str, engine: Engine, degraded: tuple[str, ...]
-) -> Summary:
-    """The summary with what made it."""
+def summary_of(transcript: Transcript, result: SummaryResult, digest: str) -> Summary:
+    """The document: the summary with what made it."""
     return Summary(
+        **result.content.model_dump(),
         recording=transcript.recording,
         run=transcript.run,
         digest=digest,
-        engine=engine,
-        degraded=degraded,
-        text=gist.text,
-        key_points=gist.key_points,
-        sentiment=gist.sentiment,
-        sentiment_score=gist.sentiment_score,
+        engine=result.engine,
+        degraded=result.degraded,
     )

@@ -7,24 +7,21 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.summarize.extractive.engine import ExtractiveSummarizer
+from functions.summarize.engines import choose_summarizer
 from functions.summarize.handler import summarize
 from functions.summarize.settings import Settings
 from shared.delivery import Delivery
-from shared.runtime import Parts, Runtime, bus_and_blobs, serve
+from shared.runtime import Parts, Runtime, bus_and_blobs
+from shared.serving import serve
+from shared.settings import read_settings
 
-settings = Settings()
+settings = read_settings(Settings)
 
 
 @asynccontextmanager
 async def compose() -> AsyncIterator[Parts]:
     async with bus_and_blobs() as (bus, blobs, checks):
-        ports = {
-            "blobs": blobs,
-            "summarizer": ExtractiveSummarizer(),
-            "degraded": ("summarizer:extractive",) if settings.summarizer == "auto" else (),
-        }
-        yield Parts(bus, ports, checks)
+        yield Parts(bus, {"blobs": blobs, "summarizer": choose_summarizer(settings)}, checks)
 
 
 runtime = Runtime(compose, {"/": Delivery(summarize, concurrency=settings.concurrency)})

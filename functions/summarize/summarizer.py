@@ -1,35 +1,35 @@
-"""The port to an engine that tells a conversation in short."""
+"""The port to an engine that summarises a conversation."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
-from events.documents import Engine, Request, Sentiment, Transcript
+from events.documents import Engine, Request, SummaryContent, Transcript
 
 
 @dataclass(frozen=True)
-class Gist:
-    """What an engine made of one transcript; the handler wraps it into a `Summary`.
+class SummaryResult:
+    """A summary and what made it.
 
-    `text` is empty only for an empty transcript. `key_points` are in spoken order.
-    `sentiment_score` runs from -1 (negative) to 1 (positive) over the whole call.
+    `engine` is the engine that really ran. `degraded` names it as `port:engine` if it stood in
+    for a better one, and is empty otherwise.
     """
 
-    text: str
-    key_points: tuple[str, ...]
-    sentiment: Sentiment
-    sentiment_score: float
+    content: SummaryContent
+    engine: Engine
+    degraded: tuple[str, ...] = ()
 
 
 class Summarizer(Protocol):
-    """Turns a merged transcript into its gist.
+    """Summarises a merged transcript.
 
-    `request` carries the caller's hints, such as who speaks on which channel. `summarize` raises
+    The text is empty only for an empty transcript; key points are in spoken order. `request`
+    carries the caller's hints, such as who speaks on which channel. `summarize` raises
     `errors.Transient` if the engine died, `errors.Permanent` if it can never handle this input.
     """
 
     @property
     def engine(self) -> Engine:
-        """Name, revision and model digest of what really runs."""
+        """The engine that is tried first: name, revision and model digest."""
         ...
 
-    async def summarize(self, transcript: Transcript, request: Request) -> Gist: ...
+    async def summarize(self, transcript: Transcript, request: Request) -> SummaryResult: ...

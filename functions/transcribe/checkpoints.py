@@ -1,7 +1,7 @@
-"""What is known of a channel while the rest is still being recognised.
+"""Checkpoints of one channel, kept while the rest of it is still being recognised.
 
-A recognition that is broken off, by a crash or by the platform's ceiling, goes on behind the last
-passage that was kept.
+A recognition that is broken off, by a crash or by the platform's time limit, goes on after the
+last checkpoint.
 """
 
 from collections.abc import AsyncIterator
@@ -10,80 +10,89 @@ from itertools import count
 
 from events import RecordingSplit
 from events.base import Channel
-from events.documents import Passage, Segment
-from functions.transcribe.recognizer import Heard, Known
+from events.documents import Checkpoint, Segment
+from functions.transcribe.recognizer import Hypothesis, ResumePoint
 from shared.ports import Blobs
 
-PIECES = 8
-"""Of so many pieces is a passage."""
+CHECKPOINT_EVERY = 8
+"""Hypotheses from one checkpoint to the next."""
 
 
 @dataclass
-class Passages:
-    """The passages of one channel, of work with this digest; others are not read."""
+class Checkpoints:
+    """The checkpoints of one channel that were made by work with this `digest`.
+
+    `segments` and `resume` hold all that is known of the channel so far.
+    """
 
     blobs: Blobs
     split: RecordingSplit
     channel: Channel
     digest: str
     segments: list[Segment] = field(default_factory=list)
-    known: Known = field(default_factory=Known)
-    _fresh: list[Segment] = field(default_factory=list)
+    resume: ResumePoint = field(default_factory=ResumePoint)
+    _unsaved: list[Segment] = field(default_factory=list)
 
-    async def read(self) -> Known:
-        """Take up what was kept; how much that is."""
-        async for passage in self._kept():
-            self.segments += passage.segments
-            self.known = Known(passage.until, passage.language)
-        return self.known
+    async def load(self) -> ResumePoint:
+        """Read the checkpoints of an earlier attempt. Return where to go on."""
+        async for checkpoint in self._saved():
+            self.segments += checkpoint.segments
+            self.resume = ResumePoint(checkpoint.until, checkpoint.language)
+        return self.resume
 
-    async def add(self, heard: Heard) -> None:
-        """One more piece is known; each full passage is kept."""
-        self.known = Known(self.known.pieces + 1, heard.language or self.known.language)
-        self.segments += heard.segments
-        self._fresh += heard.segments
-        if self.known.pieces % PIECES == 0:
-            await self._keep()
+    async def add(self, hypothesis: Hypothesis) -> None:
+        """Take in the next hypothesis, and save a checkpoint when one is due."""
+        language = hypothesis.language or self.resume.language
+        self.resume = ResumePoint(self.resume.hypotheses + 1, language)
+        self.segments += hypothesis.segments
+        self._unsaved += hypothesis.segments
+        if self.resume.hypotheses % CHECKPOINT_EVERY == 0:
+            await self._save()
 
     async def remove(self) -> None:
-        """They are of no use once the transcript is there. The last goes first: if this is broken
-        off, the next time finds what is left.
+        """Delete the checkpoints, which are of no use once the transcript is written.
+
+        The last is deleted first, so that the next call finds what an interrupted one left.
         """
         keys = [key async for key in self._keys()]
         for key in reversed(keys):
             await self.blobs.delete(key)
 
-    async def _keep(self) -> None:
-        passage = Passage(
+    async def _save(self) -> None:
+        checkpoint = Checkpoint(
             recording=self.split.recording,
             run=self.split.run,
             channel=self.channel,
             digest=self.digest,
-            until=self.known.pieces,
-            segments=tuple(self._fresh),
-            language=self.known.language,
+            until=self.resume.hypotheses,
+            segments=tuple(self._unsaved),
+            language=self.resume.language,
         )
-        await self.blobs.put_json(self._key(self.known.pieces // PIECES), passage)
-        self._fresh = []
+        await self.blobs.put_json(self._key(self._number), checkpoint)
+        self._unsaved = []
 
-    async def _kept(self) -> AsyncIterator[Passage]:
+    async def _saved(self) -> AsyncIterator[Checkpoint]:
         for number in count(1):
-            passage = await self.blobs.get_json(self._key(number), Passage)
-            if passage is None or passage.digest != self.digest:
+            checkpoint = await self.blobs.get_json(self._key(number), Checkpoint)
+            if checkpoint is None or checkpoint.digest != self.digest:
                 return
-            yield passage
+            yield checkpoint
 
     async def _keys(self) -> AsyncIterator[str]:
-        """Of those that are there, whatever work they belong to.
+        """Yield the keys of all checkpoints in the store, whatever work made them.
 
-        Another delivery may have removed the first ones while this one still kept more.
+        Another delivery may have deleted the first ones while this one still saved more.
         """
         for number in count(1):
             key = self._key(number)
             if await self.blobs.size(key) is not None:
                 yield key
-            elif number > self.known.pieces // PIECES:
+            elif number > self._number:
                 return
 
+    @property
+    def _number(self) -> int:
+        return self.resume.hypotheses // CHECKPOINT_EVERY
+
     def _key(self, number: int) -> str:
-        return self.split.run_key.passage(self.channel, number)
+        return self.split.run_key.checkpoint(self.channel, number)

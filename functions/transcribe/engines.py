@@ -1,4 +1,4 @@
-"""Which recogniser runs: the one asked for, or the best that is on this machine."""
+"""Choose the recogniser: the one that the settings name, or the best on this machine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from typing import Protocol
 from functions.transcribe.recognizer import Recognizer
 from functions.transcribe.settings import Settings
 from functions.transcribe.sphinx.recognizer import SphinxRecognizer
-from functions.transcribe.whisper.batcher import Figures
+from functions.transcribe.whisper.batcher import BatchTotals
 from functions.transcribe.whisper.decoding import Search
 from functions.transcribe.whisper.gpu import has_gpu
 from functions.transcribe.whisper.models import Model, NoEngine, find
-from functions.transcribe.whisper.recognizer import Setup, WhisperRecognizer
+from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSetup
 
 BEST_ON_GPU = ("large-v3", "large-v3-turbo", "medium", "small", "base", "tiny")
 BEST_ON_CPU = ("small", "base", "tiny")
-"""What is taken from the cache where no model is named, best first. On a CPU, larger ones would
+"""Models that are looked for in the cache if none is named, best first. On a CPU, larger ones would
 take longer than the call."""
 
 Probe = Callable[[], bool]
@@ -30,20 +30,20 @@ class LocalRecognizer(Recognizer, Protocol):
         ...
 
     async def check(self) -> None:
-        """Raise `Unavailable` if it cannot recognise any more."""
+        """Raise `Unavailable` if the engine is broken."""
         ...
 
     async def close(self) -> None: ...
 
     @property
-    def figures(self) -> Figures | None:
-        """What its batches did, if it has any."""
+    def figures(self) -> BatchTotals | None:
+        """Totals of its batches. None if it has none."""
         ...
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The recogniser, what it stands in for, and why it does (empty if it does not)."""
+class RecognizerChoice:
+    """The recogniser, and if it stands in for a better one the mark and the reason."""
 
     recognizer: LocalRecognizer
     degraded: tuple[str, ...] = ()
@@ -51,38 +51,38 @@ class Chosen:
 
 
 def whisper_is_installed() -> bool:
-    """Whether faster-whisper can be imported, which this does not do."""
+    """Return whether faster-whisper is installed, without importing it."""
     return find_spec("faster_whisper") is not None
 
 
-def choose(
+def choose_recognizer(
     settings: Settings, *, installed: Probe = whisper_is_installed, has_gpu: Probe = has_gpu
-) -> Chosen:
-    """The recogniser that the settings ask for; no model is loaded yet.
+) -> RecognizerChoice:
+    """Return the recogniser that the settings name; no model is loaded yet.
 
     `auto` is Whisper where a whole model is on the machine, and pocketsphinx elsewhere. It never
-    takes a model that is made for tests. Raises `NoEngine` where Whisper is asked for by name and
-    is not there.
+    takes a model that is made for tests. Raises `NoEngine` if the settings name Whisper and it
+    cannot run.
     """
     if settings.recognizer == "sphinx":
-        return Chosen(sphinx_of(settings))
+        return RecognizerChoice(sphinx_of(settings))
     try:
         model = model_for(settings, installed=installed, has_gpu=has_gpu)
     except NoEngine as missing:
         if settings.recognizer == "whisper":
             raise
-        return Chosen(sphinx_of(settings), ("recognizer:sphinx",), str(missing))
-    return Chosen(WhisperRecognizer(model, setup_of(settings)))
+        return RecognizerChoice(sphinx_of(settings), ("recognizer:sphinx",), str(missing))
+    return RecognizerChoice(WhisperRecognizer(model, setup_of(settings)))
 
 
 def sphinx_of(settings: Settings) -> SphinxRecognizer:
-    """The embedded recogniser; no process is started yet."""
+    """Return the embedded recogniser; no process is started yet."""
     return SphinxRecognizer(processes=settings.sphinx_processes)
 
 
-def setup_of(settings: Settings) -> Setup:
-    """How a Whisper model is run."""
-    return Setup(
+def setup_of(settings: Settings) -> WhisperSetup:
+    """Return how the settings run a Whisper model."""
+    return WhisperSetup(
         compute_type=settings.whisper_compute_type,
         threads=settings.whisper_threads,
         device=settings.whisper_device,
@@ -98,7 +98,7 @@ def setup_of(settings: Settings) -> Setup:
 def model_for(
     settings: Settings, *, installed: Probe = whisper_is_installed, has_gpu: Probe = has_gpu
 ) -> Model:
-    """The Whisper model that the settings lead to. Raises `NoEngine` if there is none."""
+    """Return the Whisper model that the settings lead to. Raises `NoEngine` if there is none."""
     if not installed():
         raise NoEngine("faster-whisper is not installed: pip install 'pocwhisp[whisper]'")
     if settings.whisper_model is None:
@@ -110,13 +110,13 @@ def model_for(
 
 
 def _best(settings: Settings, has_gpu: Probe) -> Model:
-    """The first of the best that is in the cache; the GPU is asked for only if any is."""
-    there = {name: model for name in BEST_ON_GPU if (model := _whole(name, settings))}
-    on_gpu = bool(there) and settings.whisper_device != "cpu" and has_gpu()
+    """Return the best model in the cache; looks for a GPU only if there is any model."""
+    cached = {name: model for name in BEST_ON_GPU if (model := _whole(name, settings))}
+    on_gpu = bool(cached) and settings.whisper_device != "cpu" and has_gpu()
     best = BEST_ON_GPU if on_gpu else BEST_ON_CPU
     for name in best:
-        if name in there:
-            return there[name]
+        if name in cached:
+            return cached[name]
     raise NoEngine(
         f"No Whisper model in {settings.model_cache}: looked for {', '.join(best)}. "
         f"Get one with: pocwhisp models pull {best[0]}, or name a folder in WHISPER_MODEL"

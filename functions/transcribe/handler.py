@@ -8,7 +8,7 @@ import numpy as np
 from events import ChannelTranscribed, RecordingSplit
 from events.base import Channel
 from events.documents import ChannelTranscript, Request
-from functions.transcribe.checkpoints import Passages
+from functions.transcribe.checkpoints import Checkpoints
 from functions.transcribe.recognizer import Recognizer, Samples
 from shared.audio.wav import PCM16_BYTES, HeaderReader, whole_frames
 from shared.digest import work_digest
@@ -26,9 +26,10 @@ async def transcribe(
     serves: tuple[Channel, ...],
     degraded: tuple[str, ...],
 ) -> tuple[ChannelTranscribed, ...]:
-    """Write one transcript per served channel of the recording; none served is nothing to do.
+    """Write one transcript for each channel that this deployment `serves`.
 
-    `degraded` says whether the recogniser stands in for a better one.
+    Returns no event if it serves none of the recording's channels. `degraded` names the
+    recogniser if it stands in for a better one.
     """
     works = [
         transcribe_channel(split, channel, blobs, recognizer, degraded)
@@ -45,14 +46,14 @@ async def transcribe_channel(
     recognizer: Recognizer,
     degraded: tuple[str, ...],
 ) -> ChannelTranscribed:
-    """Recognise one channel, unless the very same work is already there."""
+    """Recognise one channel, unless a transcript of the same work is in the store."""
     key = split.run_key.channel_transcript(channel)
     request = await blobs.get_json(split.recording_key.request, Request) or Request()
     digest = work_digest(split.run_key.audio(channel), request, recognizer.engine)
-    passages = Passages(blobs, split, channel, digest)
+    checkpoints = Checkpoints(blobs, split, channel, digest)
     done = await blobs.get_json(key, ChannelTranscript)
     if done is None or done.digest != digest:
-        await recognize(passages, recognizer, request)
+        await recognize(checkpoints, recognizer, request)
         transcript = ChannelTranscript(
             recording=split.recording,
             run=split.run,
@@ -60,11 +61,11 @@ async def transcribe_channel(
             digest=digest,
             engine=recognizer.engine,
             degraded=degraded,
-            segments=tuple(passages.segments),
-            language=passages.known.language if passages.segments else None,
+            segments=tuple(checkpoints.segments),
+            language=checkpoints.resume.language if checkpoints.segments else None,
         )
         await blobs.put_json(key, transcript)
-    await passages.remove()
+    await checkpoints.remove()
     return ChannelTranscribed(
         **split.same_run,
         channel=channel,
@@ -74,30 +75,31 @@ async def transcribe_channel(
     )
 
 
-async def recognize(passages: Passages, recognizer: Recognizer, request: Request) -> None:
-    """Hear the channel to its end, behind the passages that are kept already."""
-    known = await passages.read()
-    audio = passages.blobs.read(passages.split.run_key.audio(passages.channel))
-    async with aclosing(recognizer.recognize(samples(audio), request, known)) as pieces:
-        async for heard in pieces:
-            await passages.add(heard)
+async def recognize(checkpoints: Checkpoints, recognizer: Recognizer, request: Request) -> None:
+    """Recognise the channel to its end, from the last checkpoint on."""
+    resume = await checkpoints.load()
+    audio = checkpoints.blobs.read(checkpoints.split.run_key.audio(checkpoints.channel))
+    recognition = recognizer.recognize(wav_samples(audio), request, resume)
+    async with aclosing(recognition) as hypotheses:
+        async for hypothesis in hypotheses:
+            await checkpoints.add(hypothesis)
 
 
-async def samples(pieces: AsyncIterator[bytes]) -> AsyncIterator[Samples]:
-    """The samples of a mono 16-bit WAV, block by block. Raise `Permanent` if it is none."""
-    async for whole in whole_frames(behind_header(pieces), PCM16_BYTES):
+async def wav_samples(chunks: AsyncIterator[bytes]) -> AsyncIterator[Samples]:
+    """Yield the samples of a mono 16-bit WAV in blocks. Raises `Permanent` if it is none."""
+    async for whole in whole_frames(after_header(chunks), PCM16_BYTES):
         yield np.frombuffer(whole, np.dtype("<i2"))
 
 
-async def behind_header(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """What follows a WAV's header. Raise `Permanent` if there is none."""
+async def after_header(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield what follows a WAV's header. Raises `Permanent` if there is no header."""
     reader = HeaderReader()
     position, data_start = 0, -1
-    async for piece in pieces:
-        if data_start < 0 and (header := reader.feed(piece)) is not None:
+    async for chunk in chunks:
+        if data_start < 0 and (header := reader.feed(chunk)) is not None:
             data_start = header.data_start
         if data_start >= 0:
-            yield piece[max(0, data_start - position) :]
-        position += len(piece)
+            yield chunk[max(0, data_start - position) :]
+        position += len(chunk)
     if data_start < 0:
         raise reader.end()

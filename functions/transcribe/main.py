@@ -3,7 +3,6 @@
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
 
 import functions_framework.aio
 import structlog
@@ -11,23 +10,28 @@ from prometheus_client import REGISTRY
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.transcribe.engines import Chosen, choose
+from functions.transcribe.engines import choose_recognizer
 from functions.transcribe.handler import transcribe
 from functions.transcribe.settings import Settings
-from functions.transcribe.whisper.metrics import BatchFigures
+from functions.transcribe.whisper.metrics import BatchMetrics
 from functions.transcribe.whisper.models import NoEngine
 from shared.delivery import Delivery
-from shared.runtime import Parts, Runtime, bus_and_blobs, serve
+from shared.runtime import Parts, Runtime, bus_and_blobs
+from shared.serving import serve
+from shared.settings import read_settings
+from shared.telemetry import configure_logging
 
-settings = Settings()
+settings = read_settings(Settings)
 logger = structlog.get_logger()
 
 
 @asynccontextmanager
 async def compose() -> AsyncIterator[Parts]:
     """Warm the recogniser, so that ready means ready."""
-    chosen = await warmed()
-    figures = BatchFigures(lambda: chosen.recognizer.figures)
+    chosen = choose_recognizer(settings)
+    await chosen.recognizer.warm()
+    logger.info("recognizer", engine=str(chosen.recognizer.engine), because=chosen.because)
+    figures = BatchMetrics(lambda: chosen.recognizer.figures)
     async with bus_and_blobs() as (bus, blobs, checks):
         REGISTRY.register(figures)
         try:
@@ -43,23 +47,6 @@ async def compose() -> AsyncIterator[Parts]:
             await chosen.recognizer.close()
 
 
-async def warmed() -> Chosen:
-    try:
-        chosen = choose(settings)
-        await chosen.recognizer.warm()
-    except NoEngine as error:
-        complain(str(error))
-        raise
-    logger.info("recognizer", engine=str(chosen.recognizer.engine), because=chosen.because)
-    return chosen
-
-
-@cache
-def complain(message: str) -> None:
-    """Say once, and not at every probe, why this function is not ready."""
-    logger.error("not ready", reason=message)
-
-
 runtime = Runtime(compose, {"/": Delivery(transcribe, concurrency=settings.concurrency)})
 
 
@@ -69,8 +56,10 @@ async def handle(request: Request) -> Response:
 
 
 if __name__ == "__main__":
+    configure_logging()
     try:
-        choose(settings)
+        choose_recognizer(settings)
     except NoEngine as error:
-        sys.exit(f"transcribe cannot start: {error}")  # the platform shows it as the reason
+        logger.critical("cannot_start", reason=str(error))
+        sys.exit(1)
     serve(__file__)

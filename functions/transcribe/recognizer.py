@@ -15,10 +15,11 @@ Samples: TypeAlias = NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What is said in one more piece of a channel: an utterance, or a window of several.
+class Hypothesis:
+    """The segments recognised in one more part of a channel: an utterance or a packed window.
 
-    `language` is the channel's, if it is known by now. Nothing need be said in a piece.
+    `segments` is empty if nobody speaks in that part. `language` is the channel's, or None while
+    it is not known.
     """
 
     segments: tuple[Segment, ...]
@@ -26,26 +27,25 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What an earlier try found out: so many pieces from the beginning, and the language."""
+class ResumePoint:
+    """How far an earlier attempt came: the number of hypotheses it made, and the language."""
 
-    pieces: int = 0
+    hypotheses: int = 0
     language: Language | None = None
 
 
-NOTHING = Known()
+FROM_START = ResumePoint()
 
 
 class Recognizer(Protocol):
     """Turns one channel's samples into segments.
 
-    `recognize` takes blocks of samples in order, of any length, and yields piece by piece, in
-    order of time, what is said in it, each as soon as it is known; times are seconds from the
-    first sample. `request` carries the caller's hints. Equal samples make equal pieces, so those
-    `known` from an earlier try are not recognised again, and not yielded. It raises
-    `errors.Transient` if the engine died, `errors.Unavailable` if it is busy with too many,
-    `errors.Permanent` if it can never handle this input. It may be left early; the engine stays
-    usable.
+    `recognize` takes blocks of samples in order, of any length, and yields hypotheses in order of
+    time, each as soon as it is made; times are seconds from the first sample. `request` carries
+    the caller's hints. Equal samples make equal hypotheses, so those before `resume` are neither
+    made nor yielded again. It raises `errors.Transient` if the engine died, `errors.Unavailable`
+    if the engine is busy, and `errors.Permanent` if it can never handle this input. The generator
+    may be closed early; the engine stays usable.
     """
 
     @property
@@ -54,5 +54,5 @@ class Recognizer(Protocol):
         ...
 
     def recognize(
-        self, blocks: AsyncIterator[Samples], request: Request, known: Known = NOTHING
-    ) -> AsyncGenerator[Heard, None]: ...
+        self, blocks: AsyncIterator[Samples], request: Request, resume: ResumePoint = FROM_START
+    ) -> AsyncGenerator[Hypothesis, None]: ...

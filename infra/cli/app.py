@@ -1,69 +1,23 @@
 """The command `pocwhisp`: the whole stack on one machine, and a client for any of its servers."""
 
-import asyncio
-import json
-import math
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
-from pathlib import Path
 from typing import Annotated
-from uuid import UUID
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from infra.cli import models, progress_display, report
-from infra.cli.doctor import examine
-from infra.cli.exit_codes import EXIT_CODES, Exit, complain, complaints, quiet_pipe, run
-from infra.cli.exit_codes import run_until_stopped as until_stopped
-from infra.cli.options import (
-    DEFAULT_DATA,
-    AsJson,
-    AsSrt,
-    AsText,
-    AsVtt,
-    Channels,
-    Data,
-    Hotwords,
-    Jobs,
-    Labels,
-    Language,
-    NoSummary,
-    Prompt,
-    Server,
-    Task,
-    check,
-    endings,
-    labels,
-)
-from infra.cli.server_choice import broker_of, server_for
-from infra.client import result_files
-from infra.client.batch import Outcome, Transcriber, exit_code, summary
-from infra.client.client import Client, Session, Wishes
-from infra.client.event_stream import Wanted, listen
-from infra.client.folder_watch import Folder, keep_watching
-from infra.client.recordings import Recording, recordings
-from infra.evaluation.report import Evaluation, Side, scored, side_of, table
-from infra.evaluation.runner import (
-    Against,
-    Call,
-    CannotEvaluate,
-    Evaluator,
-    Figures,
-    Setup,
-    Truths,
-    With,
-    calls_in,
-    setups,
-    unknown,
-)
-from infra.local.stack import Stack, running_stack
-from infra.local.supervisor.log import console, log_file
-
-SAMPLE_CALL = Path(__file__).parents[2] / "tests" / "calls" / "support.wav"
+from infra.cli.commands import models
+from infra.cli.commands.demo import demo
+from infra.cli.commands.doctor import doctor
+from infra.cli.commands.down import down
+from infra.cli.commands.evaluate import evaluate
+from infra.cli.commands.events import events
+from infra.cli.commands.status import status
+from infra.cli.commands.transcribe import transcribe
+from infra.cli.commands.up import up
+from infra.cli.commands.watch import watch
+from infra.cli.exit_codes import EXIT_CODES
+from infra.cli.output import ignore_broken_pipe
+from infra.cli.run import exit_on_signals
 
 app = typer.Typer(
     help="Two-party call recordings in, conversations out.",
@@ -72,306 +26,33 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if wanted:
+        from importlib import metadata  # noqa: PLC0415 - slow, and needed only here
+
+        typer.echo(f"pocwhisp {metadata.version('pocwhisp')}")
+        raise typer.Exit
+
+
+for command in (up, transcribe, watch, evaluate, events, status, doctor, demo, down):
+    app.command(epilog=EXIT_CODES)(command)
 app.add_typer(models.app, name="models")
-screen = Console()
 
 
-@app.command()
-def up(
-    port: Annotated[int, typer.Option(help="Port of the API on this machine.")] = 8080,
-    data: Data = DEFAULT_DATA,
-) -> None:
-    """Start the whole stack and keep it running until Ctrl-C or SIGTERM."""
-
-    async def work() -> None:
-        async with Stack(data, port=port, sink=console()) as stack:
-            screen.print(f"PocWhisp answers at [bold]{stack.url}[/] - Ctrl-C stops it.")
-            await asyncio.Event().wait()
-
-    until_stopped(work())
-
-
-@app.command(epilog=EXIT_CODES)
-def transcribe(  # noqa: PLR0913 - one parameter for each option
-    audio: Annotated[
-        list[Path], typer.Argument(help="Recordings, and folders of them.", exists=True)
-    ],
+@app.callback()
+def options(
     *,
-    as_json: AsJson = False,
-    as_text: AsText = False,
-    as_srt: AsSrt = False,
-    as_vtt: AsVtt = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for files, named as the input.")] = None,
-    jobs: Jobs = 4,
-    language: Language = None,
-    task: Task = None,
-    prompt: Prompt = None,
-    hotwords: Hotwords = None,
-    channels: Channels = None,
-    no_summary: NoSummary = False,
-    external_id: Annotated[str | None, typer.Option(help="Your name for the call.")] = None,
-    label: Labels = None,
-    server: Server = None,
-    data: Data = DEFAULT_DATA,
-) -> None:
-    """Transcribe recordings, on a running stack or on one started for it.
-
-    A single result is printed. With --out results are files: JSON, or the formats chosen.
-    """
-    found, formats = recordings(audio), endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt)
-    check(found, formats, out, external_id)
-    wishes = Wishes(
-        language, channels, not no_summary, external_id, labels(label), task, prompt, hotwords
-    )
-
-    async def work() -> list[Outcome]:
-        async with server_for(server, data) as url, Client(url) as client:
-            await client.live()
-            with progress_display.board(complaints) as board:
-                transcriber = Transcriber(client, wishes, board, _keeper(out, formats))
-                return await transcriber.all(found, jobs)
-
-    outcomes = run(work())
-    if out is None:
-        _print_all(outcomes, formats)
-    for line in summary(outcomes):
-        complain(line)
-    raise typer.Exit(exit_code(outcomes))
-
-
-@app.command(epilog=EXIT_CODES)
-def watch(  # noqa: PLR0913 - one parameter for each option
-    folder: Annotated[
-        Path, typer.Argument(help="The folder; those in it too.", exists=True, file_okay=False)
-    ],
-    *,
-    as_json: AsJson = False,
-    as_text: AsText = False,
-    as_srt: AsSrt = False,
-    as_vtt: AsVtt = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; the watched one if not given.")
-    ] = None,
-    settle: Annotated[
-        float, typer.Option(help="Seconds for which a file must not have changed.", min=0)
-    ] = 2.0,
-    jobs: Jobs = 4,
-    language: Language = None,
-    task: Task = None,
-    prompt: Prompt = None,
-    hotwords: Hotwords = None,
-    channels: Channels = None,
-    no_summary: NoSummary = False,
-    label: Labels = None,
-    server: Server = None,
-    data: Data = DEFAULT_DATA,
-) -> None:
-    """Transcribe each recording that is in a folder or appears in it, once, until Ctrl-C.
-
-    A recording whose results are there is done. Results are JSON, or the formats chosen.
-    """
-    place = out or folder
-    formats = endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt) or ["json"]
-    wishes = Wishes(language, channels, not no_summary, None, labels(label), task, prompt, hotwords)
-    watched = Folder(folder, lambda it: result_files.is_saved(it, place, formats), complain, settle)
-
-    async def work() -> None:
-        async with server_for(server, data) as url, Client(url, patience=math.inf) as client:
-            with progress_display.board(complaints) as board:
-                transcriber = Transcriber(client, wishes, board, _keeper(place, formats))
-                await keep_watching(watched, transcriber.one, complain, jobs)
-
-    until_stopped(work())
-
-
-@app.command(epilog=EXIT_CODES)
-def evaluate(  # noqa: PLR0913 - one parameter for each option
-    folder: Truths,
-    *,
-    of_a: With = None,
-    of_b: Against = None,
-    as_json: Figures = False,
-    jobs: Jobs = 1,
-    language: Language = None,
-    server: Server = None,
-    data: Data = DEFAULT_DATA,
-) -> None:
-    """Count the errors in recordings whose words are known, of one set-up or of two.
-
-    Uses the server, the running stack, or one started for it; each side of --with and --against
-    has a stack of its own. Figures: words, word error rate, words heard on the wrong channel,
-    turns lost or out of order, and seconds of work per second of the recording.
-    """
-    calls, chosen = _calls(folder), setups(of_a, of_b, server)
-    for name in unknown(chosen):
-        complain(f"{name} is no setting of a function; it is passed on all the same.")
-    evaluator = Evaluator(calls, Wishes(language), jobs, server, data)
-    outcomes: list[Outcome] = []
-    sides: list[Side] = []
-
-    async def work() -> None:
-        for setup in chosen:
-            ended = await evaluator.run(setup)
-            for line in summary(ended):
-                complain(line)
-            outcomes.extend(ended)
-            sides.append(_side(setup, calls, ended))
-
-    try:
-        run(work())
-    finally:  # a second side that cannot start does not take the first one's figures away
-        _print_evaluation(sides, calls, as_json=as_json)
-    raise typer.Exit(exit_code(outcomes))
-
-
-@app.command(epilog=EXIT_CODES)
-def events(  # noqa: PLR0913 - one parameter for each option
-    *,
-    session: Annotated[
-        UUID | None, typer.Option(help="Only this recording's, from its beginning.")
-    ] = None,
-    event_type: Annotated[
-        str | None, typer.Option("--type", help="Only these types, such as 'recording.*'.")
-    ] = None,
-    since_start: Annotated[
-        bool, typer.Option("--since-start", help="All that are kept, not only those to come.")
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
     ] = False,
-    until_end: Annotated[
-        bool, typer.Option("--until-end", help="With --session: stop when its run has ended.")
-    ] = False,
-    server: Annotated[str | None, typer.Option(help="URL of a broker, nats://HOST:PORT.")] = None,
-    data: Data = DEFAULT_DATA,
 ) -> None:
-    """Print events as they pass, each a CloudEvent as JSON on one line, until Ctrl-C."""
-    if until_end and session is None:
-        raise typer.BadParameter("--until-end needs --session.")
-    wanted = Wanted(session, event_type, since_start, until_end)
-
-    async def work() -> None:
-        async with aclosing(listen(server or broker_of(data), wanted)) as passing:
-            async for event in passing:
-                typer.echo(json.dumps(event))
-
-    with quiet_pipe():
-        until_stopped(work())
-
-
-@app.command()
-def status(data: Data = DEFAULT_DATA) -> None:
-    """Tell whether a stack runs, where, and how its parts are."""
-    info = running_stack(data)
-    if info is None:
-        screen.print(f"No stack runs in {data}. Start one with: pocwhisp up")
-        raise typer.Exit(Exit.AWAY)
-
-    async def look() -> Session:
-        async with Client(info.url) as client:
-            return await client.health()
-
-    health = run(look())
-    table = Table("part", "state", title=f"{info.url} is {health['status']} (pid {info.pid})")
-    for name, answer in health["checks"].items():
-        table.add_row(name, answer)
-    for name, pid in info.processes.items():
-        table.add_row(name, f"pid {pid}")
-    screen.print(table)
-
-
-@app.command()
-def doctor() -> None:
-    """Tell what is installed, what is missing, and what to do about it."""
-    table = Table("what", "found", "what to do")
-    findings = examine()
-    for finding in findings:
-        state = f"[green]{finding.found}[/]" if finding.ok else "[red]missing[/]"
-        table.add_row(finding.name, state, "" if finding.ok else escape(finding.remedy))
-    screen.print(table)
-    raise typer.Exit(0 if all(finding.ok or not finding.needed for finding in findings) else 1)
-
-
-@app.command()
-def demo(
-    audio: Annotated[
-        Path, typer.Argument(help="A stereo recording.", exists=True, dir_okay=False)
-    ] = SAMPLE_CALL,
-    data: Data = DEFAULT_DATA / "demo",
-) -> None:
-    """Start everything, send the sample call through the API, show it all, stop everything."""
-    session = run(_demo(audio, data))
-    raise typer.Exit(Exit.COMPLETED if session["status"] == "completed" else Exit.FAILED)
-
-
-async def _demo(audio: Path, data: Path) -> Session:
-    screen.print("Starting nats-server, PostgreSQL, the dispatcher and every function …")
-    with log_file(data / "stack.log") as sink:
-        async with Stack(data, port=0, sink=sink) as stack:
-            screen.print(f"Ready at {stack.url}. Posting {audio.name} to /api/v1/transcribe …")
-            screen.print(" after upload  stage")
-            async with Client(stack.url) as client:
-                session = await client.transcribe(audio, _StagePrinter())
-            screen.print(report.report(session))
-    screen.print("Everything has stopped. Now: pocwhisp up")
-    return session
-
-
-class _StagePrinter:
-    """Prints each stage once, as it passes."""
-
-    def __init__(self) -> None:
-        self._seen = 0
-
-    def __call__(self, session: Session) -> None:
-        for line in report.stage_lines(session["progress"], self._seen):
-            screen.print(line, highlight=False)
-        self._seen = len(session["progress"])
-
-
-def _keeper(out: Path | None, formats: Sequence[str]) -> Callable[[Recording, Session], None]:
-    """Writes results below `out`, if there is one."""
-
-    def keep(recording: Recording, session: Session) -> None:
-        if out is not None:
-            result_files.save(session, recording, out, formats or ["json"])
-
-    return keep
-
-
-def _calls(folder: Path) -> list[Call]:
-    """The recordings and truths of a folder; what is wrong with it ends the command."""
-    try:
-        return calls_in(folder)
-    except CannotEvaluate as error:
-        complain(f"pocwhisp: {error}")
-        raise typer.Exit(Exit.USAGE) from error
-
-
-def _side(setup: Setup, calls: Sequence[Call], outcomes: Sequence[Outcome]) -> Side:
-    """Hold what was heard of each call against what is said in it."""
-    pairs = zip(outcomes, calls, strict=True)
-    return side_of(setup.settings, [scored(outcome, call.truth) for outcome, call in pairs])
-
-
-def _print_evaluation(sides: Sequence[Side], calls: Sequence[Call], *, as_json: bool) -> None:
-    """Print what there is: as JSON, else for people."""
-    evaluation = Evaluation(sides=tuple(sides))
-    if sides and as_json:
-        typer.echo(evaluation.model_dump_json(indent=2))
-    elif sides:
-        truths, names = [call.truth for call in calls], [call.name for call in calls]
-        screen.print(table(evaluation, truths, names))
-
-
-def _print_all(outcomes: Sequence[Outcome], formats: Sequence[str]) -> None:
-    """Print the results: in the one format chosen, else for people."""
-    for outcome in outcomes:
-        if outcome.session is None:
-            continue
-        if formats:
-            typer.echo(result_files.written(outcome.session, formats[0]), nl=False)
-        else:
-            screen.print(report.report(outcome.session))
+    """Two-party call recordings in, conversations out."""
 
 
 def main() -> None:
     """Run the command line."""
-    sys.exit(app())
+    exit_on_signals()
+    with ignore_broken_pipe():
+        sys.exit(app())

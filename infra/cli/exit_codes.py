@@ -1,21 +1,14 @@
-"""How a command ends: its exit code, and what it says when it cannot go on."""
+"""How a command ends, as a number for scripts."""
 
-import asyncio
-import os
-import signal
-import sys
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING
 
-import typer
-from rich.console import Console
-
-from infra.client.client import Refused, ServerAway, ServerError
+from infra.client.errors import Refused, ServerAway
 from infra.local.supervisor.child import CannotStart
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from infra.client.batch import Outcome
 
 
 class Exit(IntEnum):
@@ -26,62 +19,36 @@ class Exit(IntEnum):
     USAGE = 2
     AWAY = 3
     REFUSED = 4
-    INTERRUPTED = 130
 
 
 EXIT_CODES = (
     "Exit codes: 0 all completed, 1 some failed, 2 wrong usage, 3 the server is away or cannot"
-    " start, 4 whatever is not completed was refused, 130 interrupted."
+    " start, 4 whatever is not completed was refused, 129, 130 or 143 stopped by SIGHUP, Ctrl-C"
+    " or SIGTERM."
 )
-complaints = Console(stderr=True)
-
-
-def complain(message: str) -> None:
-    """Say something on standard error, as it is."""
-    complaints.print(message, markup=False, highlight=False, soft_wrap=True)
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run the work. What a user can mend is told in one line, with its exit code."""
-    try:
-        return asyncio.run(work)
-    except (ServerError, CannotStart) as error:
-        complain(f"pocwhisp: {error}")
-        raise typer.Exit(code_of(error)) from error
-    except KeyboardInterrupt:
-        raise typer.Exit(Exit.INTERRUPTED) from None
-
-
-def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    """Run work that Ctrl-C or SIGTERM ends, as its user means it to."""
-    run(_until_stopped(work))
-
-
-async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    task = asyncio.create_task(work)
-
-    def stop() -> None:
-        if not task.cancelling():  # a second Ctrl-C must not cut the clean-up off
-            task.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 def code_of(error: Exception) -> Exit:
-    """The exit code for what ended a command."""
-    if isinstance(error, ServerAway | CannotStart):
+    """The exit code for what ended a command; an `OSError` is one of the start of a stack."""
+    if isinstance(error, ServerAway | CannotStart | OSError):
         return Exit.AWAY
     return Exit.REFUSED if isinstance(error, Refused) else Exit.FAILED
 
 
-@contextmanager
-def quiet_pipe() -> Iterator[None]:
-    """End in silence when nobody reads standard output any more, as after `| head`."""
-    try:
-        yield
-    except BrokenPipeError:
-        # Python flushes standard output once more at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def code_of_signal(number: int) -> int:
+    """The exit code for a command that a signal has ended, as shells have it."""
+    return 128 + number
+
+
+def exit_code(outcomes: "Sequence[Outcome]") -> Exit:
+    """What the whole run's exit code says.
+
+    A server that is away weighs most: trying again may help. `REFUSED` means that trying again
+    will not: whatever is not completed was refused.
+    """
+    verdicts = {outcome.verdict for outcome in outcomes} - {"completed"}
+    if "away" in verdicts:
+        return Exit.AWAY
+    if verdicts == {"refused"}:
+        return Exit.REFUSED
+    return Exit.FAILED if verdicts else Exit.COMPLETED

@@ -1,18 +1,11 @@
-"""`pocwhisp models`: the Whisper models on this machine, and how to get one."""
+"""The Whisper models on this machine, and how to get one."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
-import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
-from functions.transcribe.engines import model_for
 from functions.transcribe.settings import Settings
 from functions.transcribe.whisper.models import (
-    FILES,
+    MODEL_FILES,
     REPOSITORIES,
     Model,
     NoEngine,
@@ -20,46 +13,14 @@ from functions.transcribe.whisper.models import (
     in_cache,
     repository_of,
 )
-from infra.cli.exit_codes import Exit, complain
+from infra.cli.output import print_error
 
 HUB_TIMEOUT = 5.0
 """Seconds that the hub may take to answer at all."""
 
-app = typer.Typer(help="Whisper models on this machine.", no_args_is_help=True)
-screen = Console()
-
 
 class CannotPull(Exception):
     """A model could not be fetched. The message is made for a person."""
-
-
-@app.command(name="list")
-def show() -> None:
-    """Show the models on this machine, and the one that RECOGNIZER=auto takes."""
-    settings = Settings().model_copy(update={"recognizer": "auto"})
-    try:
-        picked, reason = model_for(settings), ""
-    except NoEngine as missing:
-        picked, reason = None, str(missing)
-    table = Table("model", "revision", "size", "state", "folder")
-    for model in on_this_machine(settings):
-        table.add_row(model.name, model.revision[:12], *_facts(model), escape(str(model.folder)))
-    if table.row_count:
-        screen.print(table)
-    _say(f"auto takes {picked.name} ({picked.folder})." if picked else f"auto: sphinx. {reason}.")
-
-
-@app.command()
-def pull(
-    model: Annotated[str, typer.Argument(help="NAME or OWNER/NAME, with @REVISION if wanted.")],
-) -> None:
-    """Download a model from the Hugging Face hub into its cache (HF_HUB_CACHE, HF_HOME)."""
-    try:
-        pulled = fetch(model, Settings().model_cache)
-    except CannotPull as error:
-        complain(f"pocwhisp: {error}")
-        raise typer.Exit(Exit.FAILED) from error
-    _say(f"{pulled.name} is in {pulled.folder}. Use it with: WHISPER_MODEL={model}")
 
 
 def on_this_machine(settings: Settings) -> Iterator[Model]:
@@ -89,7 +50,7 @@ def fetch(wanted: str, cache: Path) -> Model:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if not _is_there(wanted, cache):
             raise CannotPull(f"Cannot get {wanted} from the Hugging Face hub: {reason}") from error
-        _say(f"The hub cannot be asked for a newer {wanted}: {reason}")
+        print_error(f"The hub cannot be asked for a newer {wanted}: {reason}")
     return _found(wanted, cache)
 
 
@@ -98,7 +59,9 @@ def _download(repository: str, revision: str | None, cache: Path) -> None:
 
     # Asked first because of its time limit: the download itself may wait for minutes.
     HfApi().model_info(repository, revision=revision, timeout=HUB_TIMEOUT)
-    snapshot_download(repository, revision=revision, cache_dir=cache, allow_patterns=list(FILES))
+    snapshot_download(
+        repository, revision=revision, cache_dir=cache, allow_patterns=list(MODEL_FILES)
+    )
 
 
 def _is_there(wanted: str, cache: Path) -> bool:
@@ -114,14 +77,3 @@ def _found(wanted: str, cache: Path) -> Model:
         return find(wanted, cache)
     except NoEngine as error:
         raise CannotPull(f"What was downloaded is no faster-whisper model: {error}") from error
-
-
-def _facts(model: Model) -> tuple[str, str]:
-    """Size and state."""
-    if model.missing:
-        return "", f"incomplete: lacks {', '.join(model.missing)}"
-    return f"{model.size / 1e6:,.1f} MB", "for tests only" if model.is_fixture else "whole"
-
-
-def _say(line: str) -> None:
-    screen.print(line, markup=False, soft_wrap=True, highlight=False)

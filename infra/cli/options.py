@@ -1,23 +1,93 @@
 """The options that several commands share, and what they mean together."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import typer
 
+from infra.cli.languages import trouble_with
 from infra.client.recordings import Recording, colliding
 
-DEFAULT_DATA = Path(".pocwhisp")
+DATA = Path(".pocwhisp")
+DEFAULT_PORT = 8080
 
-Data = Annotated[Path, typer.Option("--data", help="Folder for the stack's state.")]
-Server = Annotated[str | None, typer.Option(help="URL of a server that runs already.")]
+
+def data_folder() -> Path:
+    """Where the stack keeps its state if neither --data nor POCWHISP_DATA says so.
+
+    That is `.pocwhisp` in the nearest folder, from this one up, that has one; else in this one.
+    """
+    try:
+        here = Path.cwd()
+    except OSError:  # the folder is gone
+        return DATA
+    return next((f / DATA for f in (here, *here.parents) if (f / DATA).is_dir()), here / DATA)
+
+
+def demo_folder() -> Path:
+    """Where the demonstration's own stack keeps its state, beside that of the user's."""
+    return Path(os.environ.get("POCWHISP_DATA") or data_folder()) / "demo"
+
+
+def web_address(server: str | None) -> str | None:
+    """The URL of an HTTP server; `http://` may be left out. Raises `BadParameter`."""
+    return _address(server, "http", ("http", "https"))
+
+
+def broker_address(server: str | None) -> str | None:
+    """The URL of a broker; `nats://` may be left out. Raises `BadParameter`."""
+    return _address(server, "nats", ("nats", "tls", "ws", "wss"))
+
+
+def _address(server: str | None, scheme: str, allowed: Sequence[str]) -> str | None:
+    if server is None:
+        return None
+    url = server if "://" in server else f"{scheme}://{server}"
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in allowed and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise typer.BadParameter(f"{server} is no address; needed: {scheme}://HOST:PORT.")
+    return url
+
+
+def language(tag: str | None) -> str | None:
+    """The language's tag. Raises `BadParameter` if it is none."""
+    if tag and (trouble := trouble_with(tag)):
+        raise typer.BadParameter(trouble)
+    return tag
+
+
+Data = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        envvar="POCWHISP_DATA",
+        default_factory=data_folder,
+        show_default="the nearest .pocwhisp",
+        help="Folder for the stack's state.",
+    ),
+]
+Server = Annotated[
+    str | None, typer.Option(callback=web_address, help="URL of a server that runs already.")
+]
 Jobs = Annotated[int, typer.Option(help="Recordings at work at once.", min=1, max=64)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell only of what is not completed.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace files that are no results of PocWhisp, too.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="The API's answer.")]
 AsText = Annotated[bool, typer.Option("--txt", "--text", help="The conversation as plain text.")]
 AsSrt = Annotated[bool, typer.Option("--srt", help="Subtitles, SubRip.")]
 AsVtt = Annotated[bool, typer.Option("--vtt", help="Subtitles, WebVTT.")]
-Language = Annotated[str | None, typer.Option(help="The language spoken, such as en.")]
+Language = Annotated[
+    str | None, typer.Option(callback=language, help="The language spoken, such as en.")
+]
 Task = Annotated[
     Literal["transcribe", "translate"] | None,
     typer.Option(help="Write down what is said as it is said (the default), or in English."),
@@ -57,5 +127,7 @@ def check(
         raise typer.BadParameter("--external-id names one call; there are several.")
     if out is None and formats and len(found) * len(formats) > 1:
         raise typer.BadParameter("Several results need --out DIR.")
+    if out is not None and out.exists() and not out.is_dir():
+        raise typer.BadParameter(f"--out {out} is a file; needed: a folder.")
     if out is not None and (both := colliding(found)):
-        raise typer.BadParameter(f"{both[0].path} and {both[1].path} would have the same results.")
+        raise typer.BadParameter(f"{both[0].name} and {both[1].name} would have the same results.")

@@ -1,62 +1,45 @@
-"""How far recordings are, shown on standard error: bars on a terminal, else a line per stage."""
+"""How far recordings are, shown on standard error: bars on a terminal, else a line for each."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from infra.client.client import Session
+from infra.client.progress import ProgressDisplay
 from infra.client.recordings import Recording
 
 STAGES = 7
 """Received, split, transcribed twice, merged, summarised, completed."""
 
 
-class Board(Protocol):
-    """Where progress is shown."""
+class LineProgress:
+    """A line for each recording that is done with, for logs and pipes.
 
-    def begin(self, recording: Recording) -> None:
-        """Its upload begins."""
-        ...
+    If it is `quiet`, only for those that are not completed.
+    """
 
-    def look(self, recording: Recording, session: Session) -> None:
-        """How far it is now."""
-        ...
-
-    def end(self, recording: Recording, verdict: str) -> None:
-        """It is done with: `verdict` says how, in a word or a sentence."""
-        ...
-
-
-class Lines:
-    """A line for each stage, for logs and pipes."""
-
-    def __init__(self, screen: Console) -> None:
+    def __init__(self, screen: Console, *, quiet: bool = False) -> None:
         self._screen = screen
-        self._seen: dict[Recording, int] = {}
+        self._quiet = quiet
+        self._began: dict[Recording, float] = {}
 
     def begin(self, recording: Recording) -> None:
-        self._say(recording, "uploading")
+        self._began[recording] = time.monotonic()
 
-    def look(self, recording: Recording, session: Session) -> None:
-        stages = stages_of(session)
-        for stage in stages[self._seen.get(recording, 0) :]:
-            self._say(recording, stage)
-        self._seen[recording] = len(stages)
+    def update(self, recording: Recording, session: Session) -> None:
+        pass
 
-    def end(self, recording: Recording, verdict: str) -> None:
-        self._seen.pop(recording, None)
-        self._say(recording, verdict)
-
-    def _say(self, recording: Recording, words: str) -> None:
-        line = f"{recording.name}: {words}"
-        self._screen.print(line, markup=False, highlight=False, soft_wrap=True)
+    def end(self, recording: Recording, verdict: str, trouble: str) -> None:
+        seconds = time.monotonic() - self._began.pop(recording)
+        if trouble or not self._quiet:
+            _print(self._screen, end_line(recording, verdict, trouble, seconds))
 
 
-class Bars:
+class BarProgress:
     """A bar for each recording at work; one that is done leaves a line above the bars."""
 
     def __init__(self, progress: Progress) -> None:
@@ -67,24 +50,23 @@ class Bars:
         name = escape(recording.name)
         self._bars[recording] = self._progress.add_task(name, total=STAGES, stage="uploading")
 
-    def look(self, recording: Recording, session: Session) -> None:
+    def update(self, recording: Recording, session: Session) -> None:
         stages = stages_of(session)
         at = stages[-1] if stages else "uploaded"
         self._progress.update(self._bars[recording], completed=len(stages), stage=at)
 
-    def end(self, recording: Recording, verdict: str) -> None:
+    def end(self, recording: Recording, verdict: str, trouble: str) -> None:
         bar = self._bars.pop(recording)
         seconds = self._progress.tasks[self._progress.task_ids.index(bar)].elapsed or 0.0
         self._progress.remove_task(bar)
-        line = f"{recording.name}  {verdict}  {seconds:.1f} s"
-        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        _print(self._progress.console, end_line(recording, verdict, trouble, seconds))
 
 
 @contextmanager
-def board(screen: Console) -> Iterator[Board]:
-    """Bars if the screen is a terminal, lines if it is not."""
-    if not screen.is_terminal:
-        yield Lines(screen)
+def shown_on(screen: Console, *, quiet: bool = False) -> Iterator[ProgressDisplay]:
+    """Bars if the screen is a terminal, lines if it is not or is to be kept quiet."""
+    if quiet or not screen.is_terminal:
+        yield LineProgress(screen, quiet=quiet)
         return
     columns = (
         SpinnerColumn(),
@@ -94,11 +76,23 @@ def board(screen: Console) -> Iterator[Board]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=screen, transient=True) as progress:
-        yield Bars(progress)
+        yield BarProgress(progress)
 
 
 def stages_of(session: Session) -> list[str]:
     """The stages it has reached, in order, such as `transcribe left`."""
     return [
-        " ".join(filter(None, (stage["stage"], stage["channel"]))) for stage in session["progress"]
+        " ".join(filter(None, (stage["stage"], stage.get("channel"))))
+        for stage in session.get("progress") or ()
     ]
+
+
+def end_line(recording: Recording, verdict: str, trouble: str, seconds: float) -> str:
+    """One line: the name, what became of it, and why, or after how long."""
+    if not trouble:
+        return f"{recording.name}: {verdict} after {seconds:.1f} s"
+    return f"{recording.name}: {verdict}" + ("" if trouble == verdict else f": {trouble}")
+
+
+def _print(screen: Console, line: str) -> None:
+    screen.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -9,38 +9,12 @@ from rich.panel import Panel
 from rich.table import Table
 
 from infra.client.client import Session
+from shared.text.plain import clock, names_of, segments_of
 
 SPEAKER_STYLE = {"left": "cyan", "right": "magenta"}
 LEAST_CLIPPED = 0.001
 """Share of samples from which on clipping is told."""
 SENTIMENT_STYLE = {"positive": "green", "neutral": "white", "negative": "red"}
-
-
-def clock(seconds: float) -> str:
-    """Minutes and seconds with tenths, as in 01:23.4."""
-    minutes, rest = divmod(max(0.0, round(seconds, 1)), 60)
-    return f"{int(minutes):02d}:{rest:04.1f}"
-
-
-def plain_lines(session: Session) -> Iterator[str]:
-    """The conversation, one line per segment; signs of listening in brackets."""
-    names = names_of(session)
-    for segment in segments_of(session):
-        speaker = names.get(segment["speaker"], segment["speaker"])
-        text = f"({segment['text']})" if segment.get("backchannel") else segment["text"]
-        yield f"[{clock(segment['start_time'])}] {speaker}: {text}"
-
-
-def names_of(session: Session) -> dict[str, str]:
-    """Who speaks on a channel, where the upload said so."""
-    names: dict[str, str] = (session.get("request") or {}).get("channels") or {}
-    return names
-
-
-def segments_of(session: Session) -> list[dict[str, Any]]:
-    """The segments; none while there is no transcript."""
-    segments: list[dict[str, Any]] = (session.get("transcript") or {}).get("segments", [])
-    return segments
 
 
 def report(session: Session) -> RenderableType:

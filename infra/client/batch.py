@@ -2,13 +2,37 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from infra.cli.exit_codes import Exit
-from infra.cli.progress_display import Board
-from infra.client.client import Client, Refused, ServerAway, ServerError, Session, Wishes
+from infra.client.client import Client, Session
+from infra.client.errors import Refused, ServerAway, ServerError
+from infra.client.progress import ProgressDisplay
 from infra.client.recordings import Recording
+from infra.client.upload_options import UploadOptions
+
+
+class Results(Protocol):
+    """Where results go."""
+
+    def check(self, recording: Recording) -> None:
+        """Raise `OSError` if the recording's results could not be kept."""
+        ...
+
+    def save(self, recording: Recording, session: Session) -> None:
+        """Keep the result of a completed recording. Raises `OSError`."""
+        ...
+
+
+class NoResults:
+    """Results that whoever asked gets from the outcomes."""
+
+    def check(self, recording: Recording) -> None:
+        pass
+
+    def save(self, recording: Recording, session: Session) -> None:
+        pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +59,37 @@ class Outcome:
     @property
     def trouble(self) -> str:
         """Why it is not completed, in a sentence; empty if it is."""
-        if self.error is not None:
-            return str(self.error) or type(self.error).__name__
-        failure = (self.session or {}).get("error") or {}
-        return "" if self.verdict == "completed" else str(failure.get("message", self.verdict))
+        match self.error:
+            case None:
+                failure = (self.session or {}).get("error") or {}
+                completed = self.verdict == "completed"
+                return "" if completed else str(failure.get("message", self.verdict))
+            case ServerError() | OSError():
+                return str(self.error) or type(self.error).__name__
+            case _:  # nothing that was foreseen: what it is helps whoever looks for it
+                return f"{type(self.error).__name__}: {self.error}"
 
 
 @dataclass(frozen=True, slots=True)
 class Transcriber:
     """Sends recordings to a server, shows how far they are, and keeps what comes back.
 
-    `keep` gets each completed one; an `OSError` of its makes the outcome a failure.
+    An `OSError` of `results` makes the outcome a failure.
     """
 
     client: Client
-    wishes: Wishes
-    board: Board
-    keep: Callable[[Recording, Session], None]
+    options: UploadOptions
+    display: ProgressDisplay
+    results: Results
 
     async def one(self, recording: Recording) -> Outcome:
-        """Transcribe a recording. What goes wrong is its outcome."""
-        self.board.begin(recording)
-        outcome = await self._followed(recording)
-        self.board.end(recording, outcome.verdict)
+        """Transcribe a recording. Whatever goes wrong is its outcome, and nobody else's."""
+        self.display.begin(recording)
+        try:
+            outcome = Outcome(recording, await self._transcribed(recording))
+        except Exception as error:  # noqa: BLE001 - one odd recording stops no other
+            outcome = Outcome(recording, error=error)
+        self.display.end(recording, outcome.verdict, outcome.trouble)
         return outcome
 
     async def all(self, recordings: Sequence[Recording], jobs: int) -> list[Outcome]:
@@ -70,37 +102,17 @@ class Transcriber:
 
         return await asyncio.gather(*map(in_turn, recordings))
 
-    async def _followed(self, recording: Recording) -> Outcome:
-        try:
-            session = await self.client.transcribe(
-                recording.path, lambda look: self.board.look(recording, look), self.wishes
-            )
-            if session["status"] == "completed":
-                self.keep(recording, session)
-        except (ServerError, OSError) as error:
-            return Outcome(recording, error=error)
-        return Outcome(recording, session)
+    async def _transcribed(self, recording: Recording) -> Session:
+        self.results.check(recording)
+        session = await self.client.transcribe(
+            recording.path, lambda now: self.display.update(recording, now), self.options
+        )
+        if session["status"] == "completed":
+            self.results.save(recording, session)
+        return session
 
 
-def exit_code(outcomes: Sequence[Outcome]) -> Exit:
-    """What the whole run's exit code says.
-
-    A server that is away weighs most: trying again may help. `REFUSED` means that trying again
-    will not: whatever is not completed was refused.
-    """
-    verdicts = {outcome.verdict for outcome in outcomes} - {"completed"}
-    if "away" in verdicts:
-        return Exit.AWAY
-    if verdicts == {"refused"}:
-        return Exit.REFUSED
-    return Exit.FAILED if verdicts else Exit.COMPLETED
-
-
-def summary(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """A line for each recording that is not completed; of several, one more that counts."""
-    for outcome in outcomes:
-        if outcome.trouble:
-            yield f"{outcome.recording.name}: {outcome.trouble}"
-    if len(outcomes) > 1:
-        counts = Counter(outcome.verdict for outcome in outcomes)
-        yield ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """How many recordings ended in which way, such as `2 completed, 1 refused`."""
+    counts = Counter(outcome.verdict for outcome in outcomes)
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())

@@ -1,14 +1,19 @@
 """A client of PocWhisp's HTTP API."""
 
 import asyncio
+import ipaddress
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TypeAlias
+from urllib.parse import urlsplit
 
 import httpx
+
+from infra.client.errors import Refused, ServerAway, ServerError
+from infra.client.recordings import printable
+from infra.client.upload_options import UploadOptions
 
 Session: TypeAlias = dict[str, Any]
 TERMINAL = {"completed", "failed", "cancelled"}
@@ -19,63 +24,18 @@ BUSY = {408, 425, 429, 502, 503, 504}
 """Statuses that say: not now."""
 
 
-class ServerError(Exception):
-    """It did not work; the message is for the user.
-
-    ServerError
-    ├── ServerAway   the server cannot be reached, is no PocWhisp, or says: not now
-    └── Refused      the server will not take this input, now or later
-    """
-
-
-class ServerAway(ServerError):
-    """The server cannot be reached, is no PocWhisp, or says that it cannot now."""
-
-
-class Refused(ServerError):
-    """The server will not take this; the message is the API's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What is asked for besides the transcript: the API's upload fields of these names."""
-
-    language: str | None = None
-    channels: str | None = None
-    summary: bool = True
-    external_id: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    task: str | None = None
-    prompt: str | None = None
-    hotwords: str | None = None
-
-    @property
-    def form(self) -> dict[str, str | list[str]]:
-        """The form's fields; what was not asked for is not sent."""
-        fields: dict[str, str | list[str] | None] = {
-            "language": self.language,
-            "channels": self.channels,
-            "enable_summarization": None if self.summary else "false",
-            "external_id": self.external_id,
-            "labels": [f"{name}={text}" for name, text in self.labels.items()] or None,
-            "task": self.task,
-            "prompt": self.prompt,
-            "hotwords": self.hotwords,
-        }
-        return {name: text for name, text in fields.items() if text is not None}
-
-
 class Client:
     """Uploads recordings to one server and follows them to their end.
 
-    `server` is a URL, or tells it anew for each request: a stack may come back elsewhere.
-    `patience` is how long the server may be away once it has taken a recording, in seconds.
+    `server` is a URL, or tells it anew for each request: a stack may come back elsewhere. The
+    environment's proxies are used only for a URL that leads to another machine. `patience` is
+    how long the server may be away once it has taken a recording, in seconds.
     """
 
     def __init__(self, server: str | Callable[[], str], patience: float = PATIENCE) -> None:
         self._server: Callable[[], str] = (lambda: server) if isinstance(server, str) else server
         self._patience = patience
-        self._http = httpx.AsyncClient(timeout=UPLOAD_TIMEOUT)
+        self._http = _http(proxied=isinstance(server, str) and not is_this_machine(server))
 
     async def __aenter__(self) -> Self:
         return self
@@ -84,14 +44,14 @@ class Client:
         await self._http.aclose()
 
     async def transcribe(
-        self, audio: Path, watch: Callable[[Session], None], wishes: Wishes | None = None
+        self, audio: Path, watch: Callable[[Session], None], options: UploadOptions | None = None
     ) -> Session:
         """Upload the file and return its final body; `watch` sees each look at it.
 
         Raise `Refused`, `ServerAway`, or another `ServerError`; `OSError` if the file cannot be
         read.
         """
-        session = await self.upload(audio, wishes)
+        session = await self.upload(audio, options)
         while session["status"] not in TERMINAL:
             watch(session)
             await asyncio.sleep(LOOK_EVERY)
@@ -99,24 +59,26 @@ class Client:
         watch(session)
         return session
 
-    async def upload(self, audio: Path, wishes: Wishes | None = None) -> Session:
+    async def upload(self, audio: Path, options: UploadOptions | None = None) -> Session:
         """Upload the file without waiting for the result."""
         with audio.open("rb") as content:
             return await self._json(
                 "POST",
                 "/api/v1/transcribe",
-                data=(wishes or Wishes()).form,
-                files={"audio": (audio.name, content)},
+                needed=("session_id", "status"),
+                data=(options or UploadOptions()).form,
+                files={"audio": (printable(audio.name), content)},
                 headers={"Prefer": "respond-async"},
             )
 
     async def find(self, session_id: str) -> Session:
         """The recording as it is now."""
-        return await self._json("GET", f"/api/v1/transcribe/{session_id}")
+        path = f"/api/v1/transcribe/{session_id}"
+        return await self._json("GET", path, needed=("session_id", "status"))
 
     async def health(self) -> Session:
-        """Which parts answer."""
-        return await self._json("GET", "/api/v1/health")
+        """Which parts answer; the answer of a server that is not well is a good one too."""
+        return await self._json("GET", "/api/v1/health", needed=("status", "checks"), ill=True)
 
     async def live(self) -> None:
         """Raise `ServerAway` unless the server answers."""
@@ -132,7 +94,19 @@ class Client:
                     raise
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _json(self, method: str, path: str, **options: Any) -> Session:  # noqa: ANN401 - httpx
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        needed: tuple[str, ...] = (),
+        *,
+        ill: bool = False,
+        **options: Any,  # noqa: ANN401 - httpx's own
+    ) -> Session:
+        """The object that the server answers with, which must hold the `needed` keys.
+
+        With `ill`, one that holds them is good even if its status is 503.
+        """
         server = self._server().rstrip("/")
         try:
             response = await self._http.request(method, server + path, **options)
@@ -140,20 +114,45 @@ class Client:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             raise ServerAway(f"{server} does not answer: {reason}") from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ServerAway(
                 f"{server} is no PocWhisp: {response.status_code} without JSON"
             ) from error
-        return _checked(response, body)
+        if ill and response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            return _complete(response, body if isinstance(body, dict) else {}, needed)
+        return _checked(response, body, needed)
 
 
-def _checked(response: httpx.Response, body: object) -> Session:
+def is_this_machine(url: str) -> bool:
+    """Whether the URL's host is a loopback address or name."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _http(*, proxied: bool) -> httpx.AsyncClient:
+    try:
+        return httpx.AsyncClient(timeout=UPLOAD_TIMEOUT, trust_env=proxied)
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        raise ServerAway(f"The environment's proxy cannot be used: {error}") from error
+
+
+def _checked(response: httpx.Response, body: object, needed: tuple[str, ...]) -> Session:
     """The body of a good answer; raise what a bad one means."""
     if not isinstance(body, dict):
         raise ServerAway(f"{response.url} is no PocWhisp: {response.status_code} without an object")
-    if not response.is_error:
-        return body
+    if response.is_success:
+        return _complete(response, body, needed)
     message = f"{body.get('error')}: {body.get('message')}"
     if response.status_code in BUSY:
         raise ServerAway(message)
     raise Refused(message) if response.is_client_error else ServerError(message)
+
+
+def _complete(response: httpx.Response, body: Session, needed: tuple[str, ...]) -> Session:
+    if missing := [key for key in needed if not isinstance(body.get(key), str | dict)]:
+        lacks = ", ".join(missing)
+        raise ServerAway(f"{response.url} is no PocWhisp: {response.status_code} without {lacks}")
+    return body

@@ -1,5 +1,6 @@
 """Which files are meant when files and folders are named."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,17 @@ class Recording:
     """A file to be transcribed, and its place among the results: `sub/call` for `sub/call.wav`."""
 
     path: Path
-    place: Path
+    result_stem: Path
 
     @property
     def name(self) -> str:
         """What it is called in messages: the path as it was named."""
-        return str(self.path)
+        return printable(str(self.path))
+
+
+def printable(name: str) -> str:
+    """A file's name as text; bytes of it that are not UTF-8 become U+FFFD."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def recordings(paths: Iterable[Path]) -> list[Recording]:
@@ -45,7 +51,7 @@ def colliding(found: Iterable[Recording]) -> tuple[Recording, Recording] | None:
     """Two recordings whose results would have the same names, if there are any."""
     seen: dict[Path, Recording] = {}
     for recording in found:
-        if (other := seen.setdefault(recording.place, recording)) is not recording:
+        if (other := seen.setdefault(recording.result_stem, recording)) is not recording:
             return other, recording
     return None
 

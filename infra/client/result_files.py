@@ -1,14 +1,23 @@
-"""A result as files, one for each format that was asked for."""
+"""A result as files, one for each format that is wanted."""
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeAlias
 
-from infra.cli import report
 from infra.client.client import Session
 from infra.client.recordings import Recording
 from shared.text import subtitles
+from shared.text.plain import names_of, plain_lines, segments_of
+
+FileVersion: TypeAlias = tuple[int, int, int]
+"""Inode, size in bytes and time of change in ns."""
+
+BEGINNING = 4096
+"""Characters of a text file that tell whether it may be a result."""
 
 
 def _json(session: Session) -> str:
@@ -16,15 +25,15 @@ def _json(session: Session) -> str:
 
 
 def _txt(session: Session) -> str:
-    return "".join(f"{line}\n" for line in report.plain_lines(session))
+    return "".join(f"{line}\n" for line in plain_lines(session))
 
 
 def _srt(session: Session) -> str:
-    return subtitles.srt(report.segments_of(session), report.names_of(session))
+    return subtitles.srt(segments_of(session), names_of(session))
 
 
 def _vtt(session: Session) -> str:
-    return subtitles.vtt(report.segments_of(session), report.names_of(session))
+    return subtitles.vtt(segments_of(session), names_of(session))
 
 
 FORMATS: Mapping[str, Callable[[Session], str]] = {
@@ -35,27 +44,104 @@ FORMATS: Mapping[str, Callable[[Session], str]] = {
 }
 """By the ending of the file."""
 
+TEXT_FORMS = {
+    "txt": re.compile(r"\[\d+:\d\d\.\d\] [^\n]*:|\Z"),
+    "srt": re.compile(r"\d+\r?\n\d+:\d\d:\d\d,\d+ --> |\Z"),
+    "vtt": re.compile(r"WEBVTT"),
+}
+"""How the text files that we write begin; one of nothing but silence may be empty."""
+
+
+class NotReplaced(OSError):
+    """A file that lies where a result should go, and is none. The message is for a person."""
+
 
 def written(session: Session, ending: str) -> str:
     """The result in the format of this ending."""
     return FORMATS[ending](session)
 
 
-def save(session: Session, recording: Recording, out: Path, endings: Sequence[str]) -> None:
-    """Write the files; each appears whole or not at all. Raise `OSError` if that fails."""
-    for path, ending in zip(files(recording, out, endings), endings, strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        unfinished.write_text(written(session, ending), encoding="utf-8")
+class ResultFiles:
+    """The results of recordings, below the folder `out`, one file for each of the `endings`.
+
+    A file that is no result is not replaced, unless `force` says so.
+    """
+
+    def __init__(self, out: Path, endings: Sequence[str], *, force: bool = False) -> None:
+        self._out = out
+        self._endings = endings
+        self._force = force
+        self._judged: dict[Path, tuple[FileVersion, bool]] = {}
+
+    def check(self, recording: Recording) -> None:
+        """Raise `NotReplaced` if a file that is no result lies where one should go."""
+        for path in () if self._force else self.paths(recording):
+            if os.path.lexists(path) and not self._is_result(path):
+                raise NotReplaced(
+                    f"{path} is no result of PocWhisp; it is replaced only with --force."
+                )
+
+    def save(self, recording: Recording, session: Session) -> None:
+        """Write the files; each appears whole or not at all. Raises `OSError`."""
+        self.check(recording)
+        for path in self.paths(recording):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_whole(path, written(session, _ending(path)))
+
+    def are_there(self, recording: Recording) -> bool:
+        """Whether all its files are there, and are results of the recording as it is now."""
+        try:
+            changed = _changed(recording.path)
+            return all(
+                path.stat().st_mtime_ns >= changed and self._is_result(path)
+                for path in self.paths(recording)
+            )
+        except OSError:
+            return False
+
+    def paths(self, recording: Recording) -> list[Path]:
+        """Where the results of a recording go."""
+        stem = self._out / recording.result_stem
+        return [stem.with_name(f"{stem.name}.{ending}") for ending in self._endings]
+
+    def _is_result(self, path: Path) -> bool:
+        """Whether we may have written the file; read again only when it has changed."""
+        found = path.stat()
+        version = (found.st_ino, found.st_size, found.st_mtime_ns)
+        judged = self._judged.get(path)
+        if judged is None or judged[0] != version:
+            judged = self._judged[path] = (version, is_result(path))
+        return judged[1]
+
+
+def is_result(path: Path) -> bool:
+    """Whether a file may be one of ours: JSON with a `session_id`, or text as we write it."""
+    form = TEXT_FORMS.get(_ending(path))
+    try:
+        if form is None:
+            return "session_id" in dict(json.loads(path.read_bytes()))
+        with path.open(encoding="utf-8") as text:
+            return form.match(text.read(BEGINNING)) is not None
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
+
+
+def _ending(path: Path) -> str:
+    return path.suffix.removeprefix(".")
+
+
+def _changed(path: Path) -> int:
+    """When a file got its content, in ns; a recorder's clock that is ahead does not count."""
+    found = path.stat()
+    return min(found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
         unfinished.replace(path)
-
-
-def is_saved(recording: Recording, out: Path, endings: Sequence[str]) -> bool:
-    """Whether all its files are there."""
-    return all(path.exists() for path in files(recording, out, endings))
-
-
-def files(recording: Recording, out: Path, endings: Sequence[str]) -> list[Path]:
-    """Where the results of a recording go."""
-    place = out / recording.place
-    return [place.with_name(f"{place.name}.{ending}") for ending in endings]
+    except BaseException:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise

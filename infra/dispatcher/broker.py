@@ -1,32 +1,15 @@
-"""The broker as the dispatcher sees it: one connection, and one inlet per route.
-
-The broker may be away, restarted, or come back without anything it kept. Whoever calls an inlet
-waits until its consumer is there again.
-"""
+"""The connection to the broker, which may be away, restarted, or come back without its files."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import structlog
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
-from nats.js.api import (
-    AckPolicy,
-    ConsumerConfig,
-    DeliverPolicy,
-    RetentionPolicy,
-    StorageType,
-    StreamConfig,
-)
-from nats.js.errors import NotFoundError
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 
-from infra.dispatcher.settings import Route
-from shared.nats_inbox import Inbox, heeding
+from shared.cancellation import heeding
 
 STREAM = StreamConfig(
     name="POCWHISP",
@@ -38,39 +21,9 @@ STREAM = StreamConfig(
 )
 CONNECT_TIMEOUT = 2
 PING_INTERVAL = 20
-REQUEST_TIMEOUT = 5.0
-SILENCE = 25.0
-PULL = json.dumps({"batch": 1, "expires": 30 * 10**9, "idle_heartbeat": 10 * 10**9}).encode()
-HEARTBEAT = "100"
-ENDS = ("404", "408")
 PAUSE = 0.25
-LONGEST_PAUSE = 5.0
-RETRYING = 16
-"""Messages that may wait out their back-off without holding up the others (D14)."""
 
 logger = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A message that is ours until its ack wait runs out.
-
-    `epoch` is when its consumer was made: after the broker was wiped the same sequence is
-    another message, and an ack for this one would confirm that one.
-    """
-
-    message: Msg
-    epoch: datetime
-
-    @property
-    def sequence(self) -> int:
-        """Place in the stream, counted from 1."""
-        return self.message.metadata.sequence.stream
-
-    @property
-    def key(self) -> tuple[datetime, int]:
-        """What tells the message from all others of its route."""
-        return self.epoch, self.sequence
 
 
 class Broker:
@@ -80,8 +33,8 @@ class Broker:
         self.client = Client()
         self.closed = asyncio.Event()
         self._up = asyncio.Event()
-        self._inlets: list[Inlet] = []
-        self._complaint = ""
+        self._when_connected: list[Callable[[], None]] = []
+        self._last_error = ""
 
     @classmethod
     @asynccontextmanager
@@ -96,7 +49,7 @@ class Broker:
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=PAUSE,  # type: ignore[arg-type]  # a float will do
                     ping_interval=PING_INTERVAL,
-                    error_cb=broker._complain,
+                    error_cb=broker._log_error,
                     disconnected_cb=broker._disconnected,
                     reconnected_cb=broker._connected,
                     closed_cb=broker._closed,
@@ -107,19 +60,19 @@ class Broker:
         finally:
             await broker.client.close()
 
-    def inlet(self, route: Route, ack_wait: float) -> "Inlet":
-        self._inlets.append(Inlet(self, route, ack_wait))
-        return self._inlets[-1]
+    def when_connected(self, call: Callable[[], None]) -> None:
+        """Have `call` called each time the connection is there again."""
+        self._when_connected.append(call)
 
     async def up(self) -> None:
         """Wait until connected."""
         await self._up.wait()
 
     async def _connected(self) -> None:
-        self._complaint = ""
+        self._last_error = ""
         self._up.set()
-        for inlet in self._inlets:
-            inlet.lost()
+        for call in self._when_connected:
+            call()
 
     async def _disconnected(self) -> None:
         self._up.clear()
@@ -127,153 +80,8 @@ class Broker:
     async def _closed(self) -> None:
         self.closed.set()
 
-    async def _complain(self, error: Exception) -> None:
-        complaint = str(error) or type(error).__name__
-        if complaint != self._complaint:
-            logger.warning("broker_away", reason=complaint)
-        self._complaint = complaint
-
-
-class Inlet:
-    """The durable pull consumer of one route, made anew whenever the broker forgot it."""
-
-    def __init__(self, broker: Broker, route: Route, ack_wait: float) -> None:
-        self._broker = broker
-        self._jetstream = broker.client.jetstream(timeout=REQUEST_TIMEOUT)
-        self._route = route
-        self._ack_wait = ack_wait
-        self._binding = asyncio.Lock()
-        self._bound = False
-        self._inbox: Inbox | None = None
-        self._pulls = ""
-        self._epoch: datetime | None = None
-        self._pull: asyncio.Timeout | None = None
-
-    def lost(self) -> None:
-        """Ask again for the consumer; a pull under way may have been lost with the connection."""
-        self._bound = False
-        if self._pull is not None and not self._pull.expired():
-            self._pull.reschedule(0)
-
-    async def next(self) -> Held | None:
-        """The next message, or None if there was none for a while."""
-        inbox, epoch = await self.bound()
-        try:
-            async with asyncio.timeout(None) as self._pull:
-                message = await self._pulled(inbox)
-        except (NatsError, OSError, TimeoutError) as error:
-            if self._bound:
-                await self._pause(error)
-            return None
-        finally:
-            self._pull = None
-        return None if message is None else Held(message, epoch)
-
-    async def _pulled(self, inbox: Inbox) -> Msg | None:
-        """One pull. Not nats-py's `fetch`: that is deaf to the news that the consumer is gone."""
-        await self._broker.client.publish(self._pulls, PULL, reply=inbox.subject)
-        while True:
-            message = await inbox.next(SILENCE)
-            if message.reply:
-                return message
-            status = (message.headers or {}).get("Status", "")
-            if status in ENDS:
-                return None
-            if status != HEARTBEAT:
-                raise NatsError(f"The pull was refused: {status} {message.headers}")
-
-    async def ack(self, held: Held) -> bool:
-        """Acknowledge; whether the broker confirmed it. If not, the message comes again."""
-        if not await self._still(held):
-            return False
-        try:
-            await held.message.ack_sync(timeout=REQUEST_TIMEOUT)
-        except (NatsError, OSError):
-            return False
-        return True
-
-    async def nak(self, held: Held, delay: float) -> None:
-        """Have the message delivered again in `delay` seconds."""
-        if await self._still(held):
-            with suppress(NatsError, OSError):
-                await held.message.nak(delay)
-
-    async def term(self, held: Held) -> None:
-        """Never have the message delivered again."""
-        if await self._still(held):
-            with suppress(NatsError, OSError):
-                await held.message.term()
-
-    async def beat(self, held: Held) -> None:
-        """Begin the message's ack wait anew."""
-        if held.epoch == self._epoch:
-            with suppress(NatsError, OSError):
-                await held.message.in_progress()
-
-    async def bound(self) -> tuple[Inbox, datetime]:
-        """The consumer and when it was made; waits until the broker has it."""
-        async with self._binding:
-            pause, complaint = PAUSE, ""
-            while not self._bound or self._inbox is None or self._epoch is None:
-                await self._broker.up()
-                try:
-                    await heeding(self._bind())
-                except (NatsError, OSError) as error:
-                    if str(error) != complaint:
-                        logger.warning("consumer_away", consumer=self._name, reason=str(error))
-                    complaint = str(error)
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, LONGEST_PAUSE)
-            return self._inbox, self._epoch
-
-    async def _bind(self) -> None:
-        self._bound = True
-        try:
-            stream = await self._stream()
-            found = await self._jetstream.add_consumer(stream, self._config)
-            stale, self._inbox = self._inbox, None
-            if stale is not None:
-                await stale.close()
-            # A fresh one: answers to pulls that were lost with the connection must not fill it.
-            self._inbox = await Inbox.open(self._broker.client)
-            self._pulls = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{self._name}"
-        except BaseException:
-            self._bound = False
-            raise
-        if found.created != self._epoch:
-            logger.info("consuming", consumer=self._name, stream=stream)
-        self._epoch = found.created
-
-    async def _stream(self) -> str:
-        """The stream that holds the route's events; ours is made only if no other does."""
-        try:
-            return await self._jetstream.find_stream_name_by_subject(self._route.subject)
-        except NotFoundError:
-            await self._jetstream.add_stream(STREAM)
-            return str(STREAM.name)
-
-    async def _still(self, held: Held) -> bool:
-        _, epoch = await self.bound()
-        return held.epoch == epoch
-
-    async def _pause(self, error: Exception) -> None:
-        logger.warning("consumer_lost", consumer=self._name, reason=str(error))
-        self._bound = False
-        await asyncio.sleep(PAUSE)
-
-    @property
-    def _name(self) -> str:
-        return self._route.consumer
-
-    @property
-    def _config(self) -> ConsumerConfig:
-        return ConsumerConfig(
-            name=self._name,
-            durable_name=self._name,
-            filter_subject=self._route.subject,
-            deliver_policy=DeliverPolicy.ALL,
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=self._ack_wait,
-            max_deliver=-1,
-            max_ack_pending=self._route.in_flight + RETRYING,
-        )
+    async def _log_error(self, error: Exception) -> None:
+        reason = str(error) or type(error).__name__
+        if reason != self._last_error:
+            logger.warning("broker_away", reason=reason)
+        self._last_error = reason

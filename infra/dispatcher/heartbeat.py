@@ -3,71 +3,89 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from enum import Enum
+from typing import Any
 
-from infra.dispatcher.retry_policy import Failure
-
-T = TypeVar("T")
+from infra.dispatcher.retry_policy import Failure, Outcome
 
 SILENT_LIMIT = 2
 LONGEST_PROBE = 5.0
 
 
+class Liveness(Enum):
+    """What probing a function says about it while a request to it is open.
+
+    A function that drains takes no connection any more, but answers those that it has.
+    """
+
+    ALIVE = "alive"
+    DRAINING = "draining"
+    SILENT = "silent"
+
+
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds between two beats, for one sign of life, and for the whole work."""
+class HeartbeatTiming:
+    """Seconds between two heartbeats, for one probe's answer, and for the whole work."""
 
     interval: float
     probe: float
     cap: float
 
     @classmethod
-    def within(cls, ack_wait: float, cap: float) -> "Pace":
-        """A beat each third of the ack wait; two silent ones end before it does."""
-        return cls(ack_wait / 3, min(ack_wait / 8, LONGEST_PROBE), cap)
+    def within(cls, ack_wait: float, cap: float) -> "HeartbeatTiming":
+        """A heartbeat each third of the ack wait, and no later than two thirds of it."""
+        return cls(ack_wait / 3, min(ack_wait / 3, LONGEST_PROBE), cap)
 
 
-async def tended(
-    work: Coroutine[Any, Any, T],
-    pace: Pace,
+async def with_heartbeat(
+    work: Coroutine[Any, Any, Outcome],
+    timing: HeartbeatTiming,
     *,
-    alive: Callable[[float], Awaitable[bool]],
-    beat: Callable[[], Awaitable[None]],
-) -> T | Failure:
-    """The result of `work`; `beat` is called at the pace while `alive` says so.
+    probe: Callable[[float], Awaitable[Liveness]],
+    extend_ack_wait: Callable[[], Awaitable[None]],
+) -> Outcome:
+    """The outcome of `work`; at each interval the function is probed and the ack wait extended.
 
-    Work that outlasts the cap, or whose function is silent twice in a row, is abandoned.
+    Work that outlasts the cap is abandoned, and so is work whose function is silent twice in a
+    row: a function that hangs. The call is to blame for the first and not for the second.
     """
     task = asyncio.create_task(work)
     try:
-        return await _watch(task, pace, alive, beat)
+        return await _watch(task, timing, probe, extend_ack_wait)
     finally:
         task.cancel()
         await asyncio.wait({task})
 
 
 async def _watch(
-    task: asyncio.Task[T],
-    pace: Pace,
-    alive: Callable[[float], Awaitable[bool]],
-    beat: Callable[[], Awaitable[None]],
-) -> T | Failure:
+    task: asyncio.Task[Outcome],
+    timing: HeartbeatTiming,
+    probe: Callable[[float], Awaitable[Liveness]],
+    extend_ack_wait: Callable[[], Awaitable[None]],
+) -> Outcome:
     clock = asyncio.get_running_loop().time
-    end = clock() + pace.cap
-    silent = 0
-    while not await _ended(task, min(pace.interval, end - clock())):
+    end = clock() + timing.cap
+    liveness, silent = Liveness.ALIVE, 0
+    while not await _ended(task, min(timing.interval, end - clock())):
         if clock() >= end:
             return Failure.TIMEOUT
-        if await alive(pace.probe):
-            silent = 0
-            await beat()
-        else:
-            silent += 1
+        liveness = await probe(timing.probe)
+        silent = silent + 1 if liveness is Liveness.SILENT else 0
         if silent == SILENT_LIMIT and not task.done():
-            return Failure.DIED
-    return task.result()
+            return Failure.SILENT
+        await extend_ack_wait()
+    return _attributed(task.result(), liveness)
 
 
-async def _ended(task: asyncio.Task[T], within: float) -> bool:
+async def _ended(task: asyncio.Task[Outcome], within: float) -> bool:
     ended, _ = await asyncio.wait({task}, timeout=max(within, 0))
     return bool(ended)
+
+
+def _attributed(outcome: Outcome, liveness: Liveness) -> Outcome:
+    """What broke the connection: somebody who ended a hung or draining function, or the call."""
+    if outcome is Failure.DIED and liveness is Liveness.SILENT:
+        return Failure.SILENT
+    if outcome is Failure.DIED and liveness is Liveness.DRAINING:
+        return Failure.NOT_UP
+    return outcome

@@ -1,12 +1,13 @@
 """What becomes of an event after an attempt to deliver it (pure).
 
     2xx                                         ack
-    503, or the function is not up              retry as long as it takes, not counted
-    other 5xx, 408, 429, died or hung at work   retry, counted; parked at the last attempt
+    503, or the function is not up or silent    retry as long as it takes, not counted
+    other 5xx, 408, 429, died or never ended    retry, counted; parked at the last attempt
     anything else                               parked at once: functions never answer it
 
 An outage is not a failed call. JetStream's own delivery count cannot tell the two apart, so
-failures are counted here.
+failures are counted here. An event that may not be parked is stuck after as many attempts: it is
+tried on, but ever more rarely the more of them there are.
 """
 
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Failure(StrEnum):
 
     NOT_UP = "function_not_up"
     DIED = "function_died"
+    SILENT = "function_silent"
     TIMEOUT = "function_timeout"
 
     @property
@@ -49,16 +51,26 @@ Outcome: TypeAlias = Answer | Failure
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`max_attempts` counted failures; delays in seconds: base, 2 base, 4 base ... to a cap."""
+    """`max_attempts` counted failures; delays in seconds: base, 2 base, 4 base ... to a cap.
+
+    Between two attempts at any of the stuck events lie `stuck_spacing` and `stuck_rest` times what
+    an attempt takes, so that any number of them leaves the function free for the others.
+    """
 
     max_attempts: int = 8
     base: float = 1
     cap: float = 60
     outage_cap: float = 30
+    stuck_spacing: float = 0.25
+    stuck_rest: float = 4
+
+    def stuck_delay(self, stuck: int, seconds: float) -> float:
+        """Seconds until one of `stuck` events has its turn again, after an attempt of `seconds`."""
+        return stuck * max(self.stuck_spacing, self.stuck_rest * seconds)
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class FailureCount:
     """What an event went through so far: counted failures, and outages since the last of them."""
 
     failures: int = 0
@@ -72,10 +84,15 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Deliver it again in `delay` seconds; it will then have gone through `tally`."""
+    """Deliver it again in `delay` seconds; it will then have gone through `count`."""
 
     delay: float
-    tally: Tally
+    count: FailureCount
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the function, and not the event, is what the delay waits for."""
+        return self.count.outages > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +107,33 @@ class Park:
 Verdict: TypeAlias = Ack | Retry | Park
 
 
-def judge(outcome: Outcome, tally: Tally, policy: Policy, *, may_park: bool = True) -> Verdict:
-    """The verdict on an outcome, after what `tally` tells of the attempts before it.
+def decide(
+    outcome: Outcome,
+    count: FailureCount,
+    policy: Policy,
+    *,
+    may_park: bool = True,
+    stuck_delay: float = 0,
+) -> Verdict:
+    """The verdict on an outcome, after what `count` tells of the attempts before it.
 
-    An event that may not be parked (a parked delivery itself) is retried for ever instead.
+    An event that may not be parked (a parked delivery itself) is retried for ever instead, once it
+    is stuck after `stuck_delay` seconds at least.
     """
     if succeeded(outcome):
         return Ack()
     if _is_outage(outcome):
-        delay = backoff(tally.outages, policy.base, policy.outage_cap)
-        return Retry(delay, Tally(tally.failures, tally.outages + 1))
-    now = Tally(tally.failures + 1)
+        delay = backoff(count.outages, policy.base, policy.outage_cap)
+        return Retry(delay, FailureCount(count.failures, count.outages + 1))
+    now = FailureCount(count.failures + 1)
     if may_park and isinstance(outcome, Answer) and _is_refusal(outcome):
         return Park("permanent", f"http_{outcome.status}", now.failures)
     if may_park and now.failures >= policy.max_attempts:
         return Park("exhausted", outcome.code, now.failures)
-    return Retry(backoff(tally.failures, policy.base, policy.cap), now)
+    delay = backoff(count.failures, policy.base, policy.cap)
+    if now.failures >= policy.max_attempts:
+        delay = max(delay, stuck_delay)
+    return Retry(delay, now)
 
 
 def backoff(before: int, base: float, cap: float) -> float:
@@ -124,7 +152,7 @@ def succeeded(outcome: Outcome) -> bool:
 def _is_outage(outcome: Outcome) -> bool:
     if isinstance(outcome, Answer):
         return outcome.status == HTTPStatus.SERVICE_UNAVAILABLE
-    return outcome is Failure.NOT_UP
+    return outcome in (Failure.NOT_UP, Failure.SILENT)
 
 
 def _is_refusal(answer: Answer) -> bool:

@@ -55,8 +55,8 @@ class DispatchSettings(BaseSettings):
         tuple[Route, ...], Field(description="JSON array of {function, type, url, in_flight}.")
     ] = ()
     ack_wait: Annotated[
-        float, Field(gt=0, description="Without a sign of life for so long, it is sent again.")
-    ] = 30
+        float, Field(gt=0, description="Sent again if the dispatcher is gone for so long.")
+    ] = 15
     max_attempts: Annotated[
         int, Field(ge=1, description="Counted failures after which an event is parked.")
     ] = 8

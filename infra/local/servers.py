@@ -3,26 +3,36 @@
 import asyncio
 import json
 import os
+import re
+import secrets
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from infra.local.ports import HOST, free_ports, is_free
 from infra.local.postgres import Postgres
+from infra.local.state import write_private
 from infra.local.supervisor.child import CannotStart
-from infra.local.supervisor.supervisor import Process, Supervisor
+from infra.local.supervisor.process import has_status
+from infra.local.supervisor.supervisor import Liveness, Process, Supervisor
 
 NATS_CONFIG = """\
 # Written at every start.
 server_name: pocwhisp
 listen: "{host}:{port}"
 http: "{host}:{monitor}"
+authorization {{ user: {user}, password: "{password}" }}
 jetstream {{
   store_dir: {store}
   sync_interval: always  # an acknowledged event is on the disk
 }}
 """
+USER = "pocwhisp"
+PASSWORD = re.compile("[0-9a-f]{32}")
+ROOM = 4_000_000
+"""Free bytes of a disk on which a broker can be expected to store."""
 
 
 class Server(Protocol):
@@ -48,31 +58,55 @@ class Given:
 class Nats:
     """A nats-server whose JetStream lies in `folder/jetstream` and syncs every write.
 
-    It listens on this machine alone, on `port`; 0: the port it had last, or any free one.
-    `monitor_url` is its HTTP monitoring.
+    It listens on this machine alone, on `port`; 0: the port it had last, or any free one. Its
+    `url` holds a password that only this account can read. `monitor_url` is its HTTP monitoring,
+    which tells figures to everybody on this machine, and no event.
     """
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         self._folder = folder
         self._port_file = folder / "port"
+        self._password_file = folder / "password"
         self.port = port or self._last_port() or free_ports(1)[0]
+        self._password = self._last_password() or secrets.token_hex(16)
         self._monitor = free_ports(1)[0]
-        self.url = f"nats://{HOST}:{self.port}"
+        self.url = f"nats://{USER}:{self._password}@{HOST}:{self.port}"
         self.monitor_url = f"http://{HOST}:{self._monitor}"
 
     async def start(self, supervisor: Supervisor) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._port_file.write_text(str(self.port))
-        config = self._folder / "nats.conf"
-        config.write_text(self._config())
-        await supervisor.start(
-            Process(name="nats", argv=[nats_server(), "-c", str(config)], ready=self._answers)
+        self.write_config()
+        await supervisor.start(self.process())
+
+    def process(self) -> Process:
+        """The server, once its configuration is written."""
+        return Process(
+            name="nats",
+            argv=[nats_server(), "-c", str(self._config_file)],
+            ready=self._answers,
+            liveness=Liveness(probe=self._is_well),
         )
 
+    def write_config(self) -> None:
+        """Write all that the server reads, and what the next start is to know."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_private(self._port_file, str(self.port))
+        write_private(self._password_file, self._password)
+        write_private(self._config_file, self._config())
+
+    @property
+    def _config_file(self) -> Path:
+        return self._folder / "nats.conf"
+
     def _config(self) -> str:
-        # A JSON string is a NATS string too.
-        store = json.dumps(str(self._folder.absolute()), ensure_ascii=False)
-        return NATS_CONFIG.format(host=HOST, port=self.port, monitor=self._monitor, store=store)
+        return NATS_CONFIG.format(
+            host=HOST,
+            port=self.port,
+            monitor=self._monitor,
+            user=USER,
+            password=self._password,
+            # A JSON string is a NATS string too.
+            store=json.dumps(str(self._folder.absolute()), ensure_ascii=False),
+        )
 
     def _last_port(self) -> int | None:
         try:
@@ -81,12 +115,29 @@ class Nats:
             return None
         return port if is_free(port) else None
 
+    def _last_password(self) -> str | None:
+        with suppress(OSError, ValueError):
+            password = self._password_file.read_text()
+            return password if PASSWORD.fullmatch(password) else None
+        return None
+
     async def _answers(self) -> bool:
         reader, writer = await asyncio.open_connection(HOST, self.port)
         try:
             return b'"jetstream":true' in await reader.readline()
         finally:
             writer.close()
+
+    async def _is_well(self) -> bool:
+        """Whether it stores what it is sent, or has no room to: a new start would not help then.
+
+        nats-server 2.15 refuses every message of a stream after the disk was full once, until it
+        is started again; only `/healthz` tells so, because other streams go on.
+        """
+        return await has_status(f"{self.monitor_url}/healthz", "200") or not self._has_room()
+
+    def _has_room(self) -> bool:
+        return shutil.disk_usage(self._folder).free > ROOM
 
 
 def nats(folder: Path, port: int = 0) -> Server:

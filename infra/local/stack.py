@@ -1,10 +1,8 @@
 """The whole of PocWhisp on one machine: broker, database, functions and dispatcher."""
 
 import asyncio
-import json
 import os
-import re
-import sys
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
@@ -12,22 +10,32 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-from infra.deployments import DEPLOYMENTS, ROOT, Deployment, routes, url
+from infra.deployments import DEPLOYMENTS, Deployment, url
+from infra.local import postgres as own_postgres
+from infra.local.plan import Plan
 from infra.local.ports import claim, free_ports
 from infra.local.servers import Given, blobs_url, nats, postgres
-from infra.local.state import StackInfo, lock, remove_state, running_stack, write_state
+from infra.local.settings import supervision_settings
+from infra.local.state import (
+    LOCK,
+    STATE,
+    StackInfo,
+    cannot_use,
+    lock,
+    lock_at_once,
+    remove_state,
+    running_stack,
+    write_state,
+)
 from infra.local.supervisor.log import Sink
-from infra.local.supervisor.process import answers
-from infra.local.supervisor.supervisor import CannotStart, Process, StartFailed, Supervisor
+from infra.local.supervisor.supervisor import CannotStart, StartFailed, Supervisor
 from shared.tasks import together
 
-__all__ = ["CannotStart", "Stack", "StackInfo", "StartFailed", "running_stack"]
+__all__ = ["CannotStart", "Stack", "StackInfo", "StartFailed", "delete_stack", "running_stack"]
 
-STORES, FUNCTIONS, DISPATCHER = range(3)
-"""Layers: the dispatcher stops first, the stores last."""
-GRACE = 5
-"""Seconds that work in flight may take when the stack stops; what is cut off is done again."""
-DISPATCHER_READY = re.compile(r'"event": ?"ready"')
+LOGS = ("stack.log*", "evaluate.log*")
+KEPT = ("nats", "blobs", LOCK, STATE, f".{STATE}-*", *LOGS)
+"""What a stack keeps in its data folder, besides its database."""
 
 
 class Stack:
@@ -56,9 +64,15 @@ class Stack:
         self._started_at: datetime | None = None
 
     async def __aenter__(self) -> Self:
+        try:
+            return await self._open()
+        except OSError as error:
+            raise cannot_use(self.data, error) from error
+
+    async def _open(self) -> Self:
         async with AsyncExitStack() as opening:
-            held = opening.enter_context(lock(self.data))
-            self._settle()
+            held = await opening.enter_async_context(lock(self.data))
+            await asyncio.to_thread(self._settle)
             self.supervisor = await opening.enter_async_context(
                 Supervisor(self._sink, changed=self._remember, hold=[held])
             )
@@ -98,7 +112,7 @@ class Stack:
 
     def port_of(self, name: str) -> int:
         """The port of a function, the same through all its restarts."""
-        return self._ports[name]
+        return self._plan.ports[name]
 
     async def ready(self, name: str, *, after: int | None = None, deadline: float = 60.0) -> None:
         """Wait until a process is ready, in a later life than the one with pid `after`.
@@ -108,70 +122,40 @@ class Stack:
         await self.supervisor.ready(name, after=after, deadline=deadline)
 
     def _settle(self) -> None:
-        """Decide where everything will be, before anything runs."""
-        self._ports = {"ingest": claim(self._port)}
-        others = [it.name for it in self._deployments if it.name not in self._ports]
-        self._ports |= zip(others, free_ports(len(others)), strict=True)
+        """Choose ports and the places of the stores, before anything runs."""
+        ports = {"ingest": claim(self._port)}
+        others = [it.name for it in self._deployments if it.name not in ports]
         self._nats = nats(self.data / "nats")
         self._postgres = postgres(self.data / "postgres")
         self.blobs_url = blobs_url(self.data / "blobs")
-        self._broker_up, self._migrated = asyncio.Event(), asyncio.Event()
+        self._plan = Plan(
+            deployments=self._deployments,
+            ports=ports | dict(zip(others, free_ports(len(others)), strict=True)),
+            nats_url=self._nats.url,
+            database_url=self._postgres.url,
+            blobs_url=self.blobs_url,
+            env=self._env,
+            alive_limit=supervision_settings().alive_limit,
+        )
 
     async def _start(self) -> None:
         """Everything at once: functions load while the stores start, and are asked afterwards."""
-        functions = (self.supervisor.start(self._function(it)) for it in self._deployments)
-        await together(self._start_broker(), self._start_database(), *functions)
+        functions = [self._plan.function(it) for it in self._deployments]
+        await together(
+            self._start_broker(),
+            self._start_database(),
+            *(self.supervisor.start(function) for function in functions),
+        )
 
     async def _start_broker(self) -> None:
         await self._nats.start(self.supervisor)
-        self._broker_up.set()
-        await self.supervisor.start(self._dispatcher())
+        self._plan.broker_up.set()
+        await self.supervisor.start(self._plan.dispatcher())
 
     async def _start_database(self) -> None:
         await self._postgres.start(self.supervisor)
         await asyncio.to_thread(_migrate, self._postgres.url)
-        self._migrated.set()
-
-    def _function(self, it: Deployment) -> Process:
-        stores = self._migrated if it.needs_database else self._broker_up
-        address = url(self._ports[it.name], it.ready)
-
-        async def is_ready() -> bool:
-            await stores.wait()
-            return await answers(address)
-
-        return Process(
-            name=it.name,
-            argv=it.argv,
-            env=self._environment() | it.environment(self._ports[it.name]),
-            ready=is_ready,
-            layer=FUNCTIONS,
-        )
-
-    def _dispatcher(self) -> Process:
-        return Process(
-            name="dispatcher",
-            argv=[sys.executable, "-P", "-m", "infra.dispatcher.session"],
-            env=self._environment()
-            | {
-                "DISPATCH_ROUTES": json.dumps(routes(self._ports, self._deployments)),
-                "DISPATCH_GRACE": str(GRACE),
-                "SWEEP_URL": url(self._ports["sweep"]),
-            },
-            ready=DISPATCHER_READY,
-            layer=DISPATCHER,
-        )
-
-    def _environment(self) -> dict[str, str]:
-        return {
-            "NATS_URL": self._nats.url,
-            "DATABASE_URL": self._postgres.url,
-            "BLOBS_URL": self.blobs_url,
-            "GRACE": str(GRACE),
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-            "PYTHONUNBUFFERED": "1",
-            **self._env,
-        }
+        self._plan.migrated.set()
 
     def _remember(self) -> None:
         if self._started_at is not None:
@@ -194,8 +178,38 @@ class Stack:
         )
 
 
+def delete_stack(data: Path) -> None:
+    """Delete all that a stack kept in its data folder, and root's database elsewhere with it.
+
+    What else lies in the folder stays, and with it the folder. Raise `CannotStart` if a stack
+    runs there.
+    """
+    if not data.is_dir():
+        return
+    with lock_at_once(data):
+        own_postgres.remove(data / "postgres")
+        for pattern in KEPT:
+            for path in data.glob(pattern):
+                _delete(path)
+    with suppress(OSError):  # something of somebody else is in it
+        data.rmdir()
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _migrate(database_url: str) -> None:
     # Imported here: it takes half a second, well spent while the database starts.
+    from psycopg import Error  # noqa: PLC0415
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
     from shared.record.migrate import migrate  # noqa: PLC0415
 
-    migrate(database_url)
+    try:
+        migrate(database_url)
+    except (Error, SQLAlchemyError) as error:
+        raise CannotStart(f"The database cannot be used: {error}") from error

@@ -3,9 +3,10 @@
 import fcntl
 import json
 import os
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from events.base import Frozen
 from infra.local.supervisor.child import CannotStart
+from infra.local.supervisor.waiting import until
 
 STATE = "stack.json"
 LOCK = "stack.lock"
@@ -46,10 +48,22 @@ def running_stack(data: Path) -> StackInfo | None:
 
 def write_state(data: Path, info: StackInfo) -> None:
     """Say where the stack is, whole or not at all, to its own account only."""
-    unfinished = data / f".{STATE}"
-    unfinished.write_text(info.model_dump_json(indent=2), encoding="utf-8")
-    unfinished.chmod(0o600)
-    unfinished.replace(data / STATE)
+    write_private(data / STATE, info.model_dump_json(indent=2))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Put a file there that only this account may read, from its first byte on.
+
+    It appears whole or not at all, in the place of a link if there is one.
+    """
+    unfinished, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(unfinished, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(name, path)  # noqa: PTH105 - mkstemp gives no Path
+    except BaseException:
+        os.unlink(name)  # noqa: PTH108
+        raise
 
 
 def remove_state(data: Path) -> None:
@@ -57,22 +71,73 @@ def remove_state(data: Path) -> None:
     (data / STATE).unlink(missing_ok=True)
 
 
-@contextmanager
-def lock(data: Path) -> Iterator[int]:
+@asynccontextmanager
+async def lock(data: Path) -> AsyncIterator[int]:
     """Hold the data folder; the lock's file descriptor.
 
-    Raise `CannotStart`, naming the pid, if another stack holds it. One that was killed has some
-    seconds to go: its guard holds the lock until its processes are dead.
+    Raise `CannotStart`, naming the pid, if another stack holds it, or if the folder cannot be
+    used. A stack that was killed has some seconds to go: its guards hold the lock until its
+    processes are dead.
     """
-    data.mkdir(parents=True, exist_ok=True)
-    held = os.open(data / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with _lock_file(data) as held:
+        deadline = time.monotonic() + LEAVING
+
+        async def is_ours() -> bool:
+            return _take(held, data, leaving=time.monotonic() < deadline)
+
+        await until(is_ours)
+        yield held
+
+
+@contextmanager
+def lock_at_once(data: Path) -> Iterator[None]:
+    """Hold the data folder. Raise `CannotStart` if a stack, even a dying one, holds it."""
+    with _lock_file(data) as held:
+        _take(held, data, leaving=False)
+        yield
+
+
+@contextmanager
+def _lock_file(data: Path) -> Iterator[int]:
     try:
-        _take(held, data)
-        os.truncate(held, 0)
-        os.pwrite(held, json.dumps({"pid": os.getpid()}).encode(), 0)
+        data.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        held = os.open(data / LOCK, flags, 0o600)
+    except OSError as error:
+        raise cannot_use(data, error) from error
+    try:
         yield held
     finally:
         os.close(held)
+
+
+def _take(held: int, data: Path, *, leaving: bool) -> bool:
+    """Whether the lock is ours now; one of a dead stack may be waited for while it is `leaving`."""
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = _pid(held)
+        if not leaving or (pid is not None and is_alive(pid)):
+            raise CannotStart(f"A stack runs on {data} already (pid {pid}).") from None
+        return False
+    try:
+        os.ftruncate(held, 0)
+        os.pwrite(held, json.dumps({"pid": os.getpid()}).encode(), 0)
+    except OSError as error:
+        raise cannot_use(data, error) from error
+    return True
+
+
+def cannot_use(data: Path, error: OSError) -> CannotStart:
+    """Say what is wrong with the data folder, or with a file that the stack needs."""
+    found = os.strerror(error.errno) if error.errno else str(error)
+    where = Path(os.fsdecode(error.filename)) if error.filename else data
+    if where == data and data.exists() and not data.is_dir():
+        found = "it is no folder"
+    return CannotStart(
+        f"The stack cannot use {where}: {found}. Its data need a folder, --data, in which this"
+        " account may write and whose disk has room."
+    )
 
 
 def is_alive(pid: int, before: datetime | None = None) -> bool:
@@ -83,20 +148,6 @@ def is_alive(pid: int, before: datetime | None = None) -> bool:
             return False
         return before is None or process.create_time() <= before.timestamp() + 1
     return False
-
-
-def _take(held: int, data: Path) -> None:
-    deadline = time.monotonic() + LEAVING
-    while True:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = _pid(held)
-            if time.monotonic() > deadline or (pid is not None and is_alive(pid)):
-                raise CannotStart(f"A stack runs on {data} already (pid {pid}).") from None
-            time.sleep(0.05)
-        else:
-            return
 
 
 def _pid(held: int) -> int | None:

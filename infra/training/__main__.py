@@ -26,7 +26,7 @@ def train(  # noqa: PLR0913 - an option each
     folder: Written,
     *,
     speech: Annotated[Path | None, typer.Option(help="What synthesise wrote.")] = None,
-    recordings: Annotated[Path | None, typer.Option(help="NAME.wav with NAME.json.")] = None,
+    recordings: Annotated[Path | None, typer.Option(help="NAME.wav with NAME.truth.json.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Where to start, if not at nothing.")] = None,
     steps: int = 5_000,
     minutes: Annotated[float, typer.Option(help="End after these at the latest.")] = math.inf,

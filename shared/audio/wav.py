@@ -19,6 +19,10 @@ SIGNATURES: Mapping[bytes, str] = MappingProxyType(
 """The container by the file's first four bytes."""
 SIGNATURE_BYTES = 12
 CHUNK_HEADER_BYTES = 8
+MOST_CHUNKS = 1_024
+"""Before the samples; each costs time, and no real writer makes nearly as many."""
+LONGEST_HEADER = 1 << 16
+"""Bytes before the samples."""
 LONGEST_READ_CHUNK = 1 << 16
 SHORTEST_READ_CHUNK: Mapping[bytes, int] = MappingProxyType({b"fmt ": 16, b"ds64": 28})
 """The chunks that are read and not skipped."""
@@ -73,7 +77,9 @@ class Header:
         small, and the samples go on to the end of the file.
         """
         present, declared = self.present_bytes(file_bytes), self.declared_bytes
-        if declared is None or file_bytes == self.declared_end:
+        if declared is None:
+            return Extent(present, None if self.container == "wav" else _no_size(present))
+        if file_bytes == self.declared_end:
             return Extent(present)
         if present < declared:
             return Extent(present, _lie("truncated", declared, present))
@@ -95,6 +101,7 @@ class HeaderReader:
         self._position = 0
         self._skip = 0
         self._padded = False
+        self._chunks = 0
         self._container: str | None = None
         self._audio: AudioFormat | None = None
         self._long_sizes: dict[bytes, int] = {}
@@ -154,12 +161,27 @@ class HeaderReader:
         if name == b"data":
             return self._header(size, self._container)
         self._take(CHUNK_HEADER_BYTES)
+        self._check_length(name, size)
         if name == b"fmt ":
             self._audio = _read_format(bytes(self._pending[:size]))
         elif name == b"ds64":
             self._long_sizes = _read_long_sizes(bytes(self._pending[:size]))
         self._skip, self._padded = size, size % 2 == 1
         return None
+
+    def _check_length(self, name: bytes, size: int) -> None:
+        """Raise `Permanent` (invalid_audio) if too much comes before the samples."""
+        self._chunks += 1
+        if self._chunks > MOST_CHUNKS:
+            raise _broken(
+                f"The WAV has more than {MOST_CHUNKS} chunks before its samples; "
+                f"allowed: {MOST_CHUNKS}."
+            )
+        if self._position + size > LONGEST_HEADER:
+            raise _broken(
+                f"The WAV's {name!r} chunk ends at byte {self._position + size}; "
+                f"allowed before the samples: {LONGEST_HEADER} bytes."
+            )
 
     def _header(self, size: int, container: str) -> Header:
         if self._audio is None:
@@ -267,6 +289,15 @@ def _lie(code: str, declared: int, there: int) -> AudioWarning:
         code=code,
         message=f"The header says {declared} bytes of samples and {there} are there; "
         "what is there was used.",
+    )
+
+
+def _no_size(there: int) -> AudioWarning:
+    """The warning about an RF64 or BW64 file, whose `ds64` chunk exists to tell the size."""
+    return AudioWarning(
+        code="size_missing",
+        message=f"The header does not say how many bytes of samples there are, and {there} are "
+        "there; what is there was used.",
     )
 
 

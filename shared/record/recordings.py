@@ -11,6 +11,7 @@ from psycopg.sql import SQL, Composed
 from psycopg.types.json import Jsonb
 
 from events import RecordingReceived
+from events.base import RunState
 from events.documents import Levels, Request
 from shared.record.connection import Connection
 
@@ -42,7 +43,7 @@ class Recording:
     duration: float | None
     request: dict[str, Any]
     run: int
-    state: str
+    state: RunState
     began_at: datetime
     finished_at: datetime | None
     degraded: list[str]

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from events import Event
+from events.base import Channel
 from shared.record.connection import Connection
 
 PIPELINE = ("received", "split", "transcribe", "merge", "summarize")
@@ -24,7 +26,7 @@ class Stage:
     """
 
     stage: str
-    channel: str
+    channel: Channel | Literal[""]
     sequence: int
     at: datetime
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from events.documents import Request
-from functions.transcribe.whisper.batcher import Figures
+from functions.transcribe.whisper.batcher import BatchTotals
 from functions.transcribe.whisper.decoding import Search
 from functions.transcribe.whisper.models import Model
-from functions.transcribe.whisper.recognizer import Setup, WhisperRecognizer
+from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSetup
 from tests.bench.figures import Figure, Part
 from tests.bench.hours import SIDES, hour
 from tests.bench.parrot import TINY, parrot
@@ -35,7 +35,7 @@ def part() -> Part:
     """The share of the batches' places that were taken."""
     with tempfile.TemporaryDirectory() as folder:
         model = parrot(Path(folder) / "tiny", TINY, TOKENS)
-        setup = Setup(threads=os.cpu_count() or 1, batch=BATCH, search=Search(beam=1))
+        setup = WhisperSetup(threads=os.cpu_count() or 1, batch=BATCH, search=Search(beam=1))
         figures = asyncio.run(recognised(WhisperRecognizer(Model("tiny", model), setup)))
     return Part(
         [
@@ -50,7 +50,7 @@ def part() -> Part:
     )
 
 
-async def recognised(recognizer: WhisperRecognizer) -> Figures:
+async def recognised(recognizer: WhisperRecognizer) -> BatchTotals:
     """Every channel of every call to its end; what the batches did."""
     calls = [hour(SECONDS, ACTIVITY, seed).samples for seed in range(CALLS)]
     sides = [np.ascontiguousarray(call[:, side]) for call in calls for side in range(len(SIDES))]

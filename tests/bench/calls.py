@@ -71,7 +71,7 @@ def warm_up(stack: RunningStack) -> str:
 
 def measure(stack: RunningStack, name: str) -> Measured:
     """Send one call and compare what comes back with its script."""
-    truth = load_truth(CALLS / f"{name}.json")
+    truth = load_truth(CALLS / f"{name}.truth.json")
     before = cpu_outside_the_recogniser(stack)
     body: Body = stack.post(CALLS / f"{name}.wav", wait="90").json()
     after = cpu_outside_the_recogniser(stack)

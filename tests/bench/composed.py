@@ -40,7 +40,7 @@ def _spoken(speaker: Speaker, rng: np.random.Generator) -> Iterator[tuple[Sample
     Either half of them is mixed by itself: a sentence comes again after half of the others at the
     soonest, as Whisper rightly doubts a text that repeats itself.
     """
-    call = load_truth(NANO_CALL.with_suffix(".json"))
+    call = load_truth(NANO_CALL.with_suffix(".truth.json"))
     samples = channel(NANO_CALL, SPEAKERS.index(speaker))
     turns = [turn for turn in call.turns if turn.speaker == speaker]
     while True:

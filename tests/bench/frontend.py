@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from events.keys import RecordingKey
 from functions.split.decoder_av import ContainerDecoder
 from functions.split.handler import split
-from functions.transcribe.handler import samples as samples_of
+from functions.transcribe.handler import wav_samples as samples_of
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
 from functions.transcribe.whisper.mel import Spectrogram
-from functions.transcribe.whisper.speech.gate import FRAME, FULL_SCALE, Flags
+from functions.transcribe.whisper.speech.gate import FULL_SCALE, VAD_FRAME, Flags
 from functions.transcribe.whisper.speech.silero import SileroDetector
-from functions.transcribe.whisper.speech.spans import Hysteresis, Speech
+from functions.transcribe.whisper.speech.spans import Hysteresis, SpeechSettings
 from functions.transcribe.whisper.speech.windows import Windower
 from shared.audio.formats import Limits
 from shared.blobs import ObjectBlobs
@@ -100,7 +100,7 @@ def pack(call: Hour) -> Packed:
         held = np.zeros(len(samples), np.bool_)
         for span in (span for window in windows for span in window.spans):
             held[span.start : span.end] = True
-        whole = held[: len(spoken) * FRAME].reshape(-1, FRAME).all(axis=1)
+        whole = held[: len(spoken) * VAD_FRAME].reshape(-1, VAD_FRAME).all(axis=1)
         frames += int(spoken.sum())
         lost += int((spoken & ~whole).sum())
         ours += len(windows)
@@ -111,9 +111,9 @@ def pack(call: Hour) -> Packed:
 
 def speech_without_gate(samples: Samples) -> Flags:
     """What the detector calls speech if it hears every frame."""
-    whole = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
+    whole = samples[: len(samples) // VAD_FRAME * VAD_FRAME].reshape(-1, VAD_FRAME)
     heard = whole.astype(np.float32) / np.float32(FULL_SCALE)
-    return Hysteresis(Speech()).spoken(SileroDetector().probabilities(heard, afresh=True))
+    return Hysteresis(SpeechSettings()).spoken(SileroDetector().probabilities(heard, afresh=True))
 
 
 def timed(data: Path) -> list[tuple[float, float]]:

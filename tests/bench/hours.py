@@ -105,7 +105,7 @@ def _spurts(side: str) -> list[Samples]:
 def _turns(name: str, side: str) -> Iterator[Samples]:
     with wave.open(str(CALLS / f"{name}.wav")) as file:
         call = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
-    for turn in load_truth(CALLS / f"{name}.json").turns:
+    for turn in load_truth(CALLS / f"{name}.truth.json").turns:
         if turn.speaker == side:
             first, last = (round(at * SAMPLE_RATE) for at in (turn.start_time, turn.end_time))
             yield call[first:last, SIDES.index(side)]

@@ -16,7 +16,7 @@ from events.keys import RecordingKey
 from functions.transcribe.handler import transcribe
 from functions.transcribe.recognizer import SAMPLE_RATE
 from functions.transcribe.whisper.models import find
-from functions.transcribe.whisper.recognizer import Setup, WhisperRecognizer
+from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSetup
 from infra.deployments import FEW_ARENAS
 from shared.audio.wav import pcm16_header
 from shared.blobs import ObjectBlobs
@@ -104,7 +104,9 @@ def write_channels(folder: Path, hours: float) -> None:
 async def here(folder: Path, hours: float) -> Measured:
     """The same in this process, which should be new."""
     blobs = ObjectBlobs.open(folder.as_uri())
-    recognizer = WhisperRecognizer(find(str(NANO), Path("/nowhere")), Setup(threads=1, batch=BATCH))
+    recognizer = WhisperRecognizer(
+        find(str(NANO), Path("/nowhere")), WhisperSetup(threads=1, batch=BATCH)
+    )
     await recognizer.warm()
     idle = peak()
     events = await transcribe(

@@ -118,7 +118,9 @@ async def quiet(name: str, engine: LocalRecognizer) -> Figure:
 
 def known(calls: Sequence[str]) -> list[Side]:
     return [
-        Side(channel(CALLS / f"{call}.wav", number), load_truth(CALLS / f"{call}.json"), number)
+        Side(
+            channel(CALLS / f"{call}.wav", number), load_truth(CALLS / f"{call}.truth.json"), number
+        )
         for call in calls
         for number in range(len(SPEAKERS))
     ]

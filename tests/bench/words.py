@@ -39,7 +39,7 @@ def part() -> Part:
 def recordings(data: Path) -> list[tuple[Path, Truth]]:
     made = [(seed, composed(SECONDS, seed)) for seed in SEEDS]
     return [
-        (NANO_CALL, load_truth(NANO_CALL.with_suffix(".json"))),
+        (NANO_CALL, load_truth(NANO_CALL.with_suffix(".truth.json"))),
         *((written(data / f"{seed}.wav", samples), truth) for seed, (samples, truth) in made),
     ]
 

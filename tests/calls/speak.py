@@ -1,6 +1,6 @@
 """Speak a written call: a TOML script in, a stereo recording and its truth out.
 
-``python -m tests.calls.speak tests/calls/support.toml`` writes support.wav and support.json
+``python -m tests.calls.speak tests/calls/support.toml`` writes support.wav and support.truth.json
 beside the script. Two runs give the same bytes.
 """
 
@@ -158,7 +158,7 @@ def main(path: Path) -> None:
     """Write the recording and its truth beside the script."""
     call = speak(load_script(path))
     path.with_suffix(".wav").write_bytes(call.wav)
-    path.with_suffix(".json").write_text(call.truth.model_dump_json(indent=2) + "\n")
+    path.with_suffix(".truth.json").write_text(call.truth.model_dump_json(indent=2) + "\n")
 
 
 if __name__ == "__main__":

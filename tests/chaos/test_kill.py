@@ -40,24 +40,24 @@ def kill_with_the_call_in_hand(stack: RunningStack, name: str, pid: int) -> None
 
 
 def test_every_function_may_be_killed_once_while_the_call_is_in_it(
-    stack: RunningStack, sample_call: Body
+    own_stack: RunningStack, sample_call: Body
 ) -> None:
-    with stopped(stack, *PIPELINE) as pids:
-        session_id = stack.post(wait="0").json()["session_id"]
+    with stopped(own_stack, *PIPELINE) as pids:
+        session_id = own_stack.post(wait="0").json()["session_id"]
         for name, pid in pids.items():
-            kill_with_the_call_in_hand(stack, name, pid)
-    assert said(stack.ended(session_id)) == said(sample_call)
+            kill_with_the_call_in_hand(own_stack, name, pid)
+    assert said(own_stack.ended(session_id)) == said(sample_call)
 
 
 def test_transcribe_may_be_killed_in_the_middle_of_its_work(
-    stack: RunningStack, sample_call: Body
+    own_stack: RunningStack, sample_call: Body
 ) -> None:
-    pid = stack.pid("transcribe")
+    pid = own_stack.pid("transcribe")
     before = cpu_seconds(pid)
-    session_id = stack.post(wait="0").json()["session_id"]
+    session_id = own_stack.post(wait="0").json()["session_id"]
     eventually(lambda: cpu_seconds(pid) > before + 1.0, "a second of recognition")
     os.kill(pid, signal.SIGKILL)
-    assert said(stack.ended(session_id)) == said(sample_call)
+    assert said(own_stack.ended(session_id)) == said(sample_call)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -67,22 +67,24 @@ def cpu_seconds(pid: int) -> float:
     return sum(used.user + used.system for used in times)
 
 
-def test_ingest_may_be_killed_while_a_client_waits(stack: RunningStack, sample_call: Body) -> None:
-    known = set(stack.recordings())
-    pid = stack.pid("ingest")
+def test_ingest_may_be_killed_while_a_client_waits(
+    own_stack: RunningStack, sample_call: Body
+) -> None:
+    known = set(own_stack.recordings())
+    pid = own_stack.pid("ingest")
 
     def kill_when_promised() -> str:
-        news = eventually(lambda: set(stack.recordings()) - known, "the recording on record")
+        news = eventually(lambda: set(own_stack.recordings()) - known, "the recording on record")
         os.kill(pid, signal.SIGKILL)
         return news.pop()
 
     with ThreadPoolExecutor(1) as killer:
         promised = killer.submit(kill_when_promised)
         with pytest.raises(httpx.TransportError):
-            stack.post(wait="60")
-    eventually(lambda: stack.info.processes.get("ingest") not in {None, pid}, "a new ingest")
-    eventually(lambda: is_up(stack), "ingest to answer")
-    assert said(stack.ended(promised.result())) == said(sample_call)
+            own_stack.post(wait="60")
+    eventually(lambda: own_stack.info.processes.get("ingest") not in {None, pid}, "a new ingest")
+    eventually(lambda: is_up(own_stack), "ingest to answer")
+    assert said(own_stack.ended(promised.result())) == said(sample_call)
 
 
 def is_up(stack: RunningStack) -> bool:

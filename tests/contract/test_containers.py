@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from events.documents import Levels
-from functions.split.decoder import Decoder, Sound
+from functions.split.decoder import AudioSource, Decoder
 from functions.split.decoder_av import Bounds, ContainerDecoder
 from functions.split.handler import split
 from shared.audio.formats import ENCODINGS, Limits
@@ -51,7 +51,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def children() -> list[psutil.Process]:
     """The decoding processes of this one."""
     found = psutil.Process().children(recursive=True)
-    return [child for child in found if any("decode_child" in part for part in child.cmdline())]
+    return [child for child in found if any("decoder_child" in part for part in child.cmdline())]
 
 
 def file(name: str) -> bytes:
@@ -60,12 +60,12 @@ def file(name: str) -> bytes:
 
 def opened(
     content: bytes, container: str, limits: Limits | None = None, bounds: Bounds | None = None
-) -> AbstractAsyncContextManager[Sound]:
+) -> AbstractAsyncContextManager[AudioSource]:
     decoder: Decoder = ContainerDecoder(bounds)
     return decoder.decoded(stream([content]), container, limits or Limits())
 
 
-async def described(content: bytes, container: str, limits: Limits | None = None) -> Sound:
+async def described(content: bytes, container: str, limits: Limits | None = None) -> AudioSource:
     async with opened(content, container, limits) as sound:
         return sound
 
@@ -184,8 +184,8 @@ def test_a_gsm_file_that_was_cut_off_is_warned_of(tmp_path: Path) -> None:
 
 
 def test_the_sound_can_be_read_again_and_at_the_same_time() -> None:
-    async def reading(sound: Sound) -> bytes:
-        return b"".join([piece async for piece in sound.pieces()])
+    async def reading(sound: AudioSource) -> bytes:
+        return b"".join([piece async for piece in sound.chunks()])
 
     async def work() -> None:
         async with opened(file("call.mp3"), "mp3") as sound:
@@ -297,7 +297,7 @@ def while_decoding(act: Callable[[psutil.Process], None], bounds: Bounds | None 
 
     async def work() -> None:
         async with opened(flac_of(100), "flac", bounds=bounds) as sound:
-            pieces = sound.pieces()
+            pieces = sound.chunks()
             assert await anext(pieces)
             (child,) = children()
             act(child)
@@ -354,7 +354,7 @@ def test_a_child_is_confined() -> None:
 def test_a_reader_that_stops_early_ends_the_child() -> None:
     async def work() -> None:
         async with opened(flac_of(100), "flac") as sound:
-            pieces: AsyncIterator[bytes] = sound.pieces()
+            pieces: AsyncIterator[bytes] = sound.chunks()
             await anext(pieces)
             assert children()
         assert not children()

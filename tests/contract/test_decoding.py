@@ -10,15 +10,15 @@ from ctranslate2.models import Whisper
 from faster_whisper import WhisperModel
 
 from events.documents import Language, Request, Segment
-from functions.transcribe.recognizer import SAMPLE_RATE, Heard, Known, Samples
-from functions.transcribe.whisper.batcher import TooLarge
-from functions.transcribe.whisper.decoding import Asked, Decoded, Options, Search
+from functions.transcribe.recognizer import SAMPLE_RATE, Hypothesis, ResumePoint, Samples
+from functions.transcribe.whisper.batch_device import TooLarge
+from functions.transcribe.whisper.decoding import BatchOptions, DecodedWindow, DecodeRequest, Search
 from functions.transcribe.whisper.device import WhisperDevice
 from functions.transcribe.whisper.guards import Guards
 from functions.transcribe.whisper.mel import HOP, Spectrogram
 from functions.transcribe.whisper.models import find
-from functions.transcribe.whisper.recognizer import Setup, WhisperRecognizer
-from functions.transcribe.whisper.speech.spans import Speech
+from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSetup
+from functions.transcribe.whisper.speech.spans import SpeechSettings
 from functions.transcribe.whisper.vocabulary import Vocabulary
 from infra.evaluation.errors import normalised
 from infra.evaluation.truth import load_truth
@@ -30,21 +30,21 @@ from tests.support.recognizers import (
     NOWHERE,
     channel,
     hear,
-    pieces,
+    hypotheses,
     recognized,
     run,
     said,
     two_questions,
 )
 
-CREDULOUS = Guards(temperatures=(0.0,), repetitive=1e9, unlikely=-1e9, unheard=1e9)
+CREDULOUS = Guards(temperatures=(0.0,), repetitive=1e9, unlikely=-1e9, gap=1e9)
 """Random words are believed."""
-SHORT = Speech(longest=6)
+SHORT = SpeechSettings(longest=6)
 HALF = 31
 """Seconds of the call; both are silent then."""
 TEXT = 8
 """Tokens that the random model writes."""
-TRUTH = load_truth(NANO_CALL.with_suffix(".json"))
+TRUTH = load_truth(NANO_CALL.with_suffix(".truth.json"))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def polyglot(folder: Path) -> Iterator[WhisperRecognizer]:
     """Knows three languages and says nonsense in each."""
     search = Search(tokens=TEXT)
-    setup = Setup(threads=1, search=search, guards=CREDULOUS, speech=SHORT)
+    setup = WhisperSetup(threads=1, search=search, guards=CREDULOUS, speech=SHORT)
     recognizer = WhisperRecognizer(find(str(folder), NOWHERE), setup)
     run(recognizer.warm())
     yield recognizer
@@ -66,7 +66,7 @@ def polyglot(folder: Path) -> Iterator[WhisperRecognizer]:
 @pytest.fixture(scope="module")
 def nano() -> Iterator[WhisperRecognizer]:
     """Hears a call in many short windows, and never by chance."""
-    setup = Setup(threads=1, speech=SHORT, guards=Guards(temperatures=(0.0,)))
+    setup = WhisperSetup(threads=1, speech=SHORT, guards=Guards(temperatures=(0.0,)))
     recognizer = WhisperRecognizer(find(str(NANO), NOWHERE), setup)
     run(recognizer.warm())
     yield recognizer
@@ -81,12 +81,12 @@ def sides() -> tuple[Samples, Samples]:
 
 
 @pytest.fixture(scope="module")
-def alone(nano: WhisperRecognizer, sides: tuple[Samples, Samples]) -> list[list[Heard]]:
+def alone(nano: WhisperRecognizer, sides: tuple[Samples, Samples]) -> list[list[Hypothesis]]:
     """Each channel of the call by itself."""
-    return [run(pieces(nano, side)) for side in sides]
+    return [run(hypotheses(nano, side)) for side in sides]
 
 
-def texts(heard: list[Heard]) -> list[str]:
+def texts(heard: list[Hypothesis]) -> list[str]:
     """What is said; its probabilities depend a little on the size of the batch."""
     return [segment.text for piece in heard for segment in piece.segments]
 
@@ -102,13 +102,13 @@ def words_of(segments: list[Segment]) -> list[str]:
 
 
 def test_two_calls_at_once_meet_in_batches_and_say_the_same_as_alone(
-    nano: WhisperRecognizer, sides: tuple[Samples, Samples], alone: list[list[Heard]]
+    nano: WhisperRecognizer, sides: tuple[Samples, Samples], alone: list[list[Hypothesis]]
 ) -> None:
     before = nano.figures
     assert before is not None
 
-    async def both_calls() -> list[list[Heard]]:
-        return await asyncio.gather(*(pieces(nano, side) for side in (*sides, *sides)))
+    async def both_calls() -> list[list[Hypothesis]]:
+        return await asyncio.gather(*(hypotheses(nano, side) for side in (*sides, *sides)))
 
     assert run(both_calls()) == alone * 2
     batches, items = new_batches(nano, before.batches, before.items)
@@ -131,17 +131,17 @@ def test_calls_with_other_hints_share_the_engine_and_keep_their_own_words(
 
 
 def test_what_is_known_is_not_decoded_again_and_the_rest_is_the_same(
-    nano: WhisperRecognizer, sides: tuple[Samples, Samples], alone: list[list[Heard]]
+    nano: WhisperRecognizer, sides: tuple[Samples, Samples], alone: list[list[Hypothesis]]
 ) -> None:
     before, whole = nano.figures, alone[0]
     assert before is not None
     assert len(whole) > 2
-    rest = run(pieces(nano, sides[0], known=Known(len(whole) - 2, whole[0].language)))
+    rest = run(hypotheses(nano, sides[0], resume=ResumePoint(len(whole) - 2, whole[0].language)))
     assert rest == whole[-2:]
     assert new_batches(nano, before.batches, before.items)[1] == len(rest)
 
 
-def test_words_lie_within_0_3_s_of_when_they_were_said(alone: list[list[Heard]]) -> None:
+def test_words_lie_within_0_3_s_of_when_they_were_said(alone: list[list[Hypothesis]]) -> None:
     """Shown at both ends of the turns whose words are all heard right."""
     off = []
     for side, channel_pieces in zip(("left", "right"), alone, strict=True):
@@ -161,7 +161,7 @@ def test_words_lie_within_0_3_s_of_when_they_were_said(alone: list[list[Heard]])
 def test_the_language_is_found_with_its_probability(
     polyglot: WhisperRecognizer, sides: tuple[Samples, Samples]
 ) -> None:
-    found = {piece.language for piece in run(pieces(polyglot, sides[0]))}
+    found = {piece.language for piece in run(hypotheses(polyglot, sides[0]))}
     (language,) = found
     assert language is not None
     assert language.code in FEW_LANGUAGES
@@ -172,10 +172,10 @@ def test_the_language_is_found_with_its_probability(
 def test_the_language_that_was_found_stays_after_a_break(
     polyglot: WhisperRecognizer, sides: tuple[Samples, Samples]
 ) -> None:
-    whole = run(pieces(polyglot, sides[0]))
+    whole = run(hypotheses(polyglot, sides[0]))
     assert len(whole) > 2
-    known = Known(2, whole[0].language)
-    assert run(pieces(polyglot, sides[0], known=known)) == whole[2:]
+    known = ResumePoint(2, whole[0].language)
+    assert run(hypotheses(polyglot, sides[0], resume=known)) == whole[2:]
 
 
 def test_a_language_that_is_asked_for_is_not_in_question(
@@ -183,7 +183,7 @@ def test_a_language_that_is_asked_for_is_not_in_question(
 ) -> None:
     spoken = {}
     for code in FEW_LANGUAGES:
-        heard = run(pieces(polyglot, sides[0], request=Request(language=code)))
+        heard = run(hypotheses(polyglot, sides[0], request=Request(language=code)))
         assert {piece.language for piece in heard} == {Language(code=code)}
         spoken[code] = tuple(words_of(said(heard)))
     assert len(set(spoken.values())) == len(FEW_LANGUAGES)
@@ -218,16 +218,16 @@ def test_calls_in_several_languages_at_once_say_the_same_as_alone(
         Request(),
         Request(task="translate"),
     ]
-    one_by_one = [run(pieces(polyglot, side, request=r)) for side in sides for r in requests]
+    one_by_one = [run(hypotheses(polyglot, side, request=r)) for side in sides for r in requests]
 
-    async def at_once() -> list[list[Heard]]:
-        calls = (pieces(polyglot, side, request=r) for side in sides for r in requests)
+    async def at_once() -> list[list[Hypothesis]]:
+        calls = (hypotheses(polyglot, side, request=r) for side in sides for r in requests)
         return await asyncio.gather(*calls)
 
     assert [plain(heard) for heard in run(at_once())] == [plain(heard) for heard in one_by_one]
 
 
-def plain(heard: list[Heard]) -> list[tuple[list[str], str | None]]:
+def plain(heard: list[Hypothesis]) -> list[tuple[list[str], str | None]]:
     """Words and language; sums over a batch may differ in the last digit."""
     return [
         (words_of([*piece.segments]), piece.language.code if piece.language else None)
@@ -253,25 +253,25 @@ def device_of(whisper: WhisperModel, search: Search | None = None) -> WhisperDev
     return WhisperDevice(whisper, vocabulary, search or Search(tokens=TEXT))
 
 
-def windows(whisper: WhisperModel, sides: tuple[Samples, Samples]) -> list[Asked]:
+def windows(whisper: WhisperModel, sides: tuple[Samples, Samples]) -> list[DecodeRequest]:
     """Eight of different lengths."""
     spectrogram = Spectrogram(whisper.feature_extractor.mel_filters)
     parts = [side[at * 80_000 :][: (at + 1) * 20_000] for side in sides for at in range(1, 5)]
-    return [Asked(spectrogram(part), len(part) // HOP) for part in parts]
+    return [DecodeRequest(spectrogram(part), len(part) // HOP) for part in parts]
 
 
 def test_windows_taken_for_different_languages_share_a_batch(
     whisper: WhisperModel, sides: tuple[Samples, Samples]
 ) -> None:
     device, asked = device_of(whisper), windows(whisper, sides)
-    together = device(Options(None), asked)
-    single = [device(Options(None), [one])[0] for one in asked]
+    together = device(BatchOptions(None), asked)
+    single = [device(BatchOptions(None), [one])[0] for one in asked]
     assert [one.tokens for one in together] == [one.tokens for one in single]
     assert [one.language for one in together] == [one.language for one in single]
     for one in together:
         assert one.languages[one.language] == max(one.languages.values())
         assert sum(one.languages.values()) == pytest.approx(1, abs=1e-3)
-        own = device(Options(one.language), asked)[together.index(one)]
+        own = device(BatchOptions(one.language), asked)[together.index(one)]
         assert own.tokens == one.tokens
         assert own.languages == {}
 
@@ -282,14 +282,14 @@ def test_exactly_so_many_tokens_are_written_for_measuring(
     whisper: WhisperModel, sides: tuple[Samples, Samples], tokens: int, hints: int
 ) -> None:
     device = device_of(whisper, Search(beam=1, tokens=tokens))
-    asked = [Asked(one.mel, one.frames, (5,) * hints) for one in windows(whisper, sides)]
-    decoded = device(Options("de", hints=hints), asked)
+    asked = [DecodeRequest(one.mel, one.frames, (5,) * hints) for one in windows(whisper, sides)]
+    decoded = device(BatchOptions("de", hints=hints), asked)
     assert [len(one.tokens) for one in decoded] == [tokens] * len(asked)
     for window, one in zip(asked, decoded, strict=True):
         assert times(one)[-1] <= window.frames // 2
 
 
-def times(decoded: Decoded) -> list[int]:
+def times(decoded: DecodedWindow) -> list[int]:
     """When the tokens begin, in frames of 20 ms."""
     return [frame for _, frame in decoded.alignment.alignments]
 
@@ -298,14 +298,16 @@ def test_chance_decides_at_a_temperature_only(
     whisper: WhisperModel, sides: tuple[Samples, Samples]
 ) -> None:
     device, asked = device_of(whisper, Search(tokens=40)), windows(whisper, sides)
-    first, again = (device(Options("en"), asked) for _ in range(2))
+    first, again = (device(BatchOptions("en"), asked) for _ in range(2))
     assert [one.tokens for one in first] == [one.tokens for one in again]
-    drawn = device(Options("en", temperature=1.0), asked)
+    drawn = device(BatchOptions("en", temperature=1.0), asked)
     assert [one.tokens for one in drawn] != [one.tokens for one in first]
 
 
 def test_times_that_a_model_writes_are_not_in_its_text() -> None:
-    setup = Setup(threads=1, search=Search(timestamps=True), guards=Guards(temperatures=(0.0,)))
+    setup = WhisperSetup(
+        threads=1, search=Search(timestamps=True), guards=Guards(temperatures=(0.0,))
+    )
     recognizer = WhisperRecognizer(find(str(NANO), NOWHERE), setup)
     first, second = hear(recognizer, two_questions().samples)
     run(recognizer.close())
@@ -318,7 +320,7 @@ def test_no_sound_and_no_text_break_nothing(whisper: WhisperModel, timestamps: b
     spectrogram = Spectrogram(whisper.feature_extractor.mel_filters)
     shortest = np.zeros(2 * HOP, np.int16)
     device = device_of(whisper, Search(tokens=1, timestamps=timestamps))
-    (decoded,) = device(Options("en"), [Asked(spectrogram(shortest), 2)])
+    (decoded,) = device(BatchOptions("en"), [DecodeRequest(spectrogram(shortest), 2)])
     assert decoded.mean_log_probability <= 0
 
 
@@ -334,13 +336,13 @@ def test_a_device_without_memory_for_a_batch_says_so(
 
     monkeypatch.setattr(Whisper, "generate", fail)
     with pytest.raises(TooLarge):
-        device_of(whisper)(Options("en"), windows(whisper, sides))
+        device_of(whisper)(BatchOptions("en"), windows(whisper, sides))
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_halved_until_it_does(
     nano: WhisperRecognizer,
     sides: tuple[Samples, Samples],
-    alone: list[list[Heard]],
+    alone: list[list[Hypothesis]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sizes: list[int] = []
@@ -354,8 +356,8 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved_until_it_does(
 
     monkeypatch.setattr(Whisper, "generate", small)
 
-    async def both() -> list[list[Heard]]:
-        return await asyncio.gather(*(pieces(nano, side) for side in sides))
+    async def both() -> list[list[Hypothesis]]:
+        return await asyncio.gather(*(hypotheses(nano, side) for side in sides))
 
     assert [texts(side) for side in run(both())] == [texts(side) for side in alone]
     assert max(sizes) > 2

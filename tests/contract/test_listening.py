@@ -10,12 +10,14 @@ from uuid import UUID, uuid4
 
 import nats
 import pytest
+from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError
 from nats.js.api import StreamConfig
 
-from infra.client import event_stream
-from infra.client.client import ServerAway
-from infra.client.event_stream import Wanted, listen
+from infra.client import event_stream, stream_reader
+from infra.client.errors import ServerAway
+from infra.client.event_filter import EventFilter
+from infra.client.event_stream import listen
 from shared.nats_inbox import Inbox
 from tests.support.servers import NatsServer, free_port, nats_server
 
@@ -35,9 +37,11 @@ PATIENCE = 5.0
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_stream, "PAUSE", 0.05)
-    monkeypatch.setattr(event_stream, "SILENCE", 2.5)
-    monkeypatch.setattr(event_stream, "CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr(stream_reader, "PAUSE", 0.05)
+    pull = json.loads(stream_reader.PULL) | {"idle_heartbeat": 10**8}
+    monkeypatch.setattr(stream_reader, "PULL", json.dumps(pull).encode())
+    monkeypatch.setattr(stream_reader, "SILENCE", 0.5)
+    monkeypatch.setattr(stream_reader, "CONNECT_TIMEOUT", 1.0)
 
 
 async def publish(server: NatsServer, *events: tuple[str, UUID], run: int = 1) -> None:
@@ -80,7 +84,7 @@ def test_a_recordings_story_is_told_in_order_up_to_its_end(
     async def scenario(server: NatsServer) -> None:
         await keep(server, streams)
         await publish(server, (RECEIVED, CALL), (RECEIVED, OTHER), (SPLIT, CALL))
-        async with aclosing(listen(server.url, Wanted(CALL, until_end=True))) as events:
+        async with aclosing(listen(server.url, EventFilter(CALL, until_end=True))) as events:
             first = await heard(events, 2)
             await publish(server, (COMPLETED, OTHER), (COMPLETED, CALL))
             rest = await heard(events)
@@ -100,10 +104,119 @@ def test_everything_kept_comes_in_the_order_in_which_it_happened(
     async def scenario(server: NatsServer) -> None:
         await keep(server, streams)
         await publish(server, *sent)
-        async with aclosing(listen(server.url, Wanted(from_start=True))) as events:
+        async with aclosing(listen(server.url, EventFilter(from_start=True))) as events:
             assert await heard(events, len(sent)) == told(sent)
 
     with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+NO_EVENTS = (b"hello", b"", b"[1]", b"{}", b'{"type": 5}', b"\xff", b"[" * 10**5)
+
+
+async def publish_odd(server: NatsServer, *contents: bytes) -> None:
+    async with await nats.connect(server.url) as client:
+        for content in contents:
+            await client.jetstream().publish(f"{RECEIVED}.default.{CALL}", content)
+
+
+def test_a_message_that_is_no_event_is_left_out_and_told(tmp_path: Path) -> None:
+    printed: list[str] = []
+
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, ONE_STREAM)
+        await publish_odd(server, *NO_EVENTS)
+        await publish(server, (RECEIVED, CALL), (COMPLETED, CALL))
+        await publish_odd(server, NO_EVENTS[0])
+        wanted = EventFilter(CALL, until_end=True)
+        async with aclosing(listen(server.url, wanted, printed.append)) as events:
+            assert await heard(events) == told([(RECEIVED, CALL), (COMPLETED, CALL)])
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+    odd = f"A message on {RECEIVED}.default.{CALL} is no CloudEvent; it is left out."
+    assert printed == [odd] * (len(NO_EVENTS) + 1)
+
+
+@pytest.mark.parametrize("data", [None, 5, {}, {"run": "first"}])
+def test_an_event_that_names_no_run_is_one_all_the_same(tmp_path: Path, data: object) -> None:
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, ONE_STREAM)
+        await publish_odd(
+            server, json.dumps({"type": RECEIVED, "subject": "x", "data": data}).encode()
+        )
+        await publish(server, (COMPLETED, CALL))
+        wanted = EventFilter(CALL, until_end=True)
+        async with aclosing(listen(server.url, wanted)) as events:
+            assert [event_type for event_type, _ in await heard(events)] == [RECEIVED, COMPLETED]
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+def test_a_recording_of_which_there_is_no_event_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "NOTICE_AFTER", 0.0)
+    printed = asyncio.Queue[str]()
+
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, ONE_STREAM)
+        async with aclosing(listen(server.url, EventFilter(CALL), printed.put_nowait)) as events:
+            waiting = asyncio.create_task(heard(events, 1))
+            async with asyncio.timeout(DEADLINE):
+                while f"no event of {CALL} yet" not in await printed.get():
+                    pass
+            await publish(server, (RECEIVED, CALL))
+            assert await waiting == told([(RECEIVED, CALL)])
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_a_message_that_is_lost_on_the_way_is_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    taken = 0
+
+    class Lossy(Inbox):
+        async def next(self, within: float) -> Msg:
+            nonlocal taken
+            message = await super().next(within)
+            taken += bool(message.reply)
+            if message.reply and taken == lost:
+                taken += 1
+                return await super().next(within)
+            return message
+
+    monkeypatch.setattr(stream_reader, "Inbox", Lossy)
+
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, ONE_STREAM)
+        sent = [(event_type, CALL) for event_type in STORY]
+        await publish(server, *sent)
+        async with aclosing(listen(server.url, EventFilter(from_start=True))) as events:
+            assert await heard(events, 3) == told(sent)
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+    assert taken > lost
+
+
+def test_an_error_that_nobody_foresaw_ends_the_listening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: stream_reader.StreamReader) -> Msg:
+        raise ZeroDivisionError
+
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, ONE_STREAM)
+        async with aclosing(listen(server.url, EventFilter())) as events:
+            monkeypatch.setattr(stream_reader.StreamReader, "next", broken)
+            await heard(events, 1)
+
+    with nats_server(tmp_path) as server, pytest.raises(ZeroDivisionError):
         asyncio.run(scenario(server))
 
 
@@ -112,7 +225,7 @@ def test_a_run_that_ended_before_does_not_end_the_story(tmp_path: Path) -> None:
         await keep(server, ONE_STREAM)
         await publish(server, (COMPLETED, CALL))
         await publish(server, (SPLIT, CALL), run=2)
-        async with aclosing(listen(server.url, Wanted(CALL, until_end=True))) as events:
+        async with aclosing(listen(server.url, EventFilter(CALL, until_end=True))) as events:
             await heard(events, 2)
             await publish(server, (COMPLETED, CALL), run=2)
             assert await heard(events) == told([(COMPLETED, CALL)])
@@ -126,7 +239,7 @@ def test_what_follows_the_end_does_not_keep_the_story_open(tmp_path: Path) -> No
         with nats_server(tmp_path) as server:
             await keep(server, ONE_STREAM)
             await publish(server, (RECEIVED, CALL), (COMPLETED, CALL), (SPLIT, CALL))
-            async with aclosing(listen(server.url, Wanted(CALL, until_end=True))) as events:
+            async with aclosing(listen(server.url, EventFilter(CALL, until_end=True))) as events:
                 told = await heard(events)
         assert [event_type for event_type, _ in told] == [RECEIVED, COMPLETED, SPLIT]
 
@@ -137,7 +250,7 @@ def test_only_what_comes_is_heard_and_a_pattern_chooses_types(tmp_path: Path) ->
     async def scenario(server: NatsServer) -> None:
         await keep(server, ONE_STREAM)
         await publish(server, (COMPLETED, OTHER))
-        async with aclosing(listen(server.url, Wanted(pattern="*.completed"))) as events:
+        async with aclosing(listen(server.url, EventFilter(pattern="*.completed"))) as events:
             waiting = asyncio.create_task(heard(events, 1))
             await until_listening(server)
             await publish(server, (SPLIT, CALL), (COMPLETED, CALL))
@@ -166,7 +279,7 @@ def test_nothing_is_missed_or_told_twice_when_the_broker_comes_back(
     async def scenario(server: NatsServer) -> None:
         await keep(server, ONE_STREAM)
         await publish(server, (RECEIVED, CALL), (SPLIT, CALL))
-        async with aclosing(listen(server.url, Wanted(from_start=True))) as events:
+        async with aclosing(listen(server.url, EventFilter(from_start=True))) as events:
             assert await heard(events, 2) == told([(RECEIVED, CALL), (SPLIT, CALL)])
             server.stop()
             if wiped:
@@ -201,14 +314,15 @@ async def cancelled_behind(server: NatsServer, count: int, turns: int) -> asynci
     enough = asyncio.Event()
 
     async def listening_on() -> None:
-        async with aclosing(listen(server.url, Wanted(from_start=True))) as events:
+        async with aclosing(listen(server.url, EventFilter(from_start=True))) as events:
             await heard(events, count)
             enough.set()
             async for _ in events:
                 pass
 
     task = asyncio.create_task(listening_on())
-    await enough.wait()
+    async with asyncio.timeout(DEADLINE):
+        await enough.wait()
     await let_pass(turns)
     task.cancel()
     await asyncio.wait({task}, timeout=PATIENCE)
@@ -268,7 +382,7 @@ def test_a_closed_inbox_takes_no_more_messages(tmp_path: Path) -> None:
 
 def test_no_broker_is_told_at_once() -> None:
     async def scenario() -> None:
-        async with aclosing(listen(f"nats://127.0.0.1:{free_port()}", Wanted())) as events:
+        async with aclosing(listen(f"nats://127.0.0.1:{free_port()}", EventFilter())) as events:
             await anext(events)
 
     with pytest.raises(ServerAway, match="There is no broker at nats://"):

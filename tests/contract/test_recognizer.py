@@ -10,7 +10,7 @@ import pytest
 
 from events.documents import Request, Segment
 from functions.transcribe.engines import LocalRecognizer
-from functions.transcribe.recognizer import SAMPLE_RATE, Heard, Known, Samples
+from functions.transcribe.recognizer import SAMPLE_RATE, Hypothesis, ResumePoint, Samples
 from infra.evaluation.errors import normalised
 from tests.support.recognizers import (
     TRIED,
@@ -18,7 +18,7 @@ from tests.support.recognizers import (
     Tried,
     blocks_of,
     hear,
-    pieces,
+    hypotheses,
     recognized,
     run,
     said,
@@ -60,8 +60,8 @@ def long(tried: Tried, speech: Samples) -> Samples:
 
 
 @pytest.fixture(scope="module")
-def pieces_of_long(recognizer: LocalRecognizer, long: Samples) -> list[Heard]:
-    return run(pieces(recognizer, long))
+def hypotheses_of_long(recognizer: LocalRecognizer, long: Samples) -> list[Hypothesis]:
+    return run(hypotheses(recognizer, long))
 
 
 def says(segment: Segment, text: str) -> bool:
@@ -123,20 +123,22 @@ def test_two_channels_at_once_do_not_mix(
     assert says(segment, sample.spoken[0][0])
 
 
-def test_pieces_come_in_order_of_time(long: Samples, pieces_of_long: list[Heard]) -> None:
-    times = [segment.start_time for segment in said(pieces_of_long)]
+def test_hypotheses_come_in_order_of_time(
+    long: Samples, hypotheses_of_long: list[Hypothesis]
+) -> None:
+    times = [segment.start_time for segment in said(hypotheses_of_long)]
     assert times == sorted(times)
     assert times[-1] > len(long) / SAMPLE_RATE - 9
 
 
 def test_what_is_known_is_not_heard_again_and_the_rest_is_the_same(
-    recognizer: LocalRecognizer, long: Samples, pieces_of_long: list[Heard]
+    recognizer: LocalRecognizer, long: Samples, hypotheses_of_long: list[Hypothesis]
 ) -> None:
-    count, language = len(pieces_of_long), pieces_of_long[0].language
+    count, language = len(hypotheses_of_long), hypotheses_of_long[0].language
     assert count > 1
-    half = Known(count // 2, language)
-    assert run(pieces(recognizer, long, known=half)) == pieces_of_long[count // 2 :]
-    assert run(pieces(recognizer, long, known=Known(count, language))) == []
+    half = ResumePoint(count // 2, language)
+    assert run(hypotheses(recognizer, long, resume=half)) == hypotheses_of_long[count // 2 :]
+    assert run(hypotheses(recognizer, long, resume=ResumePoint(count, language))) == []
 
 
 @pytest.mark.parametrize("seconds", [0, 0.01, 3])

@@ -13,9 +13,9 @@ from faster_whisper.vad import get_vad_model
 from numpy.typing import NDArray
 
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from functions.transcribe.whisper.speech.gate import FRAME, FULL_SCALE, Loudness
+from functions.transcribe.whisper.speech.gate import FULL_SCALE, VAD_FRAME, Loudness
 from functions.transcribe.whisper.speech.silero import SileroDetector
-from functions.transcribe.whisper.speech.spans import Detector, Hysteresis, Speech
+from functions.transcribe.whisper.speech.spans import Detector, Hysteresis, SpeechSettings
 from functions.transcribe.whisper.speech.windows import Window, Windower
 from infra.evaluation.truth import load_truth
 from tests.bench.hours import CALLS, NAMES, SIDES, hour, spurts
@@ -34,7 +34,7 @@ def recorded(name: str, side: str) -> Samples:
 
 def turns(name: str, side: str) -> Iterator[slice]:
     """Where the side speaks."""
-    for turn in load_truth(CALLS / f"{name}.json").turns:
+    for turn in load_truth(CALLS / f"{name}.truth.json").turns:
         if turn.speaker == side:
             yield slice(*(round(at * SAMPLE_RATE) for at in (turn.start_time, turn.end_time)))
 
@@ -81,8 +81,8 @@ def over(samples: Samples, noise: NDArray[np.float64], level: float) -> Samples:
 
 
 def frames(samples: Samples) -> NDArray[np.float32]:
-    whole = samples[: len(samples) // FRAME * FRAME]
-    return whole.reshape(-1, FRAME).astype(np.float32) / np.float32(FULL_SCALE)
+    whole = samples[: len(samples) // VAD_FRAME * VAD_FRAME]
+    return whole.reshape(-1, VAD_FRAME).astype(np.float32) / np.float32(FULL_SCALE)
 
 
 def by_faster_whisper(samples: Samples) -> NDArray[np.float32]:
@@ -142,8 +142,8 @@ def test_nothing_is_lost_that_would_be_speech_without_the_gate(
     name: str, side: str, change: Callable[[Samples], Samples]
 ) -> None:
     samples = change(recorded(name, side))
-    talk = Hysteresis(Speech()).spoken(by_faster_whisper(samples))
-    assert held(samples)[: len(talk) * FRAME].reshape(-1, FRAME)[talk].all()
+    talk = Hysteresis(SpeechSettings()).spoken(by_faster_whisper(samples))
+    assert held(samples)[: len(talk) * VAD_FRAME].reshape(-1, VAD_FRAME)[talk].all()
 
 
 @everywhere
@@ -163,8 +163,8 @@ def test_the_gate_spares_the_detector_most_of_the_silence() -> None:
     talk = hour(10 * 60, 0.385, 8)
     counting = Counting()
     windows(np.ascontiguousarray(talk.samples[:, 0]), counting)
-    assert counting.frames < 0.55 * len(talk.samples) / FRAME
-    assert counting.frames > talk.speech(0) * SAMPLE_RATE / FRAME
+    assert counting.frames < 0.55 * len(talk.samples) / VAD_FRAME
+    assert counting.frames > talk.speech(0) * SAMPLE_RATE / VAD_FRAME
     assert counting.afresh < counting.frames / Loudness().around
 
 

@@ -1,6 +1,7 @@
 """What `SphinxRecognizer` promises besides `test_recognizer.py`: its child processes."""
 
 import asyncio
+import json
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 from events.documents import Request, Segment
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.sphinx.decoder import serve_utterances
 from functions.transcribe.sphinx.recognizer import SphinxRecognizer
 from shared.errors import Permanent, Transient
 from tests.bench.noises import noises
@@ -137,6 +139,27 @@ def test_children_that_died_idle_are_replaced(
     assert hear(recognizer, speech) == segments
 
 
+def test_a_child_that_hangs_is_transient_and_is_replaced(
+    recognizer: SphinxRecognizer,
+    speech: Samples,
+    segments: list[Segment],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asyncio.run(recognizer.warm())
+    with monkeypatch.context() as limits:
+        limits.setattr("functions.transcribe.sphinx.children.START_LIMIT", 0.05)
+        limits.setattr("functions.transcribe.sphinx.children.SLOWEST", 0.0)
+        limits.setattr("functions.transcribe.sphinx.children.END_LIMIT", 0.05)
+        hanging = children()
+        for pid in hanging:
+            os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(Transient, match="hangs"):
+            hear(recognizer, speech)
+    for pid in hanging & children():
+        os.kill(pid, signal.SIGKILL)
+    assert hear(recognizer, speech) == segments
+
+
 def test_calls_at_the_same_time_are_heard_by_all_children_alike(
     recognizer: SphinxRecognizer, speech: Samples, segments: list[Segment]
 ) -> None:
@@ -201,3 +224,14 @@ def test_the_child_ends_with_a_killed_parent(parent: subprocess.Popen[str]) -> N
     os.kill(parent.pid, signal.SIGKILL)
     gone, alive = psutil.wait_procs([child], timeout=20)
     assert gone or alive[0].status() == psutil.STATUS_ZOMBIE
+
+
+def test_an_error_of_a_child_is_one_json_line(capfd: pytest.CaptureFixture[str]) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    child = spawn.Process(target=serve_utterances, args=(None,))
+    child.start()
+    child.join()
+    written = capfd.readouterr()
+    line = json.loads(written.out)
+    assert (line["event"], written.err, child.exitcode) == ("sphinx_crashed", "", 1)
+    assert "AttributeError" in line["exception"]

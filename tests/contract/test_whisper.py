@@ -17,6 +17,7 @@ import pytest
 from ctranslate2.models import Whisper
 from faster_whisper import tokenizer, utils
 from starlette.requests import Request as HttpRequest
+from structlog.testing import capture_logs
 from tokenizers import Tokenizer
 
 from events.documents import Request, Segment
@@ -27,8 +28,12 @@ from functions.transcribe.whisper.decoding import Search
 from functions.transcribe.whisper.gpu import has_gpu
 from functions.transcribe.whisper.guards import Guards
 from functions.transcribe.whisper.models import REPOSITORIES, NoEngine, find
-from functions.transcribe.whisper.recognizer import REVISION, Setup, WhisperRecognizer
-from functions.transcribe.whisper.speech.spans import Speech
+from functions.transcribe.whisper.recognizer import (
+    WHISPER_REVISION,
+    WhisperRecognizer,
+    WhisperSetup,
+)
+from functions.transcribe.whisper.speech.spans import SpeechSettings
 from shared.errors import Permanent, Transient, Unavailable
 from shared.languages import LANGUAGES
 from tests.support.recognizers import (
@@ -66,25 +71,25 @@ def test_the_engine_names_model_versions_and_arithmetic(recognizer: WhisperRecog
     engine = recognizer.engine
     assert engine.name == "whisper-nano"
     arithmetic = "float16" if has_gpu() else "int8"
-    assert engine.revision == f"{version('faster-whisper')}+{REVISION} {arithmetic}"
+    assert engine.revision == f"{version('faster-whisper')}+{WHISPER_REVISION} {arithmetic}"
 
 
 @pytest.mark.parametrize(
     "setup",
     [
-        Setup(padding="zero"),
-        Setup(search=Search(beam=1)),
-        Setup(guards=Guards(repetitive=3)),
-        Setup(speech=Speech(threshold=0.6)),
+        WhisperSetup(padding="zero"),
+        WhisperSetup(search=Search(beam=1)),
+        WhisperSetup(guards=Guards(repetitive=3)),
+        WhisperSetup(speech=SpeechSettings(threshold=0.6)),
     ],
     ids=["padding", "search", "guards", "speech"],
 )
 def test_what_changes_the_words_changes_the_engines_revision(
-    recognizer: WhisperRecognizer, setup: Setup
+    recognizer: WhisperRecognizer, setup: WhisperSetup
 ) -> None:
     model = find(str(NANO), NOWHERE)
     assert WhisperRecognizer(model, setup).engine != recognizer.engine
-    assert WhisperRecognizer(model, Setup(batch=1, lanes=2)).engine == recognizer.engine
+    assert WhisperRecognizer(model, WhisperSetup(batch=1, lanes=2)).engine == recognizer.engine
 
 
 def test_another_file_makes_another_digest(recognizer: WhisperRecognizer, copied: Path) -> None:
@@ -145,7 +150,7 @@ def test_a_long_channel_is_heard_in_windows_as_if_it_were_one(
     twice = np.tile(speech, 2)
     whole = hear(recognizer, twice)
     model = find(str(NANO), NOWHERE)
-    short = WhisperRecognizer(model, Setup(threads=1, speech=Speech(longest=6)))
+    short = WhisperRecognizer(model, WhisperSetup(threads=1, speech=SpeechSettings(longest=6)))
     parts = hear(short, twice)
     assert short.figures is not None
     assert short.figures.items == 2
@@ -194,7 +199,7 @@ def test_a_model_for_english_alone_refuses_to_translate_for_good(
 
 
 def test_more_channels_than_there_are_lanes_are_told_to_come_again(speech: Samples) -> None:
-    narrow = WhisperRecognizer(find(str(NANO), NOWHERE), Setup(threads=1, lanes=1))
+    narrow = WhisperRecognizer(find(str(NANO), NOWHERE), WhisperSetup(threads=1, lanes=1))
 
     async def both() -> list[list[Segment] | BaseException]:
         calls = [recognized(narrow, speech) for _ in range(2)]
@@ -265,7 +270,7 @@ def test_a_model_that_wants_another_spectrogram_is_told_before_any_recording(cop
 
 @pytest.mark.skipif(has_gpu(), reason="needs a machine without a GPU")
 def test_arithmetic_that_the_machine_has_not_is_told_before_any_recording() -> None:
-    recognizer = WhisperRecognizer(find(str(NANO), NOWHERE), Setup(compute_type="float16"))
+    recognizer = WhisperRecognizer(find(str(NANO), NOWHERE), WhisperSetup(compute_type="float16"))
     with pytest.raises(NoEngine, match="as float16"):
         run(recognizer.warm())
 
@@ -273,7 +278,7 @@ def test_arithmetic_that_the_machine_has_not_is_told_before_any_recording() -> N
 @pytest.mark.skipif(has_gpu(), reason="needs a machine without a GPU")
 @pytest.mark.parametrize("indices", [(), (0,), (3, 4)])
 def test_a_gpu_that_is_not_there_is_told_before_any_recording(indices: tuple[int, ...]) -> None:
-    setup = Setup(device="cuda", indices=indices)
+    setup = WhisperSetup(device="cuda", indices=indices)
     with pytest.raises(NoEngine, match="float16 on cuda: there is no GPU that"):
         run(WhisperRecognizer(find(str(NANO), NOWHERE), setup).warm())
 
@@ -283,9 +288,9 @@ def test_a_function_without_its_gpu_is_not_ready_and_says_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wanted = Settings(recognizer="whisper", whisper_model=str(NANO), whisper_device="cuda")
-    error, message = told_by_probe(wanted, monkeypatch)
+    error, reason = told_by_probe(wanted, monkeypatch)
     assert error == "no_engine"
-    assert "no GPU" in message
+    assert "no GPU" in reason
 
 
 def test_the_languages_are_those_of_whisper() -> None:
@@ -326,9 +331,9 @@ def without_a_model(tmp_path: Path) -> Settings:
 def test_a_function_without_its_model_is_not_ready_and_says_why(
     without_a_model: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    error, message = told_by_probe(without_a_model, monkeypatch)
+    error, reason = told_by_probe(without_a_model, monkeypatch)
     assert error == "no_engine"
-    assert str(without_a_model.whisper_model) in message
+    assert str(without_a_model.whisper_model) in reason
 
 
 def test_a_function_without_its_model_does_not_even_start(without_a_model: Settings) -> None:
@@ -338,8 +343,9 @@ def test_a_function_without_its_model_does_not_even_start(without_a_model: Setti
         command, env=env, cwd=ROOT.parent, capture_output=True, text=True, timeout=60, check=False
     )
     assert ran.returncode == 1
-    (line,) = ran.stderr.splitlines()
-    assert line.startswith(f"transcribe cannot start: No Whisper model at {env['WHISPER_MODEL']}")
+    line = json.loads(ran.stdout)
+    assert (line["event"], ran.stderr) == ("cannot_start", "")
+    assert line["reason"].startswith(f"No Whisper model at {env['WHISPER_MODEL']}")
 
 
 def test_choosing_an_engine_imports_none_of_it() -> None:
@@ -356,13 +362,15 @@ def test_choosing_an_engine_imports_none_of_it() -> None:
 
 
 def told_by_probe(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
-    """What a function with these settings answers when it is asked whether it is ready."""
+    """What a function with these settings answers when asked whether it is ready, and logs."""
     monkeypatch.setattr(main, "settings", settings)
     probe = HttpRequest({"type": "http", "method": "GET", "path": "/ready", "headers": []})
-    response = asyncio.run(main.runtime.respond(probe))
+    with capture_logs() as lines:
+        response = asyncio.run(main.runtime.respond(probe))
     assert response.status_code == 503
     answer = json.loads(bytes(response.body))
-    return answer["error"], answer["message"]
+    assert str(NANO.parent) not in answer["message"]
+    return answer["error"], lines[-1]["reason"]
 
 
 def prompts_given(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:

@@ -74,7 +74,9 @@ def test_every_artifact_is_deployed(overlay: Rendered) -> None:
     assert overlay.artifacts.keys() <= {running["image"] for _, _, running in overlay.pods}
 
 
-@pytest.mark.parametrize("name", ["Dockerfile", "transcribe-gpu.Dockerfile"])
+@pytest.mark.parametrize(
+    "name", ["Dockerfile", "dispatcher.Dockerfile", "transcribe-gpu.Dockerfile"]
+)
 def test_images_end_without_root_and_without_build_tools(name: str) -> None:
     last = final_stage(ROOT / "infra" / "docker" / name)
     assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", last, re.MULTILINE)

@@ -14,7 +14,7 @@ from infra.evaluation.truth import load_truth
 from tests.support.examples import wav_file
 from tests.support.stacks import ROOT, SAMPLE_CALL, Body, RunningStack, stopped
 
-TRUTH = load_truth(SAMPLE_CALL.with_suffix(".json"))
+TRUTH = load_truth(SAMPLE_CALL.with_suffix(".truth.json"))
 
 
 def test_the_sample_call_is_transcribed_within_the_promised_word_error_rate(

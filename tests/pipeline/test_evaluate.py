@@ -1,16 +1,18 @@
-"""`pocwhisp evaluate` by real stacks: one that runs, and one for each side."""
+"""`pocwhisp evaluate` by real stacks: one that runs, and one of its own."""
 
 import os
+import signal
 import subprocess
 import wave
 from pathlib import Path
 
 import pytest
 
-from infra.evaluation.report import Evaluation, Side
+from infra.evaluation.report import ConfigurationResult, Evaluation
 from infra.evaluation.truth import load_truth
+from infra.local.state import running_stack
 from tests.support.recognizers import NANO, NANO_CALL
-from tests.support.stacks import POCWHISP, ROOT, RunningStack
+from tests.support.stacks import POCWHISP, ROOT, RunningStack, eventually
 
 
 @pytest.fixture
@@ -18,13 +20,13 @@ def calls(tmp_path: Path) -> Path:
     """A folder with the nano call's first two turns and their truth."""
     folder = tmp_path / "calls"
     folder.mkdir()
-    truth = load_truth(NANO_CALL.with_suffix(".json"))
+    truth = load_truth(NANO_CALL.with_suffix(".truth.json"))
     end = (truth.turns[1].end_time + truth.turns[2].start_time) / 2
     with wave.open(str(NANO_CALL)) as whole, wave.open(str(folder / "short.wav"), "wb") as short:
         short.setparams(whole.getparams())
         short.writeframes(whole.readframes(round(end * whole.getframerate())))
     cut = truth.model_copy(update={"duration": end, "turns": truth.turns[:2]})
-    (folder / "short.json").write_text(cut.model_dump_json())
+    (folder / "short.truth.json").write_text(cut.model_dump_json())
     return folder
 
 
@@ -36,11 +38,11 @@ def evaluate(folder: Path, data: Path, *options: str) -> subprocess.CompletedPro
 
 
 def said_in(folder: Path) -> int:
-    truth = load_truth(folder / "short.json")
+    truth = load_truth(folder / "short.truth.json")
     return sum(len(turn.text.split()) for turn in truth.turns)
 
 
-def figures(side: Side) -> tuple[str, float]:
+def figures(side: ConfigurationResult) -> tuple[str, float]:
     """The engine and the word error rate of a side's one recording, which must add up."""
     (score,) = side.recordings
     assert score.channels is not None
@@ -65,34 +67,30 @@ def test_a_running_stack_is_evaluated_as_it_is(stack: RunningStack, calls: Path)
     assert "sphinx" in done.stdout
 
 
-def test_two_settings_are_evaluated_side_by_side(tmp_path: Path, calls: Path) -> None:
+def test_settings_are_evaluated_on_a_stack_of_their_own(tmp_path: Path, calls: Path) -> None:
     data = tmp_path / "data"
     done = evaluate(
-        calls, data, "--json", "--with", "RECOGNIZER=sphinx",
-        *("--against", "RECOGNIZER=whisper", "--against", f"WHISPER_MODEL={NANO}"),
-    )  # fmt: skip
+        calls, data, "--json", "--with", "RECOGNIZER=whisper", "--with", f"WHISPER_MODEL={NANO}"
+    )
     assert done.returncode == 0, done.stderr
-    of_sphinx, of_whisper = Evaluation.model_validate_json(done.stdout).sides
-    assert of_sphinx.settings == {"RECOGNIZER": "sphinx"}
-    assert of_whisper.settings == {"RECOGNIZER": "whisper", "WHISPER_MODEL": str(NANO)}
-    assert figures(of_sphinx)[0] == "sphinx"
-    assert figures(of_whisper)[0] == "whisper-nano"
-    assert of_whisper.total.channels.both.words == said_in(calls)
-    assert 0 <= figures(of_whisper)[1] <= 0.4
+    (result,) = Evaluation.model_validate_json(done.stdout).sides
+    assert result.settings == {"RECOGNIZER": "whisper", "WHISPER_MODEL": str(NANO)}
+    engine, rate = figures(result)
+    assert engine == "whisper-nano"
+    assert 0 <= rate <= 0.4
+    assert result.total.channels.both.words == said_in(calls)
     assert [path.name for path in data.iterdir()] == ["evaluate.log"]
 
 
-def test_a_folder_that_cannot_be_evaluated_is_wrong_usage(tmp_path: Path, calls: Path) -> None:
-    (calls / "more.wav").write_bytes((calls / "short.wav").read_bytes())
-    (calls / "short.json").write_text('{"turns": []}')
-    done = evaluate(calls, tmp_path / "data", "--json")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert f"{calls}/more.wav has no truth; needed: more.json beside it." in done.stderr
-    assert f"{calls}/short.json: duration: Field required" in done.stderr
-    assert not (tmp_path / "data").exists()
-
-
-def test_a_server_has_its_own_settings(tmp_path: Path, calls: Path) -> None:
-    done = evaluate(calls, tmp_path, "--server", "http://127.0.0.1:1", "--with", "RECOGNIZER=auto")
-    assert done.returncode == 2
-    assert "--server" in done.stderr
+def test_nothing_is_left_of_an_evaluation_that_is_stopped(tmp_path: Path, calls: Path) -> None:
+    data = tmp_path / "data"
+    command = [*POCWHISP, "evaluate", str(calls), "--data", str(data)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            eventually(lambda: running_stack(data / "evaluate"), "its stack")
+            process.send_signal(signal.SIGTERM)
+            _, printed = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, "Traceback" in printed) == (143, False), printed
+    assert [path.name for path in data.iterdir()] == ["evaluate.log"]

@@ -113,7 +113,7 @@ def test_each_evaluate_command_tells_the_errors_of_a_call(
 ) -> None:
     folder = tmp_path / "calls"
     folder.mkdir()
-    for name in ("nano.wav", "nano.json"):
+    for name in ("nano.wav", "nano.truth.json"):
         shutil.copy(ROOT / "tests" / "calls" / name, folder)
     assert "nano" in run(there(command).replace("tests/calls", str(folder), 1))
 
@@ -165,6 +165,12 @@ def test_make_demo_shows_the_conversation_and_stops_everything() -> None:
     output = run("make demo", 300.0)
     for part in ("summarize", "The conversation", "The summary", "Sentiment", "has stopped"):
         assert part in output
+
+
+def test_make_clean_deletes_what_the_stack_kept_before_its_folder() -> None:
+    first, *others = run("make --dry-run clean").splitlines()
+    assert "pocwhisp down --delete --data .pocwhisp" in first
+    assert ".pocwhisp" in others[0]
 
 
 def test_make_test_is_what_runs_these_tests() -> None:

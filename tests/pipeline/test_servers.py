@@ -1,25 +1,23 @@
+"""The database of one machine, and the servers that somebody else runs."""
+
 import asyncio
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-import httpx
-import nats as nats_py
 import psycopg
 import pytest
 
-from infra.deployments import DEPLOYMENTS, ROOT, Deployment, routes
 from infra.local import postgres, servers
-from infra.local.postgres import LONGEST_SOCKET, SOCKET, Postgres, socket_folder
+from infra.local.postgres import Postgres
 from infra.local.servers import Given, Nats, blobs_url
-from infra.local.state import is_alive
 from infra.local.supervisor import log
-from infra.local.supervisor.child import until
 from infra.local.supervisor.supervisor import Supervisor
-from shared.delivery import ROOM
+from tests.support.processes import Lines, gone, python, with_mark
 
 OWNER = """
 import asyncio, sys
@@ -46,65 +44,22 @@ def _no_servers_given(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder whose PostgreSQL cluster is made by the first test that starts it."""
-    data = tmp_path_factory.mktemp("data")
-    yield data / "postgres"
-    postgres.remove(data / "postgres")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder whose cluster is made by the first test that starts it."""
+    folder = tmp_path_factory.mktemp("data") / "postgres"
+    yield folder
+    postgres.remove(folder)
 
 
-def test_an_event_the_broker_acknowledged_is_on_the_disk(tmp_path: Path) -> None:
-    async def scenario() -> dict[str, object]:
-        async with Supervisor(log.silent) as supervisor:
-            broker = Nats(tmp_path)
-            await broker.start(supervisor)
-            async with httpx.AsyncClient() as client:
-                answer = await client.get(f"{broker.monitor_url}/varz")
-            config: dict[str, object] = answer.json()["jetstream"]["config"]
-            return config
-
-    config = asyncio.run(scenario())
-    assert config["sync_always"] is True
-    assert config["store_dir"] == str(tmp_path / "jetstream")
-
-
-def test_the_brokers_folder_may_have_any_name(tmp_path: Path) -> None:
-    async def scenario(folder: Path) -> None:
-        async with Supervisor(log.silent) as supervisor:
-            await Nats(folder).start(supervisor)
-        assert (folder / "jetstream").is_dir()
-
-    asyncio.run(scenario(tmp_path / 'gespräche "alt" $x # 1'))
-
-
-def test_a_killed_broker_comes_back_at_its_address_with_its_events(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with Supervisor(log.silent) as supervisor:
-            broker = Nats(tmp_path)
-            await broker.start(supervisor)
-            client = await nats_py.connect(broker.url)
-            await client.jetstream().add_stream(name="CALLS", subjects=["calls"])
-            await client.jetstream().publish("calls", b"kept")
-            await client.close()
-            pid = supervisor.pids["nats"]
+@pytest.fixture
+def cluster(shared_cluster: Path) -> Iterator[Path]:
+    """The folder, in which no process works before a test or after it, even one that failed."""
+    yield shared_cluster
+    if cluster_home := postgres.home(shared_cluster):
+        pids = with_mark(str(cluster_home))
+        for pid in pids:
             os.kill(pid, signal.SIGKILL)
-            await supervisor.ready("nats", after=pid, deadline=10)
-            client = await nats_py.connect(broker.url)
-            assert (await client.jetstream().get_msg("CALLS", 1)).data == b"kept"
-            await client.close()
-
-    asyncio.run(scenario())
-
-
-def test_the_broker_has_the_same_port_at_the_next_start_if_it_is_free(tmp_path: Path) -> None:
-    async def start() -> str:
-        async with Supervisor(log.silent) as supervisor:
-            broker = Nats(tmp_path)
-            await broker.start(supervisor)
-            assert Nats(tmp_path).url != broker.url
-            return broker.url
-
-    assert asyncio.run(start()) == asyncio.run(start())
+        asyncio.run(gone(*pids))
 
 
 def test_the_database_is_made_once_and_keeps_what_it_was_given(cluster: Path) -> None:
@@ -136,33 +91,48 @@ def test_a_killed_database_comes_back_by_itself(cluster: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_the_database_stops_although_a_client_is_connected(cluster: Path) -> None:
+def test_a_database_that_hangs_is_killed_and_comes_back(cluster: Path) -> None:
     async def scenario() -> None:
-        heard: list[str] = []
-        async with Supervisor(lambda _, line: heard.append(line)) as supervisor:
+        lines = Lines()
+        async with Supervisor(lines) as supervisor:
+            database = Postgres(cluster)
+            process = database.process(database.prepare() / "postgres")
+            assert process.liveness is not None
+            liveness = replace(process.liveness, every=0.05, limit=0.3)
+            await supervisor.start(replace(process, liveness=liveness))
+            pid = supervisor.pids["postgres"]
+            os.kill(pid, signal.SIGSTOP)
+            await supervisor.ready("postgres", after=pid, deadline=20)
+            assert await run(database.url, "SELECT 1") == 1
+            assert lines.count("does not answer any more; killed") == 1
+
+    asyncio.run(scenario())
+
+
+def test_the_database_stops_in_good_order_although_a_client_is_connected(cluster: Path) -> None:
+    async def scenario() -> None:
+        lines = Lines()
+        async with Supervisor(lines) as supervisor:
             database = Postgres(cluster)
             await database.start(supervisor)
             connection = await psycopg.AsyncConnection.connect(database.url)
         await connection.close()
-        assert "database system is shut down" in heard[-1]
+        assert "database system is shut down" in lines[-1][1]
+        async with Supervisor(lines) as supervisor:
+            await Postgres(cluster).start(supervisor)
+        assert lines.count("automatic recovery in progress") == 0
 
     asyncio.run(scenario())
 
 
 def test_the_servers_of_a_killed_owner_are_gone_and_start_again(cluster: Path) -> None:
-    argv = [sys.executable, "-c", OWNER, str(cluster.parent)]
-    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
+    with python(OWNER, cluster.parent) as owner:
         assert owner.stdout is not None
         pids = [int(pid) for pid in owner.stdout.readline().split()]
-        owner.kill()
     assert len(pids) == 2
 
-    async def all_gone() -> bool:
-        return not any(is_alive(pid) for pid in pids)
-
     async def scenario() -> None:
-        async with asyncio.timeout(5):
-            await until(all_gone)
+        await gone(*pids)
         async with Supervisor(log.silent) as supervisor:
             database = Postgres(cluster)
             await Nats(cluster.parent / "nats").start(supervisor)
@@ -173,31 +143,24 @@ def test_the_servers_of_a_killed_owner_are_gone_and_start_again(cluster: Path) -
 
 
 def test_nobody_but_its_account_reaches_the_database(cluster: Path) -> None:
-    async def scenario() -> None:
+    async def scenario() -> str:
         async with Supervisor(log.silent) as supervisor:
             database = Postgres(cluster)
             await database.start(supervisor)
             assert await run(database.url, "SHOW listen_addresses") == ""
+            assert database.home.stat().st_mode & 0o077 == 0
+            if os.geteuid() != 0:
+                return "Permission denied"  # there is no other account to try it with
+            return await asyncio.to_thread(refusal, database.url)
 
-    asyncio.run(scenario())
-    assert cluster.stat().st_mode & 0o077 == 0
-
-
-def test_a_removed_cluster_is_gone_and_its_successor_is_another(tmp_path: Path) -> None:
-    folder = tmp_path / "postgres"
-    first = postgres.home(folder)
-    first.mkdir(parents=True)
-    (first / "cluster").mkdir()
-    postgres.remove(folder)
-    assert not first.exists()
-    assert not (postgres.home(folder) / "cluster").exists()
+    assert "Permission denied" in asyncio.run(scenario())
 
 
-def test_a_socket_whose_path_would_be_too_long_lies_in_the_temporary_folder() -> None:
-    short, long = Path("/srv/postgres"), Path("/srv") / ("x" * 100)
-    assert socket_folder(short) == short
-    assert socket_folder(long) == socket_folder(long) != socket_folder(long / "y")
-    assert len(os.fsencode(socket_folder(long) / SOCKET)) <= LONGEST_SOCKET
+def refusal(url: str) -> str:
+    """What the account nobody is told when it connects."""
+    script = f"import os, psycopg; os.setgid(65534); os.setuid(65534); psycopg.connect({url!r})"
+    argv = [sys.executable, "-c", script]
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stderr
 
 
 def test_a_server_named_in_the_environment_is_used_and_none_is_started(
@@ -226,27 +189,6 @@ def test_a_server_named_in_the_environment_is_used_and_none_is_started(
 
 def test_blobs_lie_in_the_folder_by_default(tmp_path: Path) -> None:
     assert blobs_url(tmp_path / "a b") == f"file://{tmp_path}/a%20b"
-
-
-def test_every_event_a_function_accepts_has_a_route_to_each_of_its_deployments() -> None:
-    ports = {deployment.name: 4000 + n for n, deployment in enumerate(DEPLOYMENTS)}
-    found = routes(ports)
-    split = {
-        (route["function"], route["url"])
-        for route in found
-        if route["type"] == "io.pocwhisp.recording.split.v1"
-    }
-    assert split == {
-        (name, f"http://127.0.0.1:{ports[name]}/") for name in ("transcribe", "persist")
-    }
-    assert {route["function"] for route in found} == set(ports) - {"ingest", "sweep"}
-
-
-@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment.name)
-def test_all_that_is_in_flight_to_a_function_finds_room_there(deployment: Deployment) -> None:
-    sent = [route["in_flight"] for route in routes({deployment.name: 4000}, [deployment])]
-    assert all(in_flight >= 1 for in_flight in sent)
-    assert sum(sent) <= ROOM * (deployment.concurrency or 0)
 
 
 async def run(url: str, statement: str) -> object:

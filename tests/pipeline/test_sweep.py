@@ -9,7 +9,8 @@ from uuid_utils.compat import uuid7
 
 from events.keys import RecordingKey
 from functions.ingest.adapters import PostgresRecord
-from functions.ingest.handler import Ports, take_in
+from functions.ingest.handler import take_in
+from functions.ingest.ports import Ports
 from functions.ingest.upload.body import reader_of
 from functions.ingest.upload.upload import Upload
 from shared.audio.formats import Limits
@@ -38,21 +39,21 @@ async def take_in_and_die(stack: RunningStack) -> UUID:
 
 
 def test_a_recording_whose_event_was_never_published_is_completed(
-    stack: RunningStack, sample_call: Body
+    own_stack: RunningStack, sample_call: Body
 ) -> None:
-    recording = asyncio.run(take_in_and_die(stack))
-    ended = stack.ended(str(recording))
+    recording = asyncio.run(take_in_and_die(own_stack))
+    ended = own_stack.ended(str(recording))
     assert ended["transcript"] == sample_call["transcript"]
 
 
 def test_a_broker_that_forgot_everything_loses_no_recording(
-    stack: RunningStack, sample_call: Body
+    own_stack: RunningStack, sample_call: Body
 ) -> None:
-    with stopped(stack, "merge"):
-        session_id = stack.post(wait="0").json()["session_id"]
-        eventually(lambda: stages(stack, session_id).count("transcribe") == 2, "both channels")
-        asyncio.run(forget_everything(stack))
-    assert stack.ended(session_id)["transcript"] == sample_call["transcript"]
+    with stopped(own_stack, "merge"):
+        session_id = own_stack.post(wait="0").json()["session_id"]
+        eventually(lambda: stages(own_stack, session_id).count("transcribe") == 2, "both channels")
+        asyncio.run(forget_everything(own_stack))
+    assert own_stack.ended(session_id)["transcript"] == sample_call["transcript"]
 
 
 def stages(stack: RunningStack, session_id: str) -> list[str]:

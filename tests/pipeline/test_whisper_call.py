@@ -19,7 +19,7 @@ from tests.calls import direct
 from tests.support.recognizers import NANO, NANO_CALL
 from tests.support.stacks import POCWHISP, ROOT, Body, RunningStack, running
 
-TRUTH = load_truth(NANO_CALL.with_suffix(".json"))
+TRUTH = load_truth(NANO_CALL.with_suffix(".truth.json"))
 THREADS = 1
 ENGINE = {
     "RECOGNIZER": "whisper",

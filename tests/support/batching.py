@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ParamSpec, TypeAlias
 
-from functions.transcribe.whisper.batcher import Batcher, Device, Lane
+from functions.transcribe.whisper.batch_device import Device
+from functions.transcribe.whisper.batcher import Batcher, Lane
 
 PATIENCE = 10.0
 """Seconds after which a test that waits has failed."""

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from events import ChannelTranscribed, DeliveryParked, Envelope, Event
+from events import ChannelTranscribed, Envelope, Event
 from infra.dispatcher.session import dispatch
 from infra.dispatcher.settings import DispatchSettings, SweepSettings
 from shared.bus import Bus
@@ -31,42 +31,58 @@ QUICK = {
 class Stack:
     """A broker, a dispatcher in this process, and a client that publishes and looks on."""
 
-    def __init__(self, bus: Bus, logs: list[MutableMapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        logs: list[MutableMapping[str, Any]],
+        work: asyncio.Task[None],
+    ) -> None:
         self.bus = bus
         self.logs = logs
+        self.work = work
 
     async def publish(self, event: Event) -> None:
-        envelope = Envelope(data=event, source="/pocwhisp/test", time=utc_now(), traceparent=TRACE)
-        await self.bus.publish(envelope)
-
-    async def parked(self) -> dict[str, Any]:
-        """The parked delivery, as soon as the stream has one."""
-        await until(lambda: self.said("parked"))
-        jetstream = self.bus.client.jetstream()
-        subject = f"{DeliveryParked.type}.default.*"
-        found = await jetstream.get_msg("POCWHISP", 0, subject=subject, next=True)
-        parked: dict[str, Any] = json.loads(found.data or b"")
-        return parked
+        await publish(self.bus, event)
 
     async def settled(self, consumer: str = "merge--channel-transcribed-v1") -> None:
         """Wait until the consumer has nothing left to deliver and nothing unacknowledged."""
         jetstream = self.bus.client.jetstream()
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end:
-            known = await jetstream.consumer_info("POCWHISP", consumer)
-            if not known.num_pending and not known.num_ack_pending:
+            info = await jetstream.consumer_info("POCWHISP", consumer)
+            if not info.num_pending and not info.num_ack_pending:
                 return
             await asyncio.sleep(0.02)
-        raise AssertionError(f"{consumer} is not settled: {known}")
+        raise AssertionError(f"{consumer} is not settled: {info}")
 
-    def said(self, word: str) -> list[MutableMapping[str, Any]]:
+    async def deliveries(self, consumer: str = "merge--channel-transcribed-v1") -> int:
+        """How many deliveries the consumer made so far, those that came again included."""
+        info = await self.bus.client.jetstream().consumer_info("POCWHISP", consumer)
+        return info.delivered.consumer_seq if info.delivered else 0
+
+    async def no_pull_waits(self, consumer: str = "merge--channel-transcribed-v1") -> None:
+        """Wait until the broker has nobody to hand the next message to."""
+        jetstream = self.bus.client.jetstream()
+        end = time.monotonic() + DEADLINE
+        while (await jetstream.consumer_info("POCWHISP", consumer)).num_waiting:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.02)
+
+    def logged(self, word: str) -> list[MutableMapping[str, Any]]:
         return [line for line in self.logs if line["event"] == word]
 
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def heard(channel: str = "left", duration: float = 12.5) -> ChannelTranscribed:
+async def publish(bus: Bus, event: Event) -> None:
+    """Publish the event as a function would."""
+    await bus.publish(
+        Envelope(data=event, source="/pocwhisp/test", time=utc_now(), traceparent=TRACE)
+    )
+
+
+def transcribed(channel: str = "left", duration: float = 12.5) -> ChannelTranscribed:
     recording = uuid4()
     return ChannelTranscribed.model_validate(
         {
@@ -81,7 +97,7 @@ def heard(channel: str = "left", duration: float = 12.5) -> ChannelTranscribed:
     )
 
 
-def routed(url: str, **changes: object) -> dict[str, object]:
+def route_to(url: str, **changes: object) -> dict[str, object]:
     return {"function": "merge", "type": ChannelTranscribed.type, "url": url, **changes}
 
 
@@ -90,7 +106,7 @@ async def until(condition: Callable[[], object], deadline: float = DEADLINE) -> 
     while not condition():
         if time.monotonic() > end:
             raise AssertionError("The condition did not come true in time.")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.002)
 
 
 @asynccontextmanager
@@ -107,7 +123,8 @@ async def dispatching(
         work = asyncio.create_task(dispatch(DispatchSettings(), SweepSettings(), server.url))
         stack.push_async_callback(stopped, work)
         await until(lambda: work.done() or any(line["event"] == "ready" for line in logs))
-        yield Stack(await stack.enter_async_context(Bus.connect(server.url)), logs)
+        bus = await stack.enter_async_context(Bus.connect(server.url))
+        yield Stack(bus, logs, work)
 
 
 async def stopped(work: asyncio.Task[None]) -> None:

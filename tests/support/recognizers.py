@@ -13,10 +13,17 @@ import numpy as np
 
 from events.documents import Request, Segment
 from functions.transcribe.engines import LocalRecognizer
-from functions.transcribe.recognizer import NOTHING, SAMPLE_RATE, Heard, Known, Recognizer, Samples
+from functions.transcribe.recognizer import (
+    FROM_START,
+    SAMPLE_RATE,
+    Hypothesis,
+    Recognizer,
+    ResumePoint,
+    Samples,
+)
 from functions.transcribe.sphinx.recognizer import SphinxRecognizer
 from functions.transcribe.whisper.models import find
-from functions.transcribe.whisper.recognizer import Setup, WhisperRecognizer
+from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSetup
 
 ROOT = Path(__file__).parents[1]
 NANO = ROOT / "data" / "nano"
@@ -51,7 +58,7 @@ class Tried:
 
 def nano() -> WhisperRecognizer:
     """faster-whisper with the model that is made for tests."""
-    return WhisperRecognizer(find(str(NANO), NOWHERE), Setup(threads=1))
+    return WhisperRecognizer(find(str(NANO), NOWHERE), WhisperSetup(threads=1))
 
 
 def channel(path: Path, number: int) -> Samples:
@@ -99,15 +106,15 @@ async def blocks_of(samples: Samples, length: int = SAMPLE_RATE) -> AsyncIterato
         yield samples[at : at + length]
 
 
-async def pieces(
+async def hypotheses(
     recognizer: Recognizer,
     samples: Samples,
     length: int = SAMPLE_RATE,
     request: Request | None = None,
-    known: Known = NOTHING,
-) -> list[Heard]:
+    resume: ResumePoint = FROM_START,
+) -> list[Hypothesis]:
     """What is heard in the samples, given in blocks of that length, piece by piece."""
-    heard = recognizer.recognize(blocks_of(samples, length), request or Request(), known)
+    heard = recognizer.recognize(blocks_of(samples, length), request or Request(), resume)
     return [piece async for piece in heard]
 
 
@@ -118,10 +125,10 @@ async def recognized(
     request: Request | None = None,
 ) -> list[Segment]:
     """What is heard in the samples, given in blocks of that length."""
-    return said(await pieces(recognizer, samples, length, request))
+    return said(await hypotheses(recognizer, samples, length, request))
 
 
-def said(heard: list[Heard]) -> list[Segment]:
+def said(heard: list[Hypothesis]) -> list[Segment]:
     return [segment for piece in heard for segment in piece.segments]
 
 

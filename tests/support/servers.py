@@ -30,8 +30,10 @@ def free_port() -> int:
 class NatsServer:
     """A nats-server with JetStream; it keeps its port and what it stored through restarts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: str = "", *, jetstream: bool = True) -> None:
         self._port = free_port()
+        self._more = more
+        self._jetstream = jetstream
         self._store = folder / "jetstream"
         self._config = folder / "nats.conf"
         self._log = folder / "nats.log"
@@ -42,9 +44,10 @@ class NatsServer:
         return f"nats://127.0.0.1:{self._port}"
 
     def start(self) -> None:
+        stored = f'jetstream {{ store_dir: "{self._store}" }}\n'
         self._config.write_text(
-            f"host: 127.0.0.1\nport: {self._port}\n"
-            f'jetstream {{ store_dir: "{self._store}", sync_interval: always }}\n'
+            f"host: 127.0.0.1\nport: {self._port}\n{self._more}\n"
+            + (stored if self._jetstream else "")
         )
         arguments: list[str | Path] = [NATS_SERVER, "-c", self._config, "-l", self._log]
         self._process = subprocess.Popen(arguments)
@@ -63,9 +66,9 @@ class NatsServer:
 
 
 @contextmanager
-def nats_server(folder: Path) -> Iterator[NatsServer]:
-    """A running broker that keeps its files in `folder`."""
-    server = NatsServer(folder)
+def nats_server(folder: Path, more: str = "", *, jetstream: bool = True) -> Iterator[NatsServer]:
+    """A running broker that keeps its files in `folder`; `more` is added to its configuration."""
+    server = NatsServer(folder, more, jetstream=jetstream)
     try:
         server.start()
         yield server
@@ -100,16 +103,25 @@ class ScriptedFunction:
     """An HTTP server that answers each POST with the script's next answer, then with `default`.
 
     An answer is a status, a status with a body, `DIE` (the connection breaks), or a coroutine
-    function that returns a status. `/alive` answers while `alive` is set, else it hangs.
+    function that returns a status; or what `choose`, if given, returns for what came. `/alive`
+    answers while `alive` is set, else it hangs.
     """
 
-    def __init__(self, *script: Answer, default: Answer = 204) -> None:
+    def __init__(
+        self,
+        *script: Answer,
+        default: Answer = 204,
+        choose: Callable[[Posted], Answer] | None = None,
+    ) -> None:
+        self.choose = choose
         self.script: deque[Answer] = deque(script)
         self.default = default
         self.alive = asyncio.Event()
         self.alive.set()
         self.received: list[Posted] = []
         self.most_at_once = 0
+        self.connections = 0
+        self.probes = 0
         self._at_once = 0
         self._port = free_port()
         self._server: asyncio.Server | None = None
@@ -130,6 +142,11 @@ class ScriptedFunction:
             await self._server.wait_closed()
             self._server = None
 
+    def drain(self) -> None:
+        """Take no connection any more, as at SIGTERM; those that are open stay."""
+        if self._server is not None:
+            self._server.close()
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
@@ -139,6 +156,7 @@ class ScriptedFunction:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        self.connections += 1
         try:
             while await self._answer_one(reader, writer):
                 pass
@@ -155,10 +173,12 @@ class ScriptedFunction:
         method, path, _ = first.split(" ")
         answer: int | tuple[int, bytes] | str = 200
         if method == "GET":
+            self.probes += 1
             await self.alive.wait()
         else:
-            self.received.append(Posted(path, headers, body))
-            answer = await self._next()
+            posted = Posted(path, headers, body)
+            self.received.append(posted)
+            answer = await self._answer_to(posted)
         if answer == DIE:
             writer.transport.abort()
             return False
@@ -168,8 +188,10 @@ class ScriptedFunction:
         await writer.drain()
         return True
 
-    async def _next(self) -> int | tuple[int, bytes] | Literal["die"]:
+    async def _answer_to(self, posted: Posted) -> int | tuple[int, bytes] | Literal["die"]:
         answer = self.script.popleft() if self.script else self.default
+        if self.choose is not None:
+            answer = self.choose(posted)
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
         try:

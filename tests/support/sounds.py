@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.split.decoder import Sound
+from functions.split.decoder import AudioSource
 from shared.audio.formats import ENCODINGS, FLOAT_32, AudioFormat, Encoding, Limits
 from shared.errors import Permanent
 from tests.support.examples import chunk, fmt, riff
@@ -83,7 +83,7 @@ class FakeDecoder:
     @asynccontextmanager
     async def decoded(
         self, file: AsyncIterator[bytes], container: str, limits: Limits
-    ) -> AsyncIterator[Sound]:
+    ) -> AsyncIterator[AudioSource]:
         content = b"".join([piece async for piece in file])
         head, _, samples = content.partition(b"FAKE")
         if not head or not samples:
@@ -96,4 +96,4 @@ class FakeDecoder:
         async def pieces() -> AsyncIterator[bytes]:
             yield floats.tobytes()
 
-        yield Sound(container, "fake", audio, len(floats) // 2, (), pieces)
+        yield AudioSource(container, "fake", audio, len(floats) // 2, (), pieces)

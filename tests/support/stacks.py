@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 import httpx
 import psycopg
 
-from infra.local import postgres
+from infra.local.stack import delete_stack
 from infra.local.state import StackInfo, running_stack
 
 T = TypeVar("T")
@@ -94,14 +94,17 @@ def stopped(stack: RunningStack, *names: str) -> Iterator[dict[str, int]]:
 
 @contextmanager
 def running(data: Path, **env: str) -> Iterator[RunningStack]:
-    """Run `pocwhisp up` on the folder; stop it with SIGTERM and expect exit code 0."""
+    """Run `pocwhisp up` on the folder; stop it with SIGTERM and expect exit code 0.
+
+    A function that a test holds still is not taken for one that hangs, unless `env` says so.
+    """
     with (data / "up.log").open("wb") as log:
         process = subprocess.Popen(
             [*POCWHISP, "up", "--port", "0", "--data", str(data)],
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
-            env={**os.environ, **env},
+            env={**os.environ, "ALIVE_LIMIT": "600", **env},
         )
         try:
             eventually(lambda: running_stack(data) or process.poll() is not None, "the stack")
@@ -112,5 +115,5 @@ def running(data: Path, **env: str) -> Iterator[RunningStack]:
         finally:
             process.send_signal(signal.SIGTERM)
             code = process.wait(60)
-            postgres.remove(data / "postgres")
+            delete_stack(data)
     assert code == 0, (data / "up.log").read_text()

@@ -24,7 +24,7 @@ VOCABULARY = Vocabulary.load(NANO / FILE)
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recordings")
-    for path in (NANO_CALL, NANO_CALL.with_suffix(".json")):
+    for path in (NANO_CALL, NANO_CALL.with_suffix(".truth.json")):
         shutil.copy(path, folder)
     return folder
 

@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from functions.ingest.errors import Refused
 from functions.ingest.upload.fields import request_of
+from shared.errors import Permanent
 
 
 def test_nothing_asked_is_the_default_request() -> None:
@@ -74,7 +74,7 @@ def test_a_time_without_a_zone_is_taken_as_utc() -> None:
 def test_what_cannot_be_read_is_told_with_what_is_allowed(
     fields: Mapping[str, Sequence[str]], words: tuple[str, ...]
 ) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Permanent) as refused:
         request_of(fields)
     assert refused.value.code == "invalid_request"
     assert all(word in str(refused.value) for word in words), str(refused.value)

@@ -1,14 +1,16 @@
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.transcribe.whisper.batcher import Batcher, TooLarge
+from functions.transcribe.whisper.batch_device import PROBATION, BatchDevice, TooLarge
+from functions.transcribe.whisper.batcher import Batcher
 from shared.errors import Permanent, Transient, Unavailable
 from tests.support.batching import (
     NEVER,
@@ -220,6 +222,34 @@ async def test_what_was_too_large_once_is_not_tried_again() -> None:
     async with batching(device) as batcher, batcher.lane() as lane:
         await asyncio.gather(*await submit(lane, "abcd"))
     assert tried == ["abcd", "ab", *"abcd"]
+
+
+def tried_sizes(most: int, room: Callable[[int], int], batches: int) -> list[int]:
+    """The sizes tried, one batch after the other, by a device with room for `room(tries)` items."""
+    tried: list[int] = []
+
+    def device(_: str, items: Sequence[str]) -> list[str]:
+        tried.append(len(items))
+        if len(items) > room(len(tried)):
+            raise TooLarge
+        return list(items)
+
+    small = BatchDevice(device, most)
+    for _ in range(batches):
+        small.work("k", ["item"] * small.size)
+    return tried
+
+
+def test_a_larger_batch_is_tried_again_after_many_that_went_well() -> None:
+    tried = tried_sizes(4, lambda tries: 2 if tries == 1 else 4, PROBATION + 2)
+    assert tried == [4, *[2] * PROBATION, 4, 4, 4]
+
+
+def test_a_larger_batch_is_tried_more_rarely_the_more_often_it_failed() -> None:
+    tried = tried_sizes(2, lambda _: 1, 8 * PROBATION)
+    failures = [place for place, size in enumerate(tried) if size == 2]
+    gaps = [later - earlier - 1 for earlier, later in pairwise(failures)]
+    assert gaps == [PROBATION, 2 * PROBATION, 4 * PROBATION]
 
 
 @in_loop

@@ -29,7 +29,7 @@ def test_an_event_that_a_function_could_not_handle_is_parked() -> None:
     assert envelope.data.function == "merge"
     assert (envelope.data.error_class, envelope.data.error_code) == ("exhausted", "http_500")
     assert envelope.data.original_id == envelope.causationid == transcribed("left").event_id
-    assert envelope.redrive == 2
+    assert (envelope.redrive, envelope.data.series) == (2, 3)
 
 
 def test_an_outage_is_no_failed_call_but_a_new_series() -> None:

@@ -11,12 +11,13 @@ import pytest
 import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 from starlette.applications import Starlette
 from starlette.routing import Route
 from structlog.typing import EventDict
 
 from events import DeliveryParked, Envelope, Event, RecordingReceived, RecordingSplit
-from shared.delivery import Delivery, Received
+from shared.delivery import ATTEMPT, SECONDS, Delivery, Received
 from shared.errors import Missing, Permanent, Transient, Unavailable
 from shared.function import Function, function
 from shared.runtime import Parts, Runtime
@@ -25,8 +26,15 @@ from tests.support.examples import merged, received, was_split
 Handle: TypeAlias = Callable[[RecordingReceived], Awaitable[Event | Sequence[Event] | None]]
 Posting: TypeAlias = Callable[[httpx.AsyncClient], Awaitable[Any]]
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
-LINE = {"function": "example", "type": RecordingReceived.type, "id": received().event_id}
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+LINE = {
+    "function": "example",
+    "type": RecordingReceived.type,
+    "id": received().event_id,
+    "recording": str(received().recording),
+    "run": 1,
+    "trace": TRACE,
+}
 CAUSE = Envelope(
     data=received(),
     source="/pocwhisp/ingest",
@@ -55,7 +63,7 @@ class FakePublisher:
 @pytest.fixture(autouse=True)
 def logged() -> Iterator[list[EventDict]]:
     """What was logged, instead of a long traceback on the console."""
-    with structlog.testing.capture_logs() as lines:
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
         yield lines
 
 
@@ -250,6 +258,7 @@ def test_what_no_retry_can_help_is_parked_and_answered_well(error: Permanent, co
         function="example",
         original_id=cause.id,
         original_type=cause.data.type,
+        series=3,
         error_class="permanent",
         error_code=code,
     )
@@ -262,6 +271,14 @@ def test_a_repeated_parking_has_the_same_id() -> None:
         deliver(fixed(Permanent("invalid_audio", "Broken.")), publisher)
     first, second = publisher.published
     assert first.message_id == second.message_id
+
+
+def test_a_parking_in_another_series_of_attempts_has_another_id() -> None:
+    publisher = FakePublisher()
+    for redrive in range(2):
+        deliver(fixed(Permanent("invalid_audio", "Broken.")), publisher, from_redrive(redrive))
+    first, second = publisher.published
+    assert first.id != second.id
 
 
 def test_an_event_of_another_type_is_parked() -> None:
@@ -433,9 +450,8 @@ def test_as_many_more_may_wait_and_any_other_is_sent_away_at_once(logged: list[E
     ] * 3
     assert all(int(answer.headers["retry-after"]) > 0 for answer in refused)
     assert codes == [204] * 5
-    reasons = [line.get("reason", "") for line in logged if line["event"] == "retried"]
-    assert len(reasons) == 3
-    assert all("busy" in reason.lower() for reason in reasons)
+    words = [line["event"] for line in logged]
+    assert (words.count("refused"), words.count("delivered"), len(words)) == (3, 5, 8)
 
 
 @pytest.mark.parametrize(
@@ -452,9 +468,91 @@ def test_every_delivery_is_one_line_in_the_log(
     logged: list[EventDict], outcome: Event | Exception | None, word: str, reason: str | None
 ) -> None:
     deliver(fixed(outcome), FakePublisher())
-    (line,) = [line for line in logged if line["log_level"] == "info"]
+    (line,) = logged
     assert line["event"] == word
     assert line.get("reason") == reason
-    assert line["recording"] == str(received().recording)
     assert line.items() >= LINE.items()
+    assert "attempt" not in line
     assert line["ms"] >= 0
+
+
+def test_an_unexpected_error_is_in_the_line_of_its_delivery(logged: list[EventDict]) -> None:
+    error = RuntimeError("why")
+    deliver(fixed(error), FakePublisher())
+    (line,) = logged
+    assert (line["log_level"], line["exc_info"]) == ("error", error)
+
+
+def test_a_pusher_that_counts_attempts_finds_them_in_the_log(logged: list[EventDict]) -> None:
+    headers, body = in_structure(CAUSE)
+    post(fixed(None), FakePublisher(), {**headers, ATTEMPT: "3"}, body)
+    (line,) = logged
+    assert line["attempt"] == 3
+
+
+@pytest.mark.parametrize("attempt", ["", "-1", "second", "9" * 5000])
+def test_an_attempt_that_is_no_number_is_left_out(logged: list[EventDict], attempt: str) -> None:
+    headers, body = in_structure(CAUSE)
+    post(fixed(None), FakePublisher(), {**headers, ATTEMPT: attempt}, body)
+    (line,) = logged
+    assert (line["event"], "attempt" in line) == ("delivered", False)
+
+
+def test_lines_of_a_handler_carry_its_delivery(logged: list[EventDict]) -> None:
+    async def handle(_: RecordingReceived) -> None:
+        structlog.get_logger().info("window", number=1)
+
+    deliver(handle, FakePublisher())
+    window, delivered = logged
+    assert (window["event"], delivered["event"]) == ("window", "delivered")
+    assert window.items() >= LINE.items()
+
+
+def figure(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, {"function": "example", **labels}) or 0.0
+
+
+def test_a_refusal_is_no_delivery() -> None:
+    def counts() -> tuple[float, float, float]:
+        outcomes = ("delivered", "retried", "parked")
+        return (
+            sum(figure("pocwhisp_deliveries_total", outcome=outcome) for outcome in outcomes),
+            figure("pocwhisp_delivery_seconds_count"),
+            figure("pocwhisp_refusals_total"),
+        )
+
+    gate = asyncio.Event()
+
+    async def handle(_: RecordingReceived) -> None:
+        await gate.wait()
+
+    async def work(client: httpx.AsyncClient) -> None:
+        headers, body = in_structure(CAUSE)
+        posting = [
+            asyncio.ensure_future(client.post("/", content=body, headers=headers)) for _ in range(5)
+        ]
+        await asyncio.wait(posting, return_when="FIRST_COMPLETED")
+        gate.set()
+        await asyncio.gather(*posting)
+
+    before = counts()
+    serve(handle, FakePublisher(), work)
+    assert tuple(after - was for was, after in zip(before, counts(), strict=True)) == (2, 2, 3)
+
+
+def test_times_of_deliveries_are_told_apart_from_5_ms_to_10_minutes() -> None:
+    deliver(fixed(None), FakePublisher())
+    (seconds,) = SECONDS.collect()
+    bounds = [sample.labels["le"] for sample in seconds.samples if "le" in sample.labels]
+    assert (bounds[0], bounds[-2:]) == ("0.005", ["600.0", "+Inf"])
+    assert not [sample for sample in seconds.samples if sample.name.endswith("_created")]
+
+
+def test_what_is_away_is_named_outside_and_explained_in_the_log_alone(
+    logged: list[EventDict],
+) -> None:
+    away = Unavailable("The blob store failed: PUT http://169.254.169.254/", part="The blob store")
+    response = deliver(fixed(away), FakePublisher())
+    message = "The blob store is unavailable."
+    assert response.json() == {"error": "unavailable", "message": message}
+    assert logged[-1]["reason"] == str(away)

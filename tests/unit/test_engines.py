@@ -5,12 +5,12 @@ from typing import Literal
 
 import pytest
 
-from functions.transcribe.engines import choose, model_for, setup_of
+from functions.transcribe.engines import choose_recognizer, model_for, setup_of
 from functions.transcribe.settings import Settings
 from functions.transcribe.sphinx.recognizer import SphinxRecognizer
 from functions.transcribe.whisper.decoding import Search
 from functions.transcribe.whisper.models import FIXTURE, NoEngine, cached, find, in_cache
-from functions.transcribe.whisper.recognizer import Setup, WhisperRecognizer
+from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSetup
 
 FILES = ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -55,7 +55,7 @@ def download(cache: Path, repository: str, commit: str = COMMIT, *files: str) ->
 
 
 def test_auto_without_a_model_is_sphinx_and_says_so(settings: Callable[..., Settings]) -> None:
-    chosen = choose(settings(), installed=yes, has_gpu=no)
+    chosen = choose_recognizer(settings(), installed=yes, has_gpu=no)
     assert isinstance(chosen.recognizer, SphinxRecognizer)
     assert chosen.degraded == ("recognizer:sphinx",)
     assert "pocwhisp models pull small" in chosen.because
@@ -64,7 +64,9 @@ def test_auto_without_a_model_is_sphinx_and_says_so(settings: Callable[..., Sett
 def test_auto_with_a_model_but_without_the_package_is_sphinx(
     settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    chosen = choose(settings(model=str(folder(tmp_path / "mine"))), installed=no, has_gpu=no)
+    chosen = choose_recognizer(
+        settings(model=str(folder(tmp_path / "mine"))), installed=no, has_gpu=no
+    )
     assert isinstance(chosen.recognizer, SphinxRecognizer)
     assert "pip install" in chosen.because
 
@@ -72,7 +74,9 @@ def test_auto_with_a_model_but_without_the_package_is_sphinx(
 def test_auto_takes_the_folder_that_is_named(
     settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    chosen = choose(settings(model=str(folder(tmp_path / "mine"))), installed=yes, has_gpu=no)
+    chosen = choose_recognizer(
+        settings(model=str(folder(tmp_path / "mine"))), installed=yes, has_gpu=no
+    )
     assert isinstance(chosen.recognizer, WhisperRecognizer)
     assert (chosen.degraded, chosen.because) == ((), "")
 
@@ -100,22 +104,24 @@ def test_auto_never_asks_for_a_gpu_without_a_model(settings: Callable[..., Setti
     def has_gpu() -> bool:
         raise AssertionError("a second of imports for nothing")
 
-    assert choose(settings(), installed=yes, has_gpu=has_gpu).degraded
+    assert choose_recognizer(settings(), installed=yes, has_gpu=has_gpu).degraded
 
 
 def test_auto_never_takes_a_model_made_for_tests(
     settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     made_for_tests = str(folder(tmp_path / "nano", *FILES, FIXTURE))
-    chosen = choose(settings(model=made_for_tests), installed=yes, has_gpu=no)
+    chosen = choose_recognizer(settings(model=made_for_tests), installed=yes, has_gpu=no)
     assert isinstance(chosen.recognizer, SphinxRecognizer)
     assert "made for tests" in chosen.because
-    asked_for = choose(settings("whisper", made_for_tests), installed=yes, has_gpu=no)
+    asked_for = choose_recognizer(settings("whisper", made_for_tests), installed=yes, has_gpu=no)
     assert isinstance(asked_for.recognizer, WhisperRecognizer)
 
 
 def test_sphinx_by_name_is_not_degraded(settings: Callable[..., Settings], tmp_path: Path) -> None:
-    chosen = choose(settings("sphinx", str(folder(tmp_path / "mine"))), installed=yes, has_gpu=no)
+    chosen = choose_recognizer(
+        settings("sphinx", str(folder(tmp_path / "mine"))), installed=yes, has_gpu=no
+    )
     assert isinstance(chosen.recognizer, SphinxRecognizer)
     assert chosen.degraded == ()
 
@@ -124,7 +130,7 @@ def test_whisper_by_name_without_any_model_says_how_to_get_one(
     settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     with pytest.raises(NoEngine) as error:
-        choose(settings("whisper"), installed=yes, has_gpu=no)
+        choose_recognizer(settings("whisper"), installed=yes, has_gpu=no)
     assert str(tmp_path / "hub") in str(error.value)
     assert "pocwhisp models pull small" in str(error.value)
     assert "\n" not in str(error.value)
@@ -134,7 +140,7 @@ def test_whisper_by_name_without_the_package_says_how_to_get_it(
     settings: Callable[..., Settings],
 ) -> None:
     with pytest.raises(NoEngine, match=r"pip install 'pocwhisp\[whisper\]'"):
-        choose(settings("whisper"), installed=no, has_gpu=no)
+        choose_recognizer(settings("whisper"), installed=no, has_gpu=no)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -230,7 +236,7 @@ def test_every_setting_of_the_engine_reaches_it(monkeypatch: pytest.MonkeyPatch)
     }
     for name, value in wanted.items():
         monkeypatch.setenv(name, value)
-    assert setup_of(Settings()) == Setup(
+    assert setup_of(Settings()) == WhisperSetup(
         compute_type="int8_float16",
         threads=3,
         device="cuda",
@@ -248,7 +254,7 @@ def test_an_empty_environment_is_the_usual_setup(monkeypatch: pytest.MonkeyPatch
         monkeypatch.delenv(name.upper(), raising=False)
     setup = setup_of(Settings())
     assert (setup.device, setup.indices, setup.batch) == ("auto", (), None)
-    assert setup.mark == Setup().mark == ""
+    assert setup.mark == WhisperSetup().mark == ""
 
 
 def test_both_channels_of_every_event_in_work_have_a_lane() -> None:

@@ -1,20 +1,31 @@
+import asyncio
 import io
 import json
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
-import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from infra.cli.app import app
 from infra.cli.exit_codes import Exit
 from infra.client.batch import Outcome
-from infra.client.client import Refused
+from infra.client.errors import Refused
 from infra.client.recordings import Recording
-from infra.evaluation.report import Evaluation, Score, Side, scored, side_of, table
-from infra.evaluation.runner import CannotEvaluate, Evaluator, Setup, calls_in, setups, unknown
+from infra.evaluation import runner
+from infra.evaluation.calls import CannotEvaluate, calls_in
+from infra.evaluation.configuration import (
+    Configuration,
+    UnusableSettings,
+    configurations,
+    unknown_settings,
+)
+from infra.evaluation.report import ConfigurationResult, Evaluation, Score, result_of, scored, table
+from infra.evaluation.runner import Evaluator, own_stack
 from infra.evaluation.truth import Truth, Turn, load_truth
 from infra.local.supervisor.child import CannotStart
 
@@ -45,24 +56,46 @@ def troubles(folder: Path) -> tuple[str, ...]:
 def test_the_sample_calls_are_recordings_with_their_truths() -> None:
     found = {call.name: call.truth for call in calls_in(CALLS)}
     assert found.keys() == {"nano.wav", "support.wav", "unseen.wav"}
-    assert found["support.wav"] == load_truth(CALLS / "support.json")
+    assert found["support.wav"] == load_truth(CALLS / "support.truth.json")
 
 
 def test_recordings_of_several_kinds_and_folders_are_found_and_other_files_left(
     tmp_path: Path,
 ) -> None:
-    folder_with(tmp_path, "a.wav", "a.mp3", "a.json", "b/c.v2.FLAC", "b/c.v2.json", "b/notes.txt")
-    folder_with(tmp_path, ".hidden/d.json")
+    folder_with(tmp_path, "a.wav", "a.mp3", "a.truth.json", "b/c.v2.FLAC", "b/c.v2.truth.json")
+    folder_with(tmp_path, "b/notes.txt", ".hidden/d.truth.json")
     assert [call.name for call in calls_in(tmp_path)] == ["a.mp3", "a.wav", "b/c.v2.FLAC"]
 
 
+def test_a_truth_of_the_old_name_is_read_while_there_is_none_of_the_new(tmp_path: Path) -> None:
+    folder_with(tmp_path, "a.wav", "a.json", "b.wav", "b.json", "b.truth.json")
+    (tmp_path / "b.json").write_text("what somebody else keeps here")
+    assert [call.truth for call in calls_in(tmp_path)] == [CALL, CALL]
+
+
+def test_a_result_beside_a_recording_is_never_taken_for_its_truth(tmp_path: Path) -> None:
+    folder_with(tmp_path, "a.wav", "a.truth.json", "b.wav")
+    for name in ("a.json", "b.json", "gone.json"):
+        (tmp_path / name).write_text('{"session_id": "1", "status": "completed"}')
+    assert [call.name for call in calls_in(tmp_path, skip_untold=True)] == ["a.wav"]
+    without = f"{tmp_path}/b.wav has no truth; needed: b.truth.json beside it."
+    assert troubles(tmp_path) == (without,)
+
+
+def test_a_folder_in_which_no_recording_has_a_truth_is_none_to_evaluate(tmp_path: Path) -> None:
+    with pytest.raises(CannotEvaluate, match=r"has a truth NAME\.truth\.json"):
+        calls_in(folder_with(tmp_path, "a.wav"), skip_untold=True)
+
+
 def test_all_that_is_missing_or_broken_is_told_at_once(tmp_path: Path) -> None:
-    folder_with(tmp_path, "a.wav", "a.json", "b.wav", "c.json", "d.wav", "d.json")
-    (tmp_path / "d.json").write_text('{"duration": 1}')
+    folder_with(tmp_path, "a.wav", "a.truth.json", "b.wav", "c.truth.json", "d.wav")
+    (tmp_path / "d.truth.json").write_text('{"duration": 1}')
     alone, without, broken = troubles(tmp_path)
-    assert alone == f"{tmp_path}/c.json has no recording; needed: c.wav (or another) beside it."
-    assert without == f"{tmp_path}/b.wav has no truth; needed: b.json beside it."
-    assert broken.startswith(f"{tmp_path}/d.json: turns: Field required; needed: duration and")
+    assert alone == (
+        f"{tmp_path}/c.truth.json has no recording; needed: c.wav (or another) beside it."
+    )
+    assert without == f"{tmp_path}/b.wav has no truth; needed: b.truth.json beside it."
+    assert broken.startswith(f"{tmp_path}/d.truth.json: turns: Field required; needed: duration")
 
 
 def test_an_empty_folder_is_told_what_it_should_hold(tmp_path: Path) -> None:
@@ -79,16 +112,21 @@ def test_of_many_troubles_some_are_shown_and_the_others_counted(tmp_path: Path) 
 
 
 def test_without_settings_there_is_one_side_on_whatever_runs() -> None:
-    assert setups(None, None, "http://there") == [Setup()]
+    assert configurations(None, None, "http://there") == [Configuration()]
 
 
 def test_each_side_has_its_own_settings_and_its_own_stack() -> None:
-    assert setups(["A=1", "B=x=y"], None, None) == [Setup({"A": "1", "B": "x=y"}, alone=True)]
-    assert setups(["A=1"], ["A=2", "C="], None) == [
-        Setup({"A": "1"}, alone=True),
-        Setup({"A": "2", "C": ""}, alone=True),
+    assert configurations(["A=1", "B=x=y"], None, None) == [
+        Configuration({"A": "1", "B": "x=y"}, own_stack=True)
     ]
-    assert setups(None, ["A=2"], None) == [Setup({}, alone=True), Setup({"A": "2"}, alone=True)]
+    assert configurations(["A=1"], ["A=2", "C="], None) == [
+        Configuration({"A": "1"}, own_stack=True),
+        Configuration({"A": "2", "C": ""}, own_stack=True),
+    ]
+    assert configurations(None, ["A=2"], None) == [
+        Configuration({}, own_stack=True),
+        Configuration({"A": "2"}, own_stack=True),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -105,15 +143,17 @@ def test_each_side_has_its_own_settings_and_its_own_stack() -> None:
 def test_settings_that_cannot_be_used_are_wrong_usage(
     of_a: list[str] | None, of_b: list[str] | None, server: str | None, said: str
 ) -> None:
-    with pytest.raises(typer.BadParameter, match=said):
-        setups(of_a, of_b, server)
+    with pytest.raises(UnusableSettings, match=said):
+        configurations(of_a, of_b, server)
 
 
 def test_a_setting_that_nothing_reads_is_noticed() -> None:
     known = {"RECOGNIZER": "sphinx", "whisper_model": "small", "HF_HOME": "x", "MAX_WAIT": "1"}
     known |= {"GRACE": "1", "DISPATCH_ACK_WAIT": "3"}
-    assert unknown([Setup(known)]) == []
-    assert unknown([Setup(known), Setup({"RECOGNISER": "sphinx"})]) == ["RECOGNISER"]
+    assert unknown_settings([Configuration(known)]) == []
+    assert unknown_settings([Configuration(known), Configuration({"RECOGNISER": "sphinx"})]) == [
+        "RECOGNISER"
+    ]
 
 
 def test_an_evaluations_stack_never_shares_its_servers(
@@ -121,7 +161,7 @@ def test_an_evaluations_stack_never_shares_its_servers(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://there")
     done = evaluate(
-        folder_with(tmp_path / "calls", "a.wav", "a.json"), tmp_path, "--with", "GRACE=1"
+        folder_with(tmp_path / "calls", "a.wav", "a.truth.json"), tmp_path, "--with", "GRACE=1"
     )
     assert done.exit_code == 2
     assert "DATABASE_URL" in done.stderr
@@ -157,9 +197,9 @@ def test_a_recordings_figures_are_those_of_its_transcript() -> None:
     assert BAD.channels is not None
     left, right, both = BAD.channels.left, BAD.channels.right, BAD.channels.both
     assert (left.words, left.substituted, left.deleted, left.inserted) == (5, 2, 3, 0)
-    assert (left.word_error_rate, left.speaker_errors) == (1.0, 2)
-    assert (right.words, right.deleted, right.speaker_errors) == (2, 2, 0)
-    assert (both.words, both.word_error_rate, both.speaker_errors) == (7, 1.0, 2)
+    assert (left.word_error_rate, left.wrong_channel_words) == (1.0, 2)
+    assert (right.words, right.deleted, right.wrong_channel_words) == (2, 2, 0)
+    assert (both.words, both.word_error_rate, both.wrong_channel_words) == (7, 1.0, 2)
     assert len(BAD.turn_order_errors) == 3
     assert (BAD.recognizer, BAD.real_time_factor) == ("test 1", 0.8)
 
@@ -172,17 +212,17 @@ def test_a_recording_without_a_result_says_why_and_has_no_figures() -> None:
 
 
 def test_the_total_is_of_all_that_were_completed() -> None:
-    both = side_of({}, [GOOD, BAD]).total
+    both = result_of({}, [GOOD, BAD]).total
     assert (both.recordings, both.turn_order_errors, both.real_time_factor) == (2, 3, 0.5)
     assert both.channels.both.words == 14
     assert both.channels.left.word_error_rate == pytest.approx(6 / 10)
-    assert side_of({}, [GOOD, GONE]).total.channels == GOOD.channels
-    none = side_of({}, [GONE]).total
+    assert result_of({}, [GOOD, GONE]).total.channels == GOOD.channels
+    none = result_of({}, [GONE]).total
     assert (none.recordings, none.channels.both.word_error_rate) == (0, None)
     assert none.real_time_factor is None
 
 
-def lines_of(*sides: Side) -> list[str]:
+def lines_of(*sides: ConfigurationResult) -> list[str]:
     stream = io.StringIO()
     names = ["a.wav", "[b] b.wav"]
     shown = table(Evaluation(sides=sides), [CALL, CALL], names)
@@ -191,7 +231,7 @@ def lines_of(*sides: Side) -> list[str]:
 
 
 def test_a_table_has_a_row_for_each_channel_and_for_both() -> None:
-    lines = lines_of(side_of({}, [GOOD, BAD]))
+    lines = lines_of(result_of({}, [GOOD, BAD]))
     for row in (
         "recording channel words WER channel order time",
         "a.wav left 5 20.0% 0",
@@ -207,7 +247,7 @@ def test_a_table_has_a_row_for_each_channel_and_for_both() -> None:
 
 
 def test_two_sides_stand_side_by_side_in_eighty_columns() -> None:
-    lines = lines_of(side_of({"A": "[1]"}, [GOOD, BAD]), side_of({"A": "2"}, [GOOD, GONE]))
+    lines = lines_of(result_of({"A": "[1]"}, [GOOD, BAD]), result_of({"A": "2"}, [GOOD, GONE]))
     for row in (
         "recording channel words A B A B A B A B",
         "both 7 14.3% 14.3% 0 0 0 0 0.20 0.20",
@@ -220,7 +260,7 @@ def test_two_sides_stand_side_by_side_in_eighty_columns() -> None:
 
 
 def test_the_json_is_the_same_figures() -> None:
-    evaluation = Evaluation(sides=(side_of({"A": "1"}, [GOOD, GONE]),))
+    evaluation = Evaluation(sides=(result_of({"A": "1"}, [GOOD, GONE]),))
     (side,) = json.loads(evaluation.model_dump_json())["sides"]
     assert side["settings"] == {"A": "1"}
     assert side["recordings"][0]["channels"]["left"] == {
@@ -229,7 +269,7 @@ def test_the_json_is_the_same_figures() -> None:
         "deleted": 0,
         "inserted": 0,
         "word_error_rate": 0.2,
-        "speaker_errors": 0,
+        "wrong_channel_words": 0,
     }
     assert side["recordings"][1]["channels"] is None
     assert side["total"]["recordings"] == 1
@@ -242,14 +282,14 @@ def evaluate(folder: Path, data: Path, *options: str) -> Result:
 
 @pytest.fixture
 def calls(tmp_path: Path) -> Path:
-    return folder_with(tmp_path / "calls", "a.wav", "b.wav", "a.json", "b.json")
+    return folder_with(tmp_path / "calls", "a.wav", "b.wav", "a.truth.json", "b.truth.json")
 
 
 def test_a_second_side_that_cannot_start_leaves_the_first_ones_figures(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Path
 ) -> None:
-    async def ran(_: Evaluator, setup: Setup) -> list[Outcome]:
-        if setup.settings:
+    async def ran(_: Evaluator, configuration: Configuration) -> list[Outcome]:
+        if configuration.settings:
             raise CannotStart("there is no such model")
         return [Outcome(recording("a.wav"), NEARLY), Outcome(recording("b.wav"), SWAPPED)]
 
@@ -258,14 +298,14 @@ def test_a_second_side_that_cannot_start_leaves_the_first_ones_figures(
     assert done.exit_code == Exit.AWAY
     assert "there is no such model" in done.stderr
     assert json.loads(done.stdout) == json.loads(
-        Evaluation(sides=(side_of({}, [GOOD, BAD]),)).model_dump_json()
+        Evaluation(sides=(result_of({}, [GOOD, BAD]),)).model_dump_json()
     )
 
 
 def test_a_recording_that_is_refused_stops_no_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Path
 ) -> None:
-    async def ran(_: Evaluator, __: Setup) -> list[Outcome]:
+    async def ran(_: Evaluator, __: Configuration) -> list[Outcome]:
         refused = Refused("audio_constraints: too short")
         return [Outcome(recording("a.wav"), NEARLY), Outcome(recording("b.wav"), error=refused)]
 
@@ -273,5 +313,47 @@ def test_a_recording_that_is_refused_stops_no_other(
     done = evaluate(calls, tmp_path, "--with", "RECOGNISER=sphinx")
     assert done.exit_code == Exit.REFUSED
     assert "RECOGNISER is no setting of a function" in done.stderr
-    assert "calls/b.wav: audio_constraints: too short" in done.stderr
+    assert "1 completed, 1 refused" in done.stderr
     assert "1 of 2 completed" in done.stdout
+
+
+class PassingStack:
+    """A stack that leaves a file, as a real one does, and may fail to start."""
+
+    url = "http://there"
+    fails = False
+
+    def __init__(self, data: Path, port: int, sink: object, env: Mapping[str, str]) -> None:
+        self.data, self.port, self.sink, self.env = data, port, sink, env
+
+    async def __aenter__(self) -> Self:
+        assert not self.data.exists()
+        self.data.mkdir()
+        (self.data / "audio.wav").touch()
+        if self.fails:
+            raise CannotStart("there is no such model")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+def delete(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_of_an_evaluations_stack_is_left_not_even_an_earlier_ones(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, fails: bool
+) -> None:
+    monkeypatch.setattr(runner, "Stack", PassingStack)
+    monkeypatch.setattr(PassingStack, "fails", fails)
+    (tmp_path / "evaluate" / "blobs").mkdir(parents=True)
+
+    async def work() -> None:
+        async with own_stack(Configuration(), tmp_path, delete) as url:
+            assert url == "http://there"
+
+    with suppress(CannotStart):
+        asyncio.run(work())
+    assert [path.name for path in tmp_path.iterdir()] == ["evaluate.log"]

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.base import Channel
-from events.documents import Engine, Request, SpokenSegment, Transcript
+from events.documents import Engine, Request, SpokenSegment, SummaryContent, Transcript
 from functions.summarize.extractive.engine import ExtractiveSummarizer
-from functions.summarize.extractive.sentences import split, words_of
+from functions.summarize.extractive.sentences import split_sentences, spoken_words
 from functions.summarize.extractive.sentiment import lexicon_digest, lexicon_version
-from functions.summarize.summarizer import Gist, Summarizer
+from functions.summarize.summarizer import Summarizer
 
 CALL: tuple[tuple[Channel, str], ...] = (
     ("right", "Thank you for calling Swift Parcels, this is Mia. How can I help?"),
@@ -29,9 +29,9 @@ CALL: tuple[tuple[Channel, str], ...] = (
 WORDS = ("hello", "the", "lamp", "broke.", "I'll", "send", "Another", "one!", "okay?", "refund")
 TEXT = st.text(max_size=40) | st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
 CALLS = st.lists(st.tuples(st.sampled_from(["left", "right"]), TEXT), max_size=15)
-PRINT_GIST = """
-import asyncio, tests.unit.test_extractive as t
-print(ascii(asyncio.run(t.ExtractiveSummarizer().summarize(t.transcript_of(*t.CALL), t.Request()))))
+PRINT_SUMMARY = """
+import tests.unit.test_extractive as t
+print(ascii(t.summary_of(*t.CALL)))
 """
 
 
@@ -51,17 +51,26 @@ def transcript_of(*spoken: tuple[Channel, str]) -> Transcript:
     return Transcript(recording=UUID(int=7), run=1, digest="", engine=engine, segments=segments)
 
 
-def gist_of(*spoken: tuple[Channel, str], roles: dict[Channel, str] | None = None) -> Gist:
+def summary_of(
+    *spoken: tuple[Channel, str], roles: dict[Channel, str] | None = None
+) -> SummaryContent:
     summarizer: Summarizer = ExtractiveSummarizer()
-    return asyncio.run(summarizer.summarize(transcript_of(*spoken), Request(roles=roles or {})))
+    request = Request(roles=roles or {})
+    return asyncio.run(summarizer.summarize(transcript_of(*spoken), request)).content
 
 
-def test_an_empty_transcript_has_an_empty_neutral_gist() -> None:
-    assert gist_of() == Gist("", (), "neutral", 0.0)
+def content(text: str, *key_points: str) -> SummaryContent:
+    return SummaryContent(
+        text=text, key_points=key_points, sentiment="neutral", sentiment_score=0.0
+    )
+
+
+def test_an_empty_transcript_has_an_empty_neutral_summary() -> None:
+    assert summary_of() == content("")
 
 
 def test_the_text_quotes_both_speakers_in_spoken_order() -> None:
-    assert gist_of(*CALL).text == (
+    assert summary_of(*CALL).text == (
         'Left: "The lamp you delivered on Friday arrived broken." '
         'Left: "Yes, the driver dropped it because it was raining." '
         'Right: "I\'ll send you a new lamp tomorrow and refund the postage."'
@@ -69,14 +78,14 @@ def test_the_text_quotes_both_speakers_in_spoken_order() -> None:
 
 
 def test_roles_name_the_speakers_where_the_request_gives_them() -> None:
-    text = gist_of(*CALL, roles={"left": "customer", "right": " "}).text
+    text = summary_of(*CALL, roles={"left": "customer", "right": " "}).text
     assert text.startswith('Customer: "The lamp')
     assert "Right: \"I'll send" in text
     assert "Left:" not in text
 
 
 def test_key_points_tell_problem_cause_and_remedy() -> None:
-    assert gist_of(*CALL).key_points == (
+    assert summary_of(*CALL).key_points == (
         "The lamp you delivered on Friday arrived broken.",
         "Yes, the driver dropped it because it was raining.",
         "I'll send you a new lamp tomorrow and refund the postage.",
@@ -84,14 +93,14 @@ def test_key_points_tell_problem_cause_and_remedy() -> None:
 
 
 def test_a_call_that_ends_well_is_positive() -> None:
-    gist = gist_of(*CALL)
-    assert gist.sentiment == "positive"
-    assert 0.05 <= gist.sentiment_score <= 1
+    summary = summary_of(*CALL)
+    assert summary.sentiment == "positive"
+    assert 0.05 <= summary.sentiment_score <= 1
 
 
 def test_a_single_utterance_is_text_and_key_point() -> None:
-    gist = gist_of(("right", "is anybody there"))
-    assert gist == Gist('Right: "is anybody there"', ("is anybody there",), "neutral", 0.0)
+    summary = summary_of(("right", "is anybody there"))
+    assert summary == content('Right: "is anybody there"', "is anybody there")
 
 
 @settings(deadline=None, max_examples=40)
@@ -99,9 +108,9 @@ def test_a_single_utterance_is_text_and_key_point() -> None:
 def test_text_and_key_points_are_there_as_soon_as_anything_was_said(
     call: list[tuple[Channel, str]],
 ) -> None:
-    gist = gist_of(*call)
+    summary = summary_of(*call)
     anything = any(text.strip() for _, text in call)
-    assert bool(gist.text) == bool(gist.key_points) == anything
+    assert bool(summary.text) == bool(summary.key_points) == anything
 
 
 @settings(deadline=None, max_examples=40)
@@ -110,9 +119,9 @@ def test_the_text_holds_nothing_but_attributed_sentences(call: list[tuple[Channe
     quotes = {
         f'{speaker.capitalize()}: "{sentence}"'
         for speaker, text in call
-        for sentence in split(text)
+        for sentence in split_sentences(text)
     }
-    rest = gist_of(*call).text
+    rest = summary_of(*call).text
     for quote in sorted(quotes, key=len, reverse=True):
         rest = rest.replace(quote, "")
     assert not rest.strip()
@@ -121,22 +130,22 @@ def test_the_text_holds_nothing_but_attributed_sentences(call: list[tuple[Channe
 @settings(deadline=None, max_examples=40)
 @given(CALLS)
 def test_no_word_is_invented(call: list[tuple[Channel, str]]) -> None:
-    gist = gist_of(*call)
-    said = {word for _, text in call for word in words_of(text)}
-    told = {word for part in (gist.text, *gist.key_points) for word in words_of(part)}
+    summary = summary_of(*call)
+    said = {word for _, text in call for word in spoken_words(text)}
+    told = {word for part in (summary.text, *summary.key_points) for word in spoken_words(part)}
     assert told <= said | {"left", "right"}
 
 
 def test_the_hash_seed_changes_nothing() -> None:
     told = subprocess.run(
-        [sys.executable, "-c", PRINT_GIST],
+        [sys.executable, "-c", PRINT_SUMMARY],
         cwd=Path(__file__).parents[2],
         env=os.environ | {"PYTHONHASHSEED": "1"},
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    assert told == f"{gist_of(*CALL)!a}\n"
+    assert told == f"{summary_of(*CALL)!a}\n"
 
 
 def test_the_engine_names_its_version_and_its_lexicon() -> None:

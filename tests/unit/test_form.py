@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.ingest.errors import Refused
 from functions.ingest.upload.multipart import FormReader, Piece
+from shared.errors import Permanent
 from tests.support.examples import BOUNDARY, MULTIPART, cut, form, part
 
 BOUNDARY_LOOKALIKES = [b"\r\n", b"--", BOUNDARY.encode(), f"\r\n--{BOUNDARY}".encode()[:-1], b"\r"]
@@ -28,7 +28,7 @@ def read_whole(body: bytes, content_type: str) -> None:
 
 
 def refusal(body: bytes, content_type: str = MULTIPART) -> tuple[str, str]:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Permanent) as refused:
         read_whole(body, content_type)
     return refused.value.code, str(refused.value)
 

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from functions.transcribe.recognizer import Samples
 from functions.transcribe.whisper.speech.gate import (
-    FRAME,
     FULL_SCALE,
+    VAD_FRAME,
     Flags,
+    FrameLevels,
     Gate,
-    Levels,
     Loudness,
-    measure,
+    frame_levels,
 )
 
 AROUND = Loudness().around
@@ -26,10 +26,10 @@ patient = settings(deadline=None, max_examples=25)
 
 def noise(frames: int, level: float, seed: int = 0) -> Samples:
     scale = FULL_SCALE * 10 ** (level / 20)
-    return np.random.default_rng(seed).normal(0, scale, frames * FRAME).astype(np.int16)
+    return np.random.default_rng(seed).normal(0, scale, frames * VAD_FRAME).astype(np.int16)
 
 
-def opened(levels: Levels, loudness: Loudness | None = None) -> Flags:
+def opened(levels: FrameLevels, loudness: Loudness | None = None) -> Flags:
     """The gate's answers to a whole channel, in stretches."""
     gate = Gate(loudness)
     ends = range(STRETCH, len(levels) + STRETCH, STRETCH)
@@ -59,12 +59,12 @@ def test_a_loud_frame_opens_the_gate_for_those_around_it_and_no_others(
 @patient
 @given(st.floats(-80, -46), st.integers(0, 2**32 - 1))
 def test_steady_noise_is_not_let_through(level: float, seed: int) -> None:
-    assert not opened(measure(noise(3 * STRETCH, level, seed))).any()
+    assert not opened(frame_levels(noise(3 * STRETCH, level, seed))).any()
 
 
 def test_digital_silence_is_not_let_through() -> None:
     assert not opened(SILENCE).any()
-    assert measure(np.zeros(2 * FRAME, np.int16)).tolist() == [-100, -100]
+    assert frame_levels(np.zeros(2 * VAD_FRAME, np.int16)).tolist() == [-100, -100]
 
 
 @pytest.mark.parametrize("level", [-41, -30, -10, 0])
@@ -105,6 +105,6 @@ def test_a_stretch_shorter_than_what_is_around_is_taken() -> None:
 
 
 def test_levels_are_relative_to_full_scale_and_pass_over_an_offset() -> None:
-    swing = np.tile(np.array([-3_277, 3_277], np.int16), FRAME)
-    assert measure(swing) == pytest.approx([-20, -20], abs=0.01)
-    assert measure(swing + np.int16(8_000)) == pytest.approx([-20, -20], abs=0.01)
+    swing = np.tile(np.array([-3_277, 3_277], np.int16), VAD_FRAME)
+    assert frame_levels(swing) == pytest.approx([-20, -20], abs=0.01)
+    assert frame_levels(swing + np.int16(8_000)) == pytest.approx([-20, -20], abs=0.01)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.client.event_stream import matches, narrowed
+from infra.client.event_filter import intersect_subjects, matches
 
 TYPE = "io.pocwhisp.recording.completed.v1"
 
@@ -30,7 +30,7 @@ def fits(subject: list[str], pattern: str) -> bool:
 
 @given(tokens, patterns(), patterns())
 def test_the_narrowed_pattern_fits_what_fits_both(subject: list[str], one: str, other: str) -> None:
-    common = narrowed(one, other)
+    common = intersect_subjects(one, other)
     both = fits(subject, one) and fits(subject, other)
     assert (common is not None and fits(subject, common)) == both
 
@@ -47,7 +47,7 @@ def test_the_narrowed_pattern_fits_what_fits_both(subject: list[str], one: str, 
 def test_a_filter_lies_within_the_subjects_of_its_stream(
     wanted: str, held: str, common: str | None
 ) -> None:
-    assert narrowed(wanted, held) == common
+    assert intersect_subjects(wanted, held) == common
 
 
 @pytest.mark.parametrize("pattern", [None, TYPE, "recording.*", "*.completed", "recording.c*.v1"])

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transcribe.whisper.memory import FILL, MOST, SPARE, Shape, Share, share
+from functions.transcribe.whisper.memory import FILL, LARGEST_BATCH, SPARE, Shape, Share, share
 
 GIB = 2**30
 LARGE = Shape(weights=3 * GIB, width=1_280, layers=32)
@@ -33,7 +33,7 @@ def test_there_is_always_room_for_a_window_and_never_for_endless_many(
     total: int, fraction: float, shape: Shape, beam: int
 ) -> None:
     own = share(total, fraction, shape, beam)
-    assert 1 <= own.batch <= MOST
+    assert 1 <= own.batch <= LARGEST_BATCH
     assert own.instances in {1, 2}
 
 

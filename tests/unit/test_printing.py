@@ -4,7 +4,8 @@ from typing import Any, Literal
 import pytest
 from rich.console import Console, RenderableType
 
-from infra.cli.report import conversation, facts, plain_lines, quality
+from infra.cli.report import conversation, facts, quality
+from shared.text.plain import plain_lines
 
 FINE = {"channel": "left", "silent": False, "clipped": 0.0}
 METADATA: dict[str, Any] = {

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from events.base import Channel
 from events.documents import Bleed
 from functions.split.bleed import BLOCK
-from functions.split.clipping import CEILING, NEAR, Clipping
+from functions.split.clipping import CEILING, NEAR_FULL_SCALE, Clipping
 from functions.split.levels import MOMENT, QUIET_SPEECH, Meter
 from functions.split.quality import COPY, MOST_STRETCHES, Compared, Comparison, side_by_side
 from shared.audio.formats import mu_law
@@ -274,7 +274,9 @@ def cut_off(samples: NDArray[np.float32]) -> int:
     for side in (samples, -samples):
         limited = side.clip(None, CEILING).tolist()
         limit = max(limited, default=0.0)
-        runs = [len(list(run)) for size, run in groupby(limited) if size == limit >= NEAR]
+        runs = [
+            len(list(run)) for size, run in groupby(limited) if size == limit >= NEAR_FULL_SCALE
+        ]
         count += sum(run for run in runs if run >= 3)
     return count
 

@@ -16,7 +16,7 @@ from functions.summarize.extractive.salience import (
     in_spoken_order,
     key_points,
 )
-from functions.summarize.extractive.sentences import Sentence, sentences, split
+from functions.summarize.extractive.sentences import Sentence, sentences, split_sentences
 
 WORDS = ("the", "my", "router", "modem", "okay", "hello", "broke", "because", "i'll", "not", "42")
 UTTERANCE = st.lists(st.sampled_from(WORDS), min_size=1, max_size=12).map(" ".join)
@@ -57,7 +57,7 @@ def test_every_key_point_is_a_verbatim_sentence_of_the_call(
 ) -> None:
     for point in key_points(sentences(segments_of(*call))):
         assert any(
-            point.text in text and speaker == point.speaker and point.text in split(text)
+            point.text in text and speaker == point.speaker and point.text in split_sentences(text)
             for speaker, text in call
         )
 
@@ -104,7 +104,7 @@ def test_one_to_four_key_points_make_the_headlines(call: list[tuple[Channel, str
 
 @given(st.text())
 def test_splitting_loses_nothing_but_blanks(text: str) -> None:
-    assert "".join("".join(split(text)).split()) == "".join(text.split())
+    assert "".join("".join(split_sentences(text)).split()) == "".join(text.split())
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_splitting_loses_nothing_but_blanks(text: str) -> None:
     ],
 )
 def test_sentences_end_at_full_stops_only(text: str, pieces: list[str]) -> None:
-    assert list(split(text)) == pieces
+    assert list(split_sentences(text)) == pieces
 
 
 def test_segments_are_read_in_order_of_time() -> None:

@@ -18,8 +18,8 @@ from infra.evaluation.errors import (
 from infra.evaluation.truth import BrokenTruth, Speaker, Truth, Turn, load_truth, reference_text
 
 CALLS = Path(__file__).parent.parent / "calls"
-SUPPORT = load_truth(CALLS / "support.json")
-UNSEEN = load_truth(CALLS / "unseen.json")
+SUPPORT = load_truth(CALLS / "support.truth.json")
+UNSEEN = load_truth(CALLS / "unseen.truth.json")
 
 CALL = Truth(
     duration=10.0,
@@ -119,8 +119,10 @@ def test_errors_are_told_by_their_kind() -> None:
 
 
 def test_the_rate_of_several_is_all_their_errors_over_all_their_words() -> None:
-    together = total([WordErrors(words=9, deleted=1), WordErrors(words=1, inserted=1, strayed=1)])
-    assert together == WordErrors(words=10, deleted=1, inserted=1, strayed=1)
+    together = total(
+        [WordErrors(words=9, deleted=1), WordErrors(words=1, inserted=1, wrong_channel_words=1)]
+    )
+    assert together == WordErrors(words=10, deleted=1, inserted=1, wrong_channel_words=1)
     assert together.rate == pytest.approx(0.2)
     assert total([]) == WordErrors()
 
@@ -133,14 +135,14 @@ def test_where_nothing_was_said_there_is_no_rate() -> None:
         word_error_rate(silent, [])
 
 
-def strayed(truth: Truth, segments: list[Segment]) -> tuple[int, int]:
+def wrong_channel_words(truth: Truth, segments: list[Segment]) -> tuple[int, int]:
     left, right = word_errors(truth, segments, "left"), word_errors(truth, segments, "right")
-    return left.strayed, right.strayed
+    return left.wrong_channel_words, right.wrong_channel_words
 
 
 @given(a_call)
 def test_no_word_of_what_was_said_has_strayed(truth: Truth) -> None:
-    assert strayed(truth, perfect(truth)) == (0, 0)
+    assert wrong_channel_words(truth, perfect(truth)) == (0, 0)
 
 
 @given(a_call, st.integers(min_value=0))
@@ -149,24 +151,24 @@ def test_every_word_of_an_echoed_turn_has_strayed(truth: Truth, index: int) -> N
     echo = heard(turn)
     echo["speaker"] = "left" if turn.speaker == "right" else "right"
     words = len(normalised(turn.text).split())
-    found = strayed(truth, [*perfect(truth), echo])
+    found = wrong_channel_words(truth, [*perfect(truth), echo])
     assert found == ((words, 0) if echo["speaker"] == "left" else (0, words))
 
 
 def test_a_word_on_the_wrong_channel_has_strayed_there() -> None:
     segments = perfect(CALL)
     segments[1] = segment("left", 3.5, 6.0, "It's me.")
-    assert strayed(CALL, segments) == (2, 0)
+    assert wrong_channel_words(CALL, segments) == (2, 0)
 
 
 def test_a_word_that_the_other_says_at_another_time_has_not_strayed() -> None:
     segments = [*perfect(CALL), segment("left", 9.1, 9.5, "it's me")]
-    assert strayed(CALL, segments) == (0, 0)
+    assert wrong_channel_words(CALL, segments) == (0, 0)
 
 
 def test_another_word_than_the_other_says_has_not_strayed() -> None:
     segments = [*perfect(CALL), segment("left", 3.6, 5.0, "me it's you")]
-    assert strayed(CALL, segments) == (1, 0)
+    assert wrong_channel_words(CALL, segments) == (1, 0)
 
 
 def timed(word: str, start: float, end: float) -> Word:
@@ -175,9 +177,9 @@ def timed(word: str, start: float, end: float) -> Word:
 
 def test_a_segments_words_tell_when_each_was_heard() -> None:
     long = segment("left", 3.5, 20.0, "It's me.")
-    assert strayed(CALL, [*perfect(CALL), long]) == (0, 0)
+    assert wrong_channel_words(CALL, [*perfect(CALL), long]) == (0, 0)
     long["words"] = [timed("It's", 3.6, 3.8), timed("me.", 3.8, 4.0)]
-    assert strayed(CALL, [*perfect(CALL), long]) == (2, 0)
+    assert wrong_channel_words(CALL, [*perfect(CALL), long]) == (2, 0)
 
 
 some_words = st.lists(st.sampled_from("abc"), max_size=8)

@@ -23,7 +23,7 @@ def test_speaking_a_script_again_gives_the_same_recording_and_truth(name: str) -
     call = speak.speak(load_script(CALLS / f"{name}.toml"))
     same = call.wav == (CALLS / f"{name}.wav").read_bytes()
     assert same, f"{name}.wav is not what flite makes of {name}.toml"
-    assert call.truth == load_truth(CALLS / f"{name}.json")
+    assert call.truth == load_truth(CALLS / f"{name}.truth.json")
 
 
 @pytest.mark.parametrize("name", ["support", "unseen", "nano"])
@@ -31,13 +31,13 @@ def test_a_recording_is_stereo_and_as_long_as_its_truth_says(name: str) -> None:
     with wave.open(str(CALLS / f"{name}.wav")) as recording:
         assert (recording.getnchannels(), recording.getsampwidth()) == (2, 2)
         assert recording.getframerate() == RATE
-        assert recording.getnframes() / RATE == load_truth(CALLS / f"{name}.json").duration
+        assert recording.getnframes() / RATE == load_truth(CALLS / f"{name}.truth.json").duration
 
 
 @pytest.mark.parametrize("name", ["support", "unseen", "nano"])
 def test_a_truth_tells_its_script(name: str) -> None:
     written = load_script(CALLS / f"{name}.toml").turns
-    told = load_truth(CALLS / f"{name}.json").turns
+    told = load_truth(CALLS / f"{name}.truth.json").turns
     assert [(turn.speaker, turn.text) for turn in told] == [
         (line.speaker, line.text) for line in written
     ]

@@ -5,19 +5,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from events import (
-    Event,
-)
-from events.documents import (
-    Engine,
-    Request,
-    Summary,
-    Transcript,
-)
+from events import Event
+from events.documents import Engine, Request, Summary, SummaryContent, Transcript
+from functions.summarize.fallback import FallbackSummarizer
 from functions.summarize.handler import summarize
-from functions.summarize.summarizer import Gist
+from functions.summarize.summarizer import Summarizer, SummaryResult
 from shared.blobs import ObjectBlobs
-from shared.errors import Missing
+from shared.errors import Missing, Transient, Unavailable
 from tests.support.examples import (
     ENGINE,
     merged,
@@ -34,15 +28,31 @@ class CountingSummarizer:
     engine: Engine = ENGINE
     requests: list[Request] = field(default_factory=list)
 
-    async def summarize(self, transcript: Transcript, request: Request) -> Gist:
+    async def summarize(self, transcript: Transcript, request: Request) -> SummaryResult:
         self.requests.append(request)
-        return Gist(f"{len(transcript.segments)} segments", ("one",), "positive", 0.5)
+        text = f"{len(transcript.segments)} segments"
+        content = SummaryContent(
+            text=text, key_points=("one",), sentiment="positive", sentiment_score=0.5
+        )
+        return SummaryResult(content, self.engine, ("summarizer:test",))
 
 
-async def summarize_in(blobs: ObjectBlobs, summarizer: CountingSummarizer) -> tuple[Event, ...]:
-    return await summarize(
-        merged(), blobs=blobs, summarizer=summarizer, degraded=("summarizer:test",)
-    )
+@dataclass
+class FailingSummarizer:
+    """Raises the error, every time; counts the attempts."""
+
+    error: Exception
+    engine: Engine = ENGINE
+    attempts: int = 0
+
+    async def summarize(self, transcript: Transcript, request: Request) -> SummaryResult:
+        del transcript, request
+        self.attempts += 1
+        raise self.error
+
+
+async def summarize_in(blobs: ObjectBlobs, summarizer: Summarizer) -> tuple[Event, ...]:
+    return await summarize(merged(), blobs=blobs, summarizer=summarizer)
 
 
 def test_a_summary_is_written_with_what_made_it(blobs: ObjectBlobs) -> None:
@@ -107,3 +117,48 @@ def test_a_summary_that_nobody_wants_is_not_made(blobs: ObjectBlobs) -> None:
 def test_without_a_transcript_there_is_nothing_to_summarize(blobs: ObjectBlobs) -> None:
     with pytest.raises(Missing):
         asyncio.run(summarize_in(blobs, CountingSummarizer()))
+
+
+SUBSTITUTE = Engine(name="substitute", revision="1", digest="")
+
+
+@pytest.mark.parametrize("error", [Transient("no"), RuntimeError("no"), MemoryError()])
+def test_a_substitute_stands_in_for_an_engine_that_keeps_failing(error: Exception) -> None:
+    failing = FailingSummarizer(error)
+    summarizer = FallbackSummarizer(failing, CountingSummarizer(SUBSTITUTE), attempts=3)
+    result = asyncio.run(summarizer.summarize(transcript(), REQUEST))
+    assert failing.attempts == 3
+    assert (result.engine, result.degraded) == (SUBSTITUTE, ("summarizer:substitute",))
+
+
+def test_what_the_preferred_engine_makes_is_not_degraded() -> None:
+    preferred, substitute = CountingSummarizer(), CountingSummarizer(SUBSTITUTE)
+    result = asyncio.run(FallbackSummarizer(preferred, substitute).summarize(transcript(), REQUEST))
+    assert result == asyncio.run(CountingSummarizer().summarize(transcript(), REQUEST))
+    assert substitute.requests == []
+
+
+def test_an_outage_is_waited_out_and_no_reason_to_stand_in() -> None:
+    failing = FailingSummarizer(Unavailable("away"))
+    summarizer = FallbackSummarizer(failing, CountingSummarizer(SUBSTITUTE))
+    with pytest.raises(Unavailable):
+        asyncio.run(summarizer.summarize(transcript(), REQUEST))
+    assert failing.attempts == 1
+
+
+def test_without_a_preferred_engine_the_substitute_says_that_it_stands_in() -> None:
+    summarizer = FallbackSummarizer(None, CountingSummarizer(SUBSTITUTE))
+    result = asyncio.run(summarizer.summarize(transcript(), REQUEST))
+    assert (summarizer.engine, result.degraded) == (SUBSTITUTE, ("summarizer:substitute",))
+
+
+def test_a_summary_of_a_substitute_is_kept_and_not_made_again(blobs: ObjectBlobs) -> None:
+    async def work() -> None:
+        await blobs.put_json(KEY.transcript, transcript())
+        failing = FailingSummarizer(Transient("no"))
+        summarizer = FallbackSummarizer(failing, CountingSummarizer(SUBSTITUTE), attempts=1)
+        await summarize_in(blobs, summarizer)
+        await summarize_in(blobs, summarizer)
+        assert failing.attempts == 1
+
+    run(work())

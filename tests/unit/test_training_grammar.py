@@ -45,7 +45,7 @@ def test_about_one_text_in_ten_is_held_out() -> None:
 
 
 def test_the_nano_call_was_never_trained_on() -> None:
-    turns = load_truth(ROOT / "calls" / "nano.json").turns
+    turns = load_truth(ROOT / "calls" / "nano.truth.json").turns
     said = [found.strip() for turn in turns for found in SENTENCE.findall(turn.text)]
     assert len(said) > len(turns)
     assert all(grammar.is_sentence(text) and grammar.is_held_out(text) for text in said)

@@ -27,15 +27,15 @@ def turn(speaker: str, start: float, end: float, text: str = "No problem.") -> T
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """One recording with its truth, and a recording and a truth that are alone."""
-    for path in (NANO_CALL, NANO_CALL.with_suffix(".json")):
+    for path in (NANO_CALL, NANO_CALL.with_suffix(".truth.json")):
         shutil.copy(path, tmp_path)
     shutil.copy(NANO_CALL, tmp_path / "alone.wav")
-    shutil.copy(NANO_CALL.with_suffix(".json"), tmp_path / "lonely.json")
+    shutil.copy(NANO_CALL.with_suffix(".truth.json"), tmp_path / "lonely.json")
     return tmp_path
 
 
 def test_every_turn_of_a_recording_is_an_utterance(folder: Path) -> None:
-    turns = load_truth(NANO_CALL.with_suffix(".json")).turns
+    turns = load_truth(NANO_CALL.with_suffix(".truth.json")).turns
     heard = list(read_recordings(folder, 80))
     assert [one.text for one in heard] == [one.text for one in turns]
     for one, said in zip(heard, turns, strict=True):
@@ -68,6 +68,13 @@ def test_both_speakers_of_a_mono_recording_come_from_its_only_channel() -> None:
 def test_what_fits_no_window_or_says_nothing_is_left_out() -> None:
     said = truth(turn("left", 0, LONGEST + 1), turn("left", 30, 31, " "), turn("left", 50, 51))
     assert list(utterances([np.zeros(40 * RATE, np.float32)], said, 80)) == []
+
+
+def test_a_truth_of_the_old_name_is_read_and_a_result_is_none(folder: Path) -> None:
+    named = folder / NANO_CALL.with_suffix(".truth.json").name
+    named.rename(folder / "nano.json")
+    (folder / "alone.json").write_text('{"session_id": "1", "status": "completed"}')
+    assert len(list(read_recordings(folder, 80))) == len(load_truth(folder / "nano.json").turns)
 
 
 def test_a_broken_truth_is_told(folder: Path) -> None:

@@ -13,9 +13,9 @@ from obstore.store import MemoryStore
 from events import Event
 from events.base import Channel
 from events.documents import ChannelTranscript, Engine, Language, Request
-from functions.transcribe.checkpoints import PIECES
+from functions.transcribe.checkpoints import CHECKPOINT_EVERY
 from functions.transcribe.handler import transcribe
-from functions.transcribe.recognizer import NOTHING, Heard, Known, Recognizer, Samples
+from functions.transcribe.recognizer import FROM_START, Hypothesis, Recognizer, ResumePoint, Samples
 from shared.audio.wav import pcm16_header
 from shared.blobs import ObjectBlobs
 from shared.errors import Missing, Permanent, Transient
@@ -39,14 +39,14 @@ class SumRecognizer:
     requests: list[Request] = field(default_factory=list)
 
     async def recognize(
-        self, blocks: AsyncIterator[Samples], request: Request, known: Known = NOTHING
-    ) -> AsyncGenerator[Heard, None]:
-        assert known == NOTHING
+        self, blocks: AsyncIterator[Samples], request: Request, resume: ResumePoint = FROM_START
+    ) -> AsyncGenerator[Hypothesis, None]:
+        assert resume == FROM_START
         self.requests.append(request)
         total = 0
         async for block in blocks:
             total += int(block.sum(dtype=np.int64))
-        yield Heard((segment(0, 1, f"sum {total}"),))
+        yield Hypothesis((segment(0, 1, f"sum {total}"),))
 
 
 @dataclass
@@ -56,19 +56,19 @@ class BreakableRecognizer:
     most: int | None = None
     engine: Engine = ENGINE
     said: list[int] = field(default_factory=list)
-    known: list[Known] = field(default_factory=list)
+    resumed: list[ResumePoint] = field(default_factory=list)
 
     async def recognize(
-        self, blocks: AsyncIterator[Samples], _: Request, known: Known = NOTHING
-    ) -> AsyncGenerator[Heard, None]:
-        self.known.append(known)
+        self, blocks: AsyncIterator[Samples], _: Request, resume: ResumePoint = FROM_START
+    ) -> AsyncGenerator[Hypothesis, None]:
+        self.resumed.append(resume)
         values = [int(value) async for block in blocks for value in block]
-        for number, value in enumerate(values[known.pieces :]):
+        for number, value in enumerate(values[resume.hypotheses :]):
             if number == self.most:
                 raise Transient("broken off")
             self.said.append(value)
-            at = float(known.pieces + number)
-            yield Heard((segment(at, at + 1, str(value)),), GERMAN)
+            at = float(resume.hypotheses + number)
+            yield Hypothesis((segment(at, at + 1, str(value)),), GERMAN)
 
 
 @dataclass
@@ -79,16 +79,16 @@ class PairedRecognizer:
     both: asyncio.Barrier = field(default_factory=lambda: asyncio.Barrier(2))
 
     async def recognize(
-        self, blocks: AsyncIterator[Samples], _: Request, known: Known = NOTHING
-    ) -> AsyncGenerator[Heard, None]:
+        self, blocks: AsyncIterator[Samples], _: Request, resume: ResumePoint = FROM_START
+    ) -> AsyncGenerator[Hypothesis, None]:
         async for block in blocks:
             await self.both.wait()
-            yield Heard((segment(0, 1, f"first {block[0]} after {known.pieces}"),))
+            yield Hypothesis((segment(0, 1, f"first {block[0]} after {resume.hypotheses}"),))
 
 
 LEFT: tuple[Channel, ...] = ("left",)
 GERMAN = Language(code="de", probability=0.9)
-MANY = 2 * PIECES + 3
+MANY = 2 * CHECKPOINT_EVERY + 3
 
 
 async def store_count(blobs: ObjectBlobs) -> None:
@@ -262,21 +262,29 @@ def test_a_broken_off_recognition_goes_on_and_the_transcript_is_the_same(breaks:
 
 def test_what_was_kept_is_not_recognised_again_and_removed_at_the_end(blobs: ObjectBlobs) -> None:
     async def work() -> None:
-        broken, whole = BreakableRecognizer(2 * PIECES + 1), BreakableRecognizer()
+        broken, whole = (
+            BreakableRecognizer(2 * CHECKPOINT_EVERY + 1),
+            BreakableRecognizer(),
+        )
         await transcript_of_count(blobs, broken, whole)
-        assert whole.known == [Known(2 * PIECES, GERMAN)]
-        assert whole.said == list(range(2 * PIECES, MANY))
-        assert [await blobs.size(KEY.passage("left", number)) for number in (1, 2)] == [None, None]
+        assert whole.resumed == [ResumePoint(2 * CHECKPOINT_EVERY, GERMAN)]
+        assert whole.said == list(range(2 * CHECKPOINT_EVERY, MANY))
+        assert [await blobs.size(KEY.checkpoint("left", number)) for number in (1, 2)] == [
+            None,
+            None,
+        ]
 
     run(work())
 
 
 def test_what_another_engine_left_is_not_read(blobs: ObjectBlobs) -> None:
     async def work() -> None:
-        older = BreakableRecognizer(2 * PIECES, ENGINE.model_copy(update={"revision": "0"}))
+        older = BreakableRecognizer(
+            2 * CHECKPOINT_EVERY, ENGINE.model_copy(update={"revision": "0"})
+        )
         newer = BreakableRecognizer()
         await transcript_of_count(blobs, older, newer)
-        assert newer.known == [NOTHING]
+        assert newer.resumed == [FROM_START]
         assert newer.said == list(range(MANY))
 
     run(work())
@@ -286,7 +294,7 @@ def test_a_delivery_after_the_end_only_tidies_up(blobs: ObjectBlobs) -> None:
     async def work() -> None:
         first, again = BreakableRecognizer(), BreakableRecognizer()
         await transcript_of_count(blobs, first, again)
-        assert again.known == []
+        assert again.resumed == []
 
     run(work())
 
@@ -295,10 +303,10 @@ class SilentRecognizer(SumRecognizer):
     """Hears a language and no word."""
 
     async def recognize(
-        self, blocks: AsyncIterator[Samples], _: Request, known: Known = NOTHING
-    ) -> AsyncGenerator[Heard, None]:
+        self, blocks: AsyncIterator[Samples], _: Request, resume: ResumePoint = FROM_START
+    ) -> AsyncGenerator[Hypothesis, None]:
         async for _block in blocks:
-            yield Heard((), GERMAN if known == NOTHING else None)
+            yield Hypothesis((), GERMAN if resume == FROM_START else None)
 
 
 def test_a_channel_on_which_nothing_is_said_has_no_language(blobs: ObjectBlobs) -> None:

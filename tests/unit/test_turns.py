@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from events.base import Channel
 from events.documents import ChannelTranscript, Segment, SpokenSegment, Word
-from functions.merge.turns import LONGEST, MOST_WORDS, interleave
+from functions.merge.turns import LONGEST_TURN, MOST_WORDS, interleave
 from infra.evaluation import errors
 from infra.evaluation.errors import turn_order_errors
 from tests.support.conversations import Conversation, conversation, segment_of
@@ -263,7 +263,7 @@ def test_a_long_turn_comes_in_pieces_of_bounded_length(length: int, stop: str) -
     turns = interleave([heard("left", *spoken), heard("right")])
     assert len(turns) > 1
     for turn in turns:
-        assert turn.end_time - turn.start_time <= LONGEST
+        assert turn.end_time - turn.start_time <= LONGEST_TURN
         assert len(turn.words) <= MOST_WORDS
     assert all(one.end_time <= other.start_time for one, other in pairwise(turns))
 

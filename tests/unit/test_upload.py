@@ -6,15 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.ingest.errors import Refused
-from functions.ingest.upload.body import reader_of
-from functions.ingest.upload.upload import LONGEST_FIELD, MOST_FIELDS, Upload
+from functions.ingest.upload.body import OVERHEAD, check_length, reader_of
+from functions.ingest.upload.multipart import MOST_PARTS
+from functions.ingest.upload.upload import LONGEST_FIELD, LONGEST_FIELDS, Upload
 from shared.audio.formats import Limits
 from shared.errors import Permanent
 from tests.support.examples import MULTIPART, chunk, cut, fmt, form, part, riff, stream, wav_file
 
 CALL = wav_file()
 MONO = wav_file(bytes(32_000), channels=1)
+LONG_SIDE = wav_file(bytes(2 << 20), channels=1, rate=48_000)
+"""Two of them are longer than one and what a form may have besides."""
 LIMITS = Limits(max_seconds=10.0)
 
 
@@ -120,13 +122,13 @@ def test_a_bare_body_is_a_recording_too(at: list[int]) -> None:
 
 
 def test_an_empty_bare_body_is_told_so() -> None:
-    with pytest.raises(Refused, match="empty"):
+    with pytest.raises(Permanent, match="empty"):
         files_of(content_type="audio/wav")
 
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/json"])
 def test_another_content_type_is_told_what_is_allowed(content_type: str) -> None:
-    with pytest.raises(Refused, match="multipart/form-data") as refused:
+    with pytest.raises(Permanent, match="multipart/form-data") as refused:
         reader_of(content_type)
     assert refused.value.code == "missing_file"
 
@@ -237,9 +239,60 @@ def test_a_file_in_another_field_is_passed_over_whatever_its_length() -> None:
 
 @pytest.mark.parametrize("file_name", [None, "logo.png"])
 def test_endless_fields_are_refused(file_name: str | None) -> None:
-    many = (part(f"f{number}", b"", file_name) for number in range(MOST_FIELDS + 1))
+    many = [part(f"f{number}", b"", file_name) for number in range(MOST_PARTS + 1)]
+    assert refusal(form(*many[:-1]))[0] == "missing_file"
     code, message = refusal(form(*many))
-    assert (code, f"more than {MOST_FIELDS} fields" in message) == ("invalid_request", True)
+    assert (code, f"more than {MOST_PARTS} fields" in message) == ("invalid_request", True)
+
+
+def test_fields_that_are_long_together_are_refused() -> None:
+    many = (part(f"f{number}", bytes(LONGEST_FIELD)) for number in range(5))
+    code, message = refusal(form(*many))
+    assert (code, f"{LONGEST_FIELDS} bytes allowed" in message) == ("invalid_request", True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [b"\r\n" * 1_000_000],
+        [part("junk", bytes(2_000_000), "junk.bin")],
+        [part("audio", CALL), part("junk", bytes(2_000_000), "junk.bin")],
+        [form(part("audio", CALL)), bytes(2_000_000)],
+    ],
+    ids=["preamble", "file nobody asked for", "the same after the recording", "epilogue"],
+)
+def test_the_whole_body_is_counted(body: list[bytes]) -> None:
+    pieces = cut(b"".join(body), range(0, 4_000_000, 100_000))
+    with pytest.raises(Permanent, match="allowed") as refused:
+        taken(*pieces, max_bytes=len(CALL))
+    assert refused.value.code == "file_too_large"
+    assert str(len(CALL) + OVERHEAD) in str(refused.value)
+
+
+def test_each_of_two_files_may_be_as_large_as_one() -> None:
+    sides = form(part("left", LONG_SIDE), part("right", LONG_SIDE))
+    pieces, room = cut(sides, range(0, 8_000_000, 100_000)), Limits()
+    _, files = files_of(*pieces, max_bytes=len(LONG_SIDE), limits=room)
+    assert files == {"left": LONG_SIDE, "right": LONG_SIDE}
+    check_length(lengths(len(sides)), len(LONG_SIDE))
+
+
+def test_a_length_that_is_told_is_held_to_what_may_be_in_the_body() -> None:
+    allowed = 2 * 1_000 + OVERHEAD
+    check_length(lengths(allowed), 1_000)
+    check_length(lengths(1_000, "audio/wav"), 1_000)
+    for length, content_type in ((allowed + 1, MULTIPART), (1_001, "audio/wav")):
+        with pytest.raises(Permanent, match=str(length)):
+            check_length(lengths(length, content_type), 1_000)
+
+
+def lengths(length: int, content_type: str = MULTIPART) -> dict[str, str]:
+    return {"content-length": str(length), "content-type": content_type}
+
+
+def test_an_endless_content_type_is_refused() -> None:
+    with pytest.raises(Permanent, match="65032 characters; allowed: 1000"):
+        reader_of(MULTIPART.split(";")[0] + ";" * 65_013)
 
 
 def test_a_body_that_is_cut_off_is_refused_even_after_all_samples() -> None:

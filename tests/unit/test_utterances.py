@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from functions.transcribe.sphinx.utterances import FULL_SCALE, Cutter, Cutting, Utterance
+from functions.transcribe.sphinx.utterances import FULL_SCALE, Cutting, Utterance, UtteranceCutter
 
 seeds = st.integers(0, 2**32 - 1)
 floors = st.floats(-70, -40)
@@ -35,7 +35,7 @@ def bursts(gaps: list[float], floor: float, seed: int) -> tuple[Samples, list[sl
 
 
 def cut(blocks: Iterable[Samples], cutting: Cutting | None = None) -> list[Utterance]:
-    cutter = Cutter(cutting)
+    cutter = UtteranceCutter(cutting)
     return [found for block in blocks for found in cutter.push(block)] + cutter.flush()
 
 

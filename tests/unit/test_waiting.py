@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.ingest.errors import Refused
 from functions.ingest.http.prefer import seconds_to_wait
+from shared.errors import Permanent
 
 
 def asked(prefer: str | None = None, query: str | None = None) -> float:
@@ -56,7 +56,7 @@ def test_the_query_goes_before_the_preference() -> None:
 
 @pytest.mark.parametrize("query", ["", "soon", "-1", "-0.1", "nan", "-inf"])
 def test_a_query_that_cannot_be_read_is_refused(query: str) -> None:
-    with pytest.raises(Refused, match="allowed: seconds from 0 on") as refused:
+    with pytest.raises(Permanent, match="allowed: seconds from 0 on") as refused:
         asked(query=query)
     assert refused.value.code == "invalid_request"
     assert repr(query) in str(refused.value)
@@ -66,7 +66,7 @@ def test_a_query_that_cannot_be_read_is_refused(query: str) -> None:
 def test_the_wait_is_never_negative_and_never_too_long(prefer: str, query: str | None) -> None:
     try:
         seconds = asked(prefer, query)
-    except Refused:
+    except Permanent:
         assert query is not None
     else:
         assert 0 <= seconds <= 120.0

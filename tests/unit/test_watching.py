@@ -1,134 +1,238 @@
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from infra.client import folder_watch
 from infra.client.batch import Outcome
-from infra.client.client import Refused, ServerAway
-from infra.client.folder_watch import Folder, keep_watching
+from infra.client.errors import Refused, ServerAway
+from infra.client.folder_watch import Folder, Look, keep_watching
 from infra.client.recordings import Recording
 
 SETTLE = 2.0
+DEADLINE = 10.0
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_watch, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(folder_watch, "AGAIN_AFTER", 0.0)
 
 
 @pytest.fixture
-def said() -> list[str]:
+def printed() -> list[str]:
     return []
 
 
 @pytest.fixture
-def folder(tmp_path: Path, said: list[str]) -> Folder:
-    return Folder(
-        tmp_path,
-        lambda it: it.path.with_suffix(".json").exists(),
-        said.append,
-        SETTLE,
-    )
+def folder(tmp_path: Path, printed: list[str]) -> Folder:
+    def has_results(recording: Recording) -> bool:
+        return recording.path.with_suffix(".json").exists()
+
+    return Folder(tmp_path, has_results, printed.append, SETTLE)
 
 
-def names(found: Iterator[Recording]) -> list[str]:
+def ready(folder: Folder, now: float) -> list[str]:
+    """The names of those that are ready, which are taken and done with at once."""
+    found = [recording for recording in folder.look(now).ready if folder.take(recording)]
+    for recording in found:
+        folder.give_back(recording)
     return [recording.path.name for recording in found]
 
 
 def test_a_file_is_ready_once_it_has_stopped_growing(tmp_path: Path, folder: Folder) -> None:
     call = tmp_path / "call.wav"
     call.write_bytes(b"a")
-    assert names(folder.ready(0.0)) == []
-    assert names(folder.ready(1.9)) == []
+    assert ready(folder, 0.0) == []
+    assert ready(folder, 1.9) == []
     call.write_bytes(b"ab")
-    assert names(folder.ready(2.5)) == []
-    assert names(folder.ready(4.0)) == []
-    assert names(folder.ready(4.5)) == ["call.wav"]
+    assert ready(folder, 2.5) == []
+    assert ready(folder, 4.0) == []
+    assert ready(folder, 4.5) == ["call.wav"]
 
 
 def test_a_file_is_ready_once(tmp_path: Path, folder: Folder) -> None:
     (tmp_path / "call.wav").write_bytes(b"a")
-    list(folder.ready(0.0))
-    assert names(folder.ready(5.0)) == ["call.wav"]
-    assert names(folder.ready(9.0)) == []
+    ready(folder, 0.0)
+    assert ready(folder, 5.0) == ["call.wav"]
+    assert ready(folder, 9.0) == []
 
 
 def test_a_file_that_has_changed_since_is_ready_again(tmp_path: Path, folder: Folder) -> None:
     call = tmp_path / "call.wav"
     call.write_bytes(b"a")
-    list(folder.ready(0.0))
-    list(folder.ready(5.0))
+    ready(folder, 0.0)
+    ready(folder, 5.0)
     call.write_bytes(b"a")
     os.utime(call, ns=(1, 1))
-    list(folder.ready(6.0))
-    assert names(folder.ready(9.0)) == ["call.wav"]
+    ready(folder, 6.0)
+    assert ready(folder, 9.0) == ["call.wav"]
+
+
+def test_a_file_that_changes_while_it_is_at_work_is_ready_when_that_has_ended(
+    tmp_path: Path, folder: Folder
+) -> None:
+    call = tmp_path / "call.wav"
+    call.write_bytes(b"a")
+    folder.look(0.0)
+    [recording] = folder.look(5.0).ready
+    assert folder.take(recording)
+    call.write_bytes(b"ab")
+    folder.look(6.0)
+    assert folder.look(9.0).ready == ()
+    folder.give_back(recording)
+    assert ready(folder, 9.5) == ["call.wav"]
+
+
+def test_a_file_that_changes_before_it_is_taken_settles_anew(
+    tmp_path: Path, folder: Folder
+) -> None:
+    call = tmp_path / "call.wav"
+    call.write_bytes(b"a")
+    folder.look(0.0)
+    [recording] = folder.look(5.0).ready
+    call.write_bytes(b"ab")
+    assert not folder.take(recording)
+    assert ready(folder, 6.0) == []
+    assert ready(folder, 8.0) == ["call.wav"]
 
 
 def test_a_file_whose_results_are_there_is_done(tmp_path: Path, folder: Folder) -> None:
     (tmp_path / "call.wav").write_bytes(b"a")
     (tmp_path / "call.json").touch()
-    list(folder.ready(0.0))
-    assert names(folder.ready(5.0)) == []
+    ready(folder, 0.0)
+    assert folder.look(5.0) == Look(found=1, done=1, ready=())
+
+
+def test_a_file_that_is_replaced_after_its_results_came_is_ready_again(
+    tmp_path: Path, folder: Folder
+) -> None:
+    call = tmp_path / "call.wav"
+    call.write_bytes(b"a")
+    (tmp_path / "call.json").touch()
+    ready(folder, 0.0)
+    call.write_bytes(b"ab")
+    os.utime(call, ns=(1, 1))  # an old file, copied with its time
+    ready(folder, 5.0)
+    assert ready(folder, 8.0) == ["call.wav"]
+    assert ready(folder, 12.0) == []
 
 
 def test_an_empty_file_is_not_ready(tmp_path: Path, folder: Folder) -> None:
     (tmp_path / "call.wav").touch()
-    list(folder.ready(0.0))
-    assert names(folder.ready(5.0)) == []
+    ready(folder, 0.0)
+    assert ready(folder, 5.0) == []
+
+
+def test_hidden_files_are_left_alone(tmp_path: Path, folder: Folder) -> None:
+    for name in (".call.wav", ".git/call.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"a")
+    ready(folder, 0.0)
+    assert folder.look(5.0) == Look(found=0, done=0, ready=())
 
 
 def test_of_two_files_whose_results_would_have_one_name_the_second_is_left_alone(
-    tmp_path: Path, folder: Folder, said: list[str]
+    tmp_path: Path, folder: Folder, printed: list[str]
 ) -> None:
     for name in ("call.mp3", "call.wav"):
         (tmp_path / name).write_bytes(b"a")
-    list(folder.ready(0.0))
-    assert names(folder.ready(5.0)) == ["call.mp3"]
+    ready(folder, 0.0)
+    assert ready(folder, 5.0) == ["call.mp3"]
     wav, mp3 = tmp_path / "call.wav", tmp_path / "call.mp3"
-    assert said == [f"{wav}: its results would replace those of {mp3}"]
+    assert printed == [f"{wav}: its results would replace those of {mp3}"]
     (tmp_path / "call.mp3").unlink()
-    list(folder.ready(6.0))
-    assert names(folder.ready(9.0)) == ["call.wav"]
+    ready(folder, 6.0)
+    assert ready(folder, 9.0) == ["call.wav"]
 
 
-def test_with_the_server_away_a_recording_is_tried_again(
-    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    errors = [ServerAway("gone"), ServerAway("gone"), None, Refused("no audio")]
-    tried = watched(tmp_path, errors, said, monkeypatch, "a.wav", "b.wav")
-    assert tried == ["a.wav", "a.wav", "a.wav", "b.wav"]
-    again = f"{tmp_path}/a.wav: gone; trying again"
-    assert said == [again, again, f"{tmp_path}/b.wav: no audio"]
+class Watch:
+    """`keep_watching` over a folder, with a server that gives these answers and then waits."""
+
+    def __init__(self, folder: Path, *answers: Exception | None, jobs: int = 1) -> None:
+        self.folder = folder
+        self.answers = list(answers)
+        self.jobs = jobs
+        self.tried = list[str]()
+        self.printed = list[str]()
+        self.changed = asyncio.Condition()
+
+    async def transcribe(self, recording: Recording) -> Outcome:
+        async with self.changed:
+            self.tried.append(recording.path.name)
+            self.changed.notify_all()
+            await self.changed.wait_for(lambda: bool(self.answers))
+            error = self.answers.pop(0)
+        return Outcome(recording, None if error else {"status": "completed"}, error)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE), self.changed:
+            await self.changed.wait_for(condition)
+
+    def run(self, scenario: Callable[[], Awaitable[None]]) -> None:
+        """Watch while the scenario lasts."""
+
+        async def watching() -> None:
+            watched = Folder(self.folder, lambda _: False, self.printed.append, 0.0)
+            task = asyncio.create_task(
+                keep_watching(watched, self.transcribe, self.printed.append, self.jobs)
+            )
+            try:
+                await scenario()
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+        asyncio.run(watching())
 
 
-def watched(
-    tmp_path: Path,
-    answers: Sequence[Exception | None],
-    said: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    *files: str,
-) -> list[str]:
-    """Watch with a server that answers so, until there are no answers left; what was tried."""
-    monkeypatch.setattr(folder_watch, "LOOK_EVERY", 0.0)
-    monkeypatch.setattr(folder_watch, "AGAIN_AFTER", 0.0)
-    for name in files:
+def test_with_the_server_away_a_recording_is_tried_again(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
         (tmp_path / name).write_bytes(b"a")
-    errors, tried = list(answers), list[str]()
+    watch = Watch(tmp_path, ServerAway("gone"), ServerAway("gone"), None, Refused("no audio"))
+    watch.run(lambda: watch.until(lambda: watch.tried[3:] == ["b.wav"]))
+    assert watch.tried == ["a.wav", "a.wav", "a.wav", "b.wav"]
+    again = f"{tmp_path}/a.wav: trying again in 0 s"
+    assert watch.printed == ["2 recordings, 0 have results. Ctrl-C stops.", again, again]
+
+
+def test_so_many_files_are_at_work_as_there_are_jobs(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav", "c.wav", "d.wav"):
+        (tmp_path / name).write_bytes(b"a")
+    watch = Watch(tmp_path, jobs=2)
 
     async def scenario() -> None:
-        enough = asyncio.Event()
+        await watch.until(lambda: len(watch.tried) == 2)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert watch.tried == ["a.wav", "b.wav"]
+        async with watch.changed:
+            watch.answers.append(None)
+            watch.changed.notify_all()
+        await watch.until(lambda: len(watch.tried) == 3)
 
-        async def transcribe(recording: Recording) -> Outcome:
-            tried.append(recording.path.name)
-            error = errors.pop(0)
-            if not errors:
-                enough.set()
-            return Outcome(recording, None if error else {"status": "completed"}, error)
+    watch.run(scenario)
 
-        folder = Folder(tmp_path, lambda _: False, said.append, 0.0)
-        watching_it = asyncio.create_task(keep_watching(folder, transcribe, said.append, 1))
-        await enough.wait()
-        await asyncio.sleep(0)
-        watching_it.cancel()
-        await asyncio.gather(watching_it, return_exceptions=True)
 
-    asyncio.run(scenario())
-    return tried
+def test_a_look_at_the_folder_holds_nothing_else_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, go_on = threading.Event(), threading.Event()
+    went_on = list[bool]()
+
+    def look(_: Folder, __: float) -> Look:
+        looking.set()
+        went_on.append(go_on.wait(DEADLINE))
+        return Look(0, 0, ())
+
+    monkeypatch.setattr(Folder, "look", look)
+
+    async def scenario() -> None:
+        assert await asyncio.to_thread(looking.wait, DEADLINE)
+        go_on.set()  # only a loop that goes on comes here
+
+    Watch(tmp_path).run(scenario)
+    assert went_on[0]

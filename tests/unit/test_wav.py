@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.audio.formats import ENCODINGS, AudioFormat
-from shared.audio.wav import LONGEST_READ_CHUNK, Extent, Header, HeaderReader, pcm16_header
+from shared.audio.wav import (
+    LONGEST_HEADER,
+    LONGEST_READ_CHUNK,
+    MOST_CHUNKS,
+    Extent,
+    Header,
+    HeaderReader,
+    pcm16_header,
+)
 from shared.errors import Permanent
 from tests.support.examples import chunk, cut, fmt, riff, wav_file
 from tests.support.sounds import rf64
@@ -168,18 +176,21 @@ def test_samples_before_the_format_are_refused() -> None:
     assert (code, "samples before its format" in message) == ("invalid_audio", True)
 
 
-def test_a_huge_chunk_is_skipped_in_little_memory() -> None:
-    piece, pieces = bytes(1 << 16), 400
-    reader = HeaderReader()
-    reader.feed(riff(fmt(), chunk(b"JUNK", b"", size=len(piece) * pieces)))
-    longest = 0
-    for _ in range(pieces):
-        assert reader.feed(piece) is None
-        longest = max(longest, len(reader._pending))  # noqa: SLF001 - what it keeps is the point
-    header = reader.feed(chunk(b"data", b"abcd"))
-    assert longest < len(piece)
-    assert header is not None
-    assert header.data_start == 12 + 24 + 8 + len(piece) * pieces + 8
+def test_64_kib_before_the_samples_are_read_and_one_more_is_refused_at_once() -> None:
+    room = LONGEST_HEADER - len(riff(fmt())) - 8
+    assert read(riff(fmt(), chunk(b"JUNK", bytes(room)), chunk(b"data", b"abcd"))).audio == STEREO
+    code, message = refusal(riff(fmt(), chunk(b"JUNK", b"", size=room + 1)))
+    assert code == "invalid_audio"
+    assert f"b'JUNK' chunk ends at byte {LONGEST_HEADER + 1}; allowed" in message
+    assert f"{LONGEST_HEADER} bytes" in message
+
+
+def test_1024_chunks_before_the_samples_are_read_and_one_more_is_refused() -> None:
+    empty = [chunk(b"JUNK", b"")] * (MOST_CHUNKS - 1)
+    assert read(riff(fmt(), *empty, chunk(b"data", b"abcd"))).audio == STEREO
+    code, message = refusal(riff(fmt(), *empty, chunk(b"JUNK", b""), chunk(b"data", b"abcd")))
+    assert code == "invalid_audio"
+    assert "more than 1024 chunks before its samples; allowed: 1024" in message
 
 
 @pytest.mark.parametrize(("file_bytes", "present"), [(44, 0), (43, 0), (45, 1), (444, 400)])
@@ -262,6 +273,7 @@ def extent(file: bytes) -> tuple[int, str | None]:
 
 
 LIST = chunk(b"LIST", b"INFOabcd")
+WITHOUT_DS64 = riff(fmt(), chunk(b"data", bytes(400), 0xFFFFFFFF)).replace(b"RIFF", b"RF64")
 
 
 @pytest.mark.parametrize(
@@ -279,6 +291,9 @@ LIST = chunk(b"LIST", b"INFOabcd")
         (riff(fmt(), chunk(b"data", bytes(400), 100)), (400, "size_lies")),
         (riff(fmt(), chunk(b"data", bytes(400), 101)), (400, "size_lies")),
         (riff(fmt(), chunk(b"data", bytes(400), 0)), (400, None)),
+        (rf64(bytes(400)), (400, None)),
+        (rf64(bytes(400), size=0), (400, "size_missing")),
+        (WITHOUT_DS64, (400, "size_missing")),
     ],
 )
 def test_what_is_there_counts_whatever_the_size_says(

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from events.documents import Segment, Word
 from functions.transcribe.whisper.words import (
-    PAUSE,
-    Piece,
+    SEGMENT_PAUSE,
+    Token,
     in_order,
     is_stretched,
     segments_of,
@@ -16,25 +16,25 @@ from functions.transcribe.whisper.words import (
 
 TIMES = st.floats(-1, 40, allow_nan=False)
 PIECES = st.lists(
-    st.builds(Piece, text=st.text(max_size=6), start=TIMES, end=TIMES, probability=st.floats(0, 1)),
+    st.builds(Token, text=st.text(max_size=6), start=TIMES, end=TIMES, probability=st.floats(0, 1)),
     max_size=12,
 )
 
 
-def spoken(*texts: str, every: float = 0.4) -> list[Piece]:
+def spoken(*texts: str, every: float = 0.4) -> list[Token]:
     """The pieces one after the other without a pause."""
-    return [Piece(text, n * every, (n + 1) * every, 0.5) for n, text in enumerate(texts)]
+    return [Token(text, n * every, (n + 1) * every, 0.5) for n, text in enumerate(texts)]
 
 
 def told(
-    pieces: list[Piece], language: str = "en", since: float = 0, until: float = 99
+    pieces: list[Token], language: str = "en", since: float = 0, until: float = 99
 ) -> list[Segment]:
     """The pieces as segments between two times."""
     words = in_order(words_of(pieces, language), since, until)
     return segments_of(list(words), language)
 
 
-def words(pieces: list[Piece], language: str = "en") -> list[str]:
+def words(pieces: list[Token], language: str = "en") -> list[str]:
     return [word.word for segment in told(pieces, language) for word in segment.words]
 
 
@@ -43,7 +43,7 @@ def test_leading_spaces_go_and_punctuation_stays() -> None:
 
 
 def test_a_piece_without_a_space_belongs_to_the_word_before() -> None:
-    pieces = [Piece(" state", 0, 1, 0.2), Piece("-of", 1, 1.5, 0.4), Piece("-the", 1.5, 2, 0.9)]
+    pieces = [Token(" state", 0, 1, 0.2), Token("-of", 1, 1.5, 0.4), Token("-the", 1.5, 2, 0.9)]
     (segment,) = told(pieces)
     (word,) = segment.words
     assert (word.word, word.start_time, word.end_time) == ("state-of-the", 0, 2)
@@ -59,20 +59,20 @@ def test_where_no_spaces_are_written_every_piece_is_a_word_and_the_text_has_none
 
 
 def test_a_word_is_stretched_if_it_lasts_longer_than_it_can_be_said_in() -> None:
-    assert is_stretched(Piece("no", 1, 1.7, 0.8))
-    assert not is_stretched(Piece("no", 1, 1.5, 0.8))
-    assert not is_stretched(Piece("$1,250", 1, 3.9, 0.8))
-    assert is_stretched(Piece("$1,250", 1, 4.1, 0.8))
+    assert is_stretched(Token("no", 1, 1.7, 0.8))
+    assert not is_stretched(Token("no", 1, 1.5, 0.8))
+    assert not is_stretched(Token("$1,250", 1, 3.9, 0.8))
+    assert is_stretched(Token("$1,250", 1, 4.1, 0.8))
 
 
 def test_punctuation_adds_nothing_to_a_word_but_its_sign() -> None:
-    pieces = [Piece(" yes", 1, 1.4, 0.8), Piece(",", 1.4, 3, 0.1), Piece(" no", 3, 3.3, 0.8)]
-    assert list(words_of(pieces, "en")) == [Piece("yes,", 1, 1.4, 0.8), Piece("no", 3, 3.3, 0.8)]
-    assert list(words_of([Piece(" -", 1, 2, 0.5)], "en")) == [Piece("-", 1, 2, 0.5)]
+    pieces = [Token(" yes", 1, 1.4, 0.8), Token(",", 1.4, 3, 0.1), Token(" no", 3, 3.3, 0.8)]
+    assert list(words_of(pieces, "en")) == [Token("yes,", 1, 1.4, 0.8), Token("no", 3, 3.3, 0.8)]
+    assert list(words_of([Token(" -", 1, 2, 0.5)], "en")) == [Token("-", 1, 2, 0.5)]
 
 
 def test_a_word_that_begins_too_early_is_moved_and_not_stretched() -> None:
-    one, two = Piece("one", 0, 1, 1), Piece("two", 0.5, 0.8, 1)
+    one, two = Token("one", 0, 1, 1), Token("two", 0.5, 0.8, 1)
     assert [(w.start_time, w.end_time) for w in in_order([one, two], 0.2, 5)] == [(0.2, 1), (1, 1)]
 
 
@@ -87,7 +87,11 @@ def test_each_segment_keeps_what_the_engine_thought_of_the_whole() -> None:
 
 
 def test_a_pause_ends_a_segment() -> None:
-    pieces = [Piece(" one", 0, 1, 1), Piece(" two", 1 + PAUSE, 2, 1), Piece(" three", 2.1, 3, 1)]
+    pieces = [
+        Token(" one", 0, 1, 1),
+        Token(" two", 1 + SEGMENT_PAUSE, 2, 1),
+        Token(" three", 2.1, 3, 1),
+    ]
     assert [s.text for s in told(pieces)] == ["one", "two three"]
 
 
@@ -109,7 +113,7 @@ def test_joiners_of_other_scripts_stay() -> None:
 
 @given(PIECES, st.sampled_from(["en", "zh"]), st.floats(0, 20), st.floats(20, 40))
 def test_words_follow_each_other_within_the_bounds(
-    pieces: list[Piece], language: str, since: float, until: float
+    pieces: list[Token], language: str, since: float, until: float
 ) -> None:
     segments = told(pieces, language, since, until)
     times = [t for s in segments for word in s.words for t in (word.start_time, word.end_time)]
@@ -124,7 +128,7 @@ def test_words_follow_each_other_within_the_bounds(
 
 
 @given(PIECES)
-def test_whatever_leaves_can_be_kept(pieces: list[Piece]) -> None:
+def test_whatever_leaves_can_be_kept(pieces: list[Token]) -> None:
     for segment in told(pieces, until=40):
         kept = json.dumps(segment.text, ensure_ascii=False).encode()
         assert b"\\u00" not in kept

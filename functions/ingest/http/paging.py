@@ -1,43 +1,79 @@
-"""Links to the neighbouring pages of a list (RFC 8288), and the cursors they carry."""
+"""Pages of a list: cursors, and links to the neighbouring pages (RFC 8288)."""
 
 import base64
 import binascii
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 from uuid import UUID
 
 from functions.ingest.http.views import Pagination
+from shared.errors import Permanent
+
+MOST_OFFSET = 10_000
+"""Recordings that a page may skip: each costs time. Further pages are reached by cursor."""
 
 
-def encode_cursor(created_at: datetime, recording: UUID, *, backwards: bool = False) -> str:
-    """A place in a list as a word for URLs, which means nothing to clients."""
-    place = json.dumps([created_at.isoformat(), str(recording), backwards])
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a list, newest first: just after a recording, or before it if `backwards`."""
+
+    created_at: datetime
+    recording: UUID
+    backwards: bool = False
+
+
+def encode_cursor(position: Position) -> str:
+    """Return the position as an opaque word for URLs."""
+    place = json.dumps(
+        [position.created_at.isoformat(), str(position.recording), position.backwards]
+    )
     return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str) -> tuple[datetime, UUID, bool]:
-    """The place that the cursor stands for. Raises `ValueError` if it is none of ours."""
+def decode_cursor(cursor: str) -> Position:
+    """Return the position that a cursor stands for. Raises `Permanent` if it stands for none."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         created_at, recording, backwards = json.loads(base64.urlsafe_b64decode(padded.encode()))
-        place = datetime.fromisoformat(created_at), UUID(recording), bool(backwards)
+        position = Position(datetime.fromisoformat(created_at), UUID(recording), bool(backwards))
     except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError) as error:
-        raise ValueError(f"cursor={cursor!r}; allowed: one from a page of this list.") from error
-    if place[0].tzinfo is None:
-        raise ValueError(f"cursor={cursor!r}; allowed: one from a page of this list.")
-    return place
+        raise _no_cursor(cursor) from error
+    if position.created_at.tzinfo is None:
+        raise _no_cursor(cursor)
+    return position
 
 
 def paging_links(path: str, query: Mapping[str, str], page: Pagination) -> str:
-    """The `Link` header's value: `prev` and `next` where there is one, else nothing."""
-    offsets = {}
-    if page.offset > 0:
-        offsets["prev"] = max(0, page.offset - page.limit)
-    if page.offset + page.limit < page.total:
-        offsets["next"] = page.offset + page.limit
+    """Return the `Link` header: `prev` and `next` where there is such a page, else nothing.
+
+    The links lead by cursor, but for a list that was asked for by `offset`.
+    """
+    kept = {name: text for name, text in query.items() if name not in {"cursor", "offset"}}
+    steps = _offsets(page) if "offset" in query else _cursors(page)
     return ", ".join(
-        f'<{path}?{urlencode({**query, "limit": page.limit, "offset": offset})}>; rel="{name}"'
-        for name, offset in offsets.items()
+        f'<{path}?{urlencode({**kept, "limit": page.limit, **step})}>; rel="{name}"'
+        for name, step in steps.items()
     )
+
+
+def _cursors(page: Pagination) -> dict[str, dict[str, str | int]]:
+    cursors = {"prev": page.prev_cursor, "next": page.next_cursor}
+    return {name: {"cursor": cursor} for name, cursor in cursors.items() if cursor is not None}
+
+
+def _offsets(page: Pagination) -> dict[str, dict[str, str | int]]:
+    steps: dict[str, dict[str, str | int]] = {}
+    if page.offset > 0:
+        steps["prev"] = {"offset": max(0, page.offset - page.limit)}
+    if page.offset + page.limit < page.total:
+        following = page.offset + page.limit
+        beyond = following > MOST_OFFSET and page.next_cursor is not None
+        steps["next"] = {"cursor": page.next_cursor or ""} if beyond else {"offset": following}
+    return steps
+
+
+def _no_cursor(cursor: str) -> Permanent:
+    return Permanent("invalid_request", f"cursor={cursor!r}; allowed: one from a page of a list.")

@@ -3,7 +3,7 @@
 import math
 import re
 
-from functions.ingest.errors import Refused
+from shared.errors import Permanent
 
 WAIT = re.compile(r'^wait\s*=\s*"?(\d+)"?$', re.IGNORECASE)
 
@@ -24,7 +24,7 @@ def _from_query(query: str) -> float:
     except ValueError:
         seconds = math.nan
     if not seconds >= 0:
-        raise Refused("invalid_request", f"wait={query!r}; allowed: seconds from 0 on.")
+        raise Permanent("invalid_request", f"wait={query!r}; allowed: seconds from 0 on.")
     return seconds
 
 

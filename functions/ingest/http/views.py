@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from events.base import Channel
+from events.base import Channel, RunState
 from events.documents import (
     AudioWarning,
     ChannelLanguage,
@@ -17,7 +17,7 @@ from events.documents import (
     SpokenSegment,
 )
 
-State = Literal["queued", "processing", "completed", "failed", "cancelled"]
+State = RunState
 TERMINAL: frozenset[State] = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -98,6 +98,12 @@ class Pagination(BaseModel):
     limit: int
     offset: int
     total: Annotated[int, Field(description="Recordings in all, not only on this page.")]
+    next_cursor: Annotated[
+        str | None, Field(description="Of the next page; null if this is the last.")
+    ] = None
+    prev_cursor: Annotated[
+        str | None, Field(description="Of the page before; null if this is the first.")
+    ] = None
 
 
 class Page(BaseModel):
@@ -175,11 +181,19 @@ class Engines(BaseModel):
     summarizer: str | None = None
 
 
-class Health(BaseModel):
-    """Which parts answer."""
+class Readiness(BaseModel):
+    """Whether uploads can be kept, and which parts answer."""
 
     status: Literal["healthy", "degraded", "unhealthy"]
-    checks: dict[str, str]
+    checks: Annotated[dict[str, str], Field(description="ok or away, by part.")]
+    reasons: Annotated[dict[str, str], Field(description="Why a part is away, by part.")] = Field(
+        default_factory=dict
+    )
+
+
+class Health(Readiness):
+    """Which parts answer, and the engines that ran last."""
+
     engines: Engines = Engines()
 
 

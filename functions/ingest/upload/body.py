@@ -1,19 +1,23 @@
 """The bodies an upload may come in, as one stream of pieces of fields."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from functions.ingest.errors import Refused
 from functions.ingest.upload.multipart import FormReader, Piece
+from shared.errors import Permanent
 
 RAW_FIELD = "audio"
+FORM = "multipart/form-data"
+LONGEST_CONTENT_TYPE = 1_000
+MOST_FILES = 2
 OVERHEAD = 1 << 20
 """Bytes of a form that are not its files."""
 
 
 class BodyReader(Protocol):
-    """Feed it the body's bytes in order; `end` raises `Refused` if the body is not whole."""
+    """Feed it the body's bytes in order; `end` raises `Permanent` if the body is not whole."""
 
     def feed(self, body: bytes) -> list[Piece]: ...
 
@@ -33,25 +37,46 @@ class RawReader:
 
     def end(self) -> None:
         if not self.begun:
-            raise Refused("missing_file", "The body is empty; send the recording in it.")
+            raise Permanent("missing_file", "The body is empty; send the recording in it.")
 
 
 def reader_of(content_type: str) -> BodyReader:
     """The reader for a content type: a form, or the bare bytes of an audio file."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
+    if len(content_type) > LONGEST_CONTENT_TYPE:
+        raise Permanent(
+            "invalid_request",
+            f"The content type has {len(content_type)} characters; "
+            f"allowed: {LONGEST_CONTENT_TYPE}.",
+        )
+    kind = _kind(content_type)
+    if kind == FORM:
         return FormReader(content_type)
     if kind.startswith("audio/"):
         return RawReader()
-    raise Refused(
+    raise Permanent(
         "missing_file",
         f"The content type is {content_type or 'none'!r}; allowed: multipart/form-data with the "
         "recording in a field `audio` or `file`, or the recording itself as audio/wav or such.",
     )
 
 
+async def within(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+    """The same bytes. Raise `Permanent` if none come for so many seconds."""
+    while True:
+        try:
+            async with asyncio.timeout(seconds):
+                part = await anext(body, None)
+        except TimeoutError:
+            raise Permanent(
+                "request_timeout", f"No byte of the body came within the {seconds:g} s allowed."
+            ) from None
+        if part is None:
+            return
+        yield part
+
+
 async def pieces_of(reader: BodyReader, body: AsyncIterator[bytes]) -> AsyncIterator[Piece]:
-    """The pieces in order. Raise `Refused` if the body is malformed or ends too early."""
+    """The pieces in order. Raise `Permanent` if the body is malformed or ends too early."""
     async for part in body:
         if part:
             for piece in reader.feed(part):
@@ -59,12 +84,36 @@ async def pieces_of(reader: BodyReader, body: AsyncIterator[bytes]) -> AsyncIter
     reader.end()
 
 
-def check_length(content_length: str | None, max_bytes: int) -> None:
-    """Refuse a body that says it is too large before its bytes come.
-
-    A form may be larger than the file in it; what is in it is counted as it arrives.
-    """
-    if content_length and content_length.isdigit() and int(content_length) > max_bytes + OVERHEAD:
-        raise Refused(
-            "file_too_large", f"The body has {content_length} bytes; allowed: {max_bytes}."
+def check_encoding(content_encoding: str | None) -> None:
+    """Raise `Permanent` for a body that would have to be unpacked first."""
+    if content_encoding and content_encoding.strip().lower() != "identity":
+        raise Permanent(
+            "unsupported_media_type",
+            f"The content encoding is {content_encoding!r}; allowed: identity (send it unpacked).",
         )
+
+
+def check_length(headers: Mapping[str, str], max_bytes: int) -> None:
+    """Raise `Permanent` for a body that says it is too large before its bytes come.
+
+    A form may hold two files, of up to `max_bytes` each; how many it has is seen as it arrives.
+    """
+    length = headers.get("content-length", "")
+    form = _kind(headers.get("content-type", "")) == FORM
+    allowed = most_bytes(max_bytes, MOST_FILES) if form else max_bytes
+    if length.isdigit() and int(length) > allowed:
+        raise too_large(int(length), allowed)
+
+
+def most_bytes(max_bytes: int, files: int) -> int:
+    """Bytes that a form with so many files may have."""
+    return max_bytes * files + OVERHEAD
+
+
+def too_large(found: int, allowed: int) -> Permanent:
+    """The error for a body that is larger than what is allowed in it."""
+    return Permanent("file_too_large", f"The body has {found} bytes; allowed: {allowed}.")
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from events.documents import Request
-from functions.ingest.errors import Refused
+from shared.errors import Permanent
 from shared.languages import LANGUAGES, language_code
 
 Fields = Mapping[str, Sequence[str]]
@@ -22,7 +22,7 @@ NUL = "\0"
 
 
 def request_of(fields: Fields) -> Request:
-    """The request in these fields. Raise `Refused`, saying what was found and what is allowed."""
+    """The request in these fields. Raise `Permanent`, saying what was found and what is allowed."""
     unknown = sorted(set(fields) - set(READERS))
     if unknown:
         raise _refused(unknown[0], "is not known", ", ".join(f"`{name}`" for name in READERS))
@@ -34,8 +34,8 @@ def request_of(fields: Fields) -> Request:
     return Request(**found)
 
 
-def _refused(field: str, found: str, allowed: str) -> Refused:
-    return Refused("invalid_request", f"The field `{field}` {found}; allowed: {allowed}.")
+def _refused(field: str, found: str, allowed: str) -> Permanent:
+    return Permanent("invalid_request", f"The field `{field}` {found}; allowed: {allowed}.")
 
 
 def _single(name: str, values: Sequence[str], longest: int = LONGEST_NAME) -> str:

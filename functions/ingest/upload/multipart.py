@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from python_multipart.exceptions import FormParserError, MultipartParseError
 from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
 
-from functions.ingest.errors import Refused
+from shared.errors import Permanent
+
+MOST_PARTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +26,15 @@ class FormReader:
     def __init__(self, content_type: str) -> None:
         kind, options = parse_options_header(content_type)
         if kind != b"multipart/form-data" or b"boundary" not in options:
-            raise Refused("invalid_request", f"The content type {content_type!r} has no boundary.")
+            raise Permanent(
+                "invalid_request", f"The content type {content_type!r} has no boundary."
+            )
         self._pieces: list[Piece] = []
         self._header_name = b""
         self._header_value = b""
         self._field = ""
         self._file_name: str | None = None
+        self._parts = 0
         self._parser = self._parser_of(options[b"boundary"])
 
     def _parser_of(self, boundary: bytes) -> MultipartParser:
@@ -46,24 +51,31 @@ class FormReader:
                 },
             )
         except FormParserError as error:
-            raise Refused("invalid_request", f"The content type is malformed: {error}.") from error
+            raise Permanent(
+                "invalid_request", f"The content type is malformed: {error}."
+            ) from error
 
     def feed(self, body: bytes) -> list[Piece]:
         try:
             self._parser.write(body)
         except MultipartParseError as error:
-            raise Refused("invalid_request", f"The multipart body is malformed: {error}") from error
+            raise Permanent(
+                "invalid_request", f"The multipart body is malformed: {error}"
+            ) from error
         pieces, self._pieces = self._pieces, []
         return pieces
 
     def end(self) -> None:
-        """Raise `Refused` unless the body ended with its closing boundary."""
+        """Raise `Permanent` unless the body ended with its closing boundary."""
         if self._parser.state is MultipartState.START:
-            raise Refused("missing_file", "The body is empty; send the recording in `audio`.")
+            raise Permanent("missing_file", "The body is empty; send the recording in `audio`.")
         if self._parser.state is not MultipartState.END:
-            raise Refused("invalid_request", "The multipart body ends before its last boundary.")
+            raise Permanent("invalid_request", "The multipart body ends before its last boundary.")
 
     def _begin_part(self) -> None:
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise Permanent("invalid_request", f"The form has more than {MOST_PARTS} fields.")
         self._field, self._file_name = "", None
 
     def _on_header_field(self, content: bytes, start: int, end: int) -> None:

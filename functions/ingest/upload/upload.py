@@ -7,16 +7,18 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from functions.ingest.errors import Refused
-from functions.ingest.upload.body import BodyReader, pieces_of
+from functions.ingest.upload.body import BodyReader, most_bytes, pieces_of, too_large
+from functions.ingest.upload.digest import Digest
 from functions.ingest.upload.multipart import Piece
 from shared.audio.formats import Limits
 from shared.audio.validator import AudioFacts, Judge
+from shared.errors import Permanent
 
 ONE_FILE = ("audio", "file")
 TWO_FILES = ("left", "right")
 LONGEST_FIELD = 64 << 10
-MOST_FIELDS = 100
+LONGEST_FIELDS = 256 << 10
+"""Bytes of all fields that are no files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class AudioFile:
         self._first, self._rest = piece, rest
         self._judge = Judge(limits)
         self._max_bytes = max_bytes
-        self._digest = hashlib.sha256()
+        self._digest = Digest()
         self._size = 0
         self._received: Received | None = None
 
@@ -71,25 +73,24 @@ class AudioFile:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The file's bytes. Raise `Permanent` as soon as it cannot become a recording any more."""
-        yield self._take(self._first.content)
+        yield await self._take(self._first.content)
         async for piece in self._rest:
             if piece.first:
                 self.next = piece
                 break
-            yield self._take(piece.content)
+            yield await self._take(piece.content)
         facts = self._judge.finish()
-        self._received = Received(
-            self._first.file_name, self._size, self._digest.hexdigest(), facts
-        )
+        sha256 = await self._digest.finish()
+        self._received = Received(self._first.file_name, self._size, sha256, facts)
 
-    def _take(self, content: bytes) -> bytes:
+    async def _take(self, content: bytes) -> bytes:
         self._size += len(content)
         if self._size > self._max_bytes:
-            raise Refused(
+            raise Permanent(
                 "file_too_large", f"The file is larger than the {self._max_bytes} bytes allowed."
             )
-        self._digest.update(content)
         self._judge.feed(content)
+        await self._digest.feed(content)
         return content
 
 
@@ -104,17 +105,21 @@ class Upload:
         self._limits = limits
         self._max_bytes = max_bytes
         self._received: dict[str, Received] = {}
-        self._fields: dict[str, list[bytes]] = {}
+        self._files = 0
+        self._fields: dict[str, list[bytearray]] = {}
+        self._field_bytes = 0
+        self._body_bytes = 0
 
     async def files(self, body: AsyncIterator[bytes]) -> AsyncIterator[AudioFile]:
         """The audio files in order; read each one's chunks before asking for the next.
 
-        Raise `Refused` if they do not make one recording.
+        Raise `Permanent` if they do not make one recording.
         """
-        pieces = pieces_of(self._reader, body)
+        pieces = pieces_of(self._reader, self._counted(body))
         piece = await anext(pieces, None)
         while piece is not None:
             if piece.field in (*ONE_FILE, *TWO_FILES):
+                self._files += 1
                 file = AudioFile(piece, pieces, self._limits_of(piece.field), self._max_bytes)
                 yield file
                 self._received[file.field] = file.received
@@ -149,10 +154,19 @@ class Upload:
             duration=both.duration,
         )
 
+    async def _counted(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The same bytes. Raise `Permanent` once they are more than the files that came may be."""
+        async for part in body:
+            self._body_bytes += len(part)
+            allowed = most_bytes(self._max_bytes, max(1, self._files))
+            if self._body_bytes > allowed:
+                raise too_large(self._body_bytes, allowed)
+            yield part
+
     def _limits_of(self, field: str) -> Limits:
         came = set(self._received)
         if came and not (field in TWO_FILES and came < set(TWO_FILES) and field not in came):
-            raise Refused(
+            raise Permanent(
                 "invalid_request",
                 f"The form has `{'`, `'.join(came)}` and then `{field}`; send one of `audio` and "
                 "`file`, or both `left` and `right`.",
@@ -163,11 +177,11 @@ class Upload:
         came = set(self._received)
         if not came:
             found = ", ".join(sorted(self._fields)) or "none"
-            raise Refused(
+            raise Permanent(
                 "missing_file", f"The form's fields are: {found}; needed: `audio` or `file`."
             )
         if came < set(TWO_FILES):
-            raise Refused(
+            raise Permanent(
                 "missing_file",
                 f"The form has `{came.pop()}` only; needed: both `left` and `right`.",
             )
@@ -175,16 +189,19 @@ class Upload:
     def _take_field(self, piece: Piece) -> None:
         values = self._fields.setdefault(piece.field, [])
         if piece.first:
-            values.append(b"")
-        if piece.file_name is None:  # a file nobody asked for is not kept
-            values[-1] += piece.content
+            values.append(bytearray())
+        if piece.file_name is not None:  # a file nobody asked for is not kept
+            return
+        values[-1] += piece.content
+        self._field_bytes += len(piece.content)
         if len(values[-1]) > LONGEST_FIELD:
-            raise Refused(
-                "invalid_request",
-                f"The field `{piece.field}` is longer than the {LONGEST_FIELD} bytes allowed.",
-            )
-        if sum(map(len, self._fields.values())) > MOST_FIELDS:
-            raise Refused("invalid_request", f"The form has more than {MOST_FIELDS} fields.")
+            raise _too_long(f"The field `{piece.field}` is", LONGEST_FIELD)
+        if self._field_bytes > LONGEST_FIELDS:
+            raise _too_long("The fields are together", LONGEST_FIELDS)
+
+
+def _too_long(what: str, allowed: int) -> Permanent:
+    return Permanent("invalid_request", f"{what} longer than the {allowed} bytes allowed.")
 
 
 def _digest_of(digests: list[str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from events.base import Channel
-from events.documents import Engine, Request, Transcript
+from events.documents import Engine, Request, SummaryContent, Transcript
 from functions.summarize.extractive.salience import headlines, in_spoken_order, key_points
 from functions.summarize.extractive.sentences import Sentence, sentences
 from functions.summarize.extractive.sentiment import (
@@ -14,7 +14,7 @@ from functions.summarize.extractive.sentiment import (
     lexicon_digest,
     lexicon_version,
 )
-from functions.summarize.summarizer import Gist
+from functions.summarize.summarizer import SummaryResult
 
 
 class ExtractiveSummarizer:
@@ -22,7 +22,7 @@ class ExtractiveSummarizer:
 
     The text quotes 1 to 4 sentences, each after its speaker: `Agent: "…" Customer: "…"`. The
     speaker is the channel's role if the request gives one, else Left or Right. Equal transcripts
-    give equal gists. It raises nothing of its own.
+    give equal summaries. It raises nothing of its own.
     """
 
     @property
@@ -31,16 +31,16 @@ class ExtractiveSummarizer:
         revision = f"{_own_version()}+vader.{lexicon_version()}"
         return Engine(name="extractive", revision=revision, digest=lexicon_digest())
 
-    async def summarize(self, transcript: Transcript, request: Request) -> Gist:
-        """In a thread, so that probes are answered while a long call is read."""
-        return await asyncio.to_thread(_gist, transcript, request)
+    async def summarize(self, transcript: Transcript, request: Request) -> SummaryResult:
+        """Work in a thread, so that probes are answered while a long call is read."""
+        return SummaryResult(await asyncio.to_thread(_content, transcript, request), self.engine)
 
 
-def _gist(transcript: Transcript, request: Request) -> Gist:
-    said = sentences(transcript.segments)
-    points = key_points(said)
-    score = call_score(said)
-    return Gist(
+def _content(transcript: Transcript, request: Request) -> SummaryContent:
+    spoken = sentences(transcript.segments)
+    points = key_points(spoken)
+    score = call_score(spoken)
+    return SummaryContent(
         text=_quoted(in_spoken_order(headlines(points)), request.roles),
         key_points=tuple(point.text for point in in_spoken_order(points)),
         sentiment=label(score),

@@ -1,4 +1,4 @@
-"""Sentences of a conversation, with or without punctuation to tell them by."""
+"""Cut a conversation into sentences, with or without punctuation."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -26,12 +26,11 @@ _SHORT_PLURAL = 3
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence as it was said.
+    """One sentence as it was spoken.
 
-    `place` counts the conversation's sentences from 0.
-    `words` are its words in lower case, `own` those outside the set phrases of a call, `content`
-    those of them that tell something, each once, in the singular, in spoken order. No content: a
-    greeting, a back-channel, a number being read out.
+    `place` counts the conversation's sentences from 0. `words` are its words in lower case, `own`
+    those outside the set phrases of a call, `content` the content words among these, each once, in
+    the singular, in spoken order. A greeting, a back-channel or a number has no content.
     """
 
     place: int
@@ -43,20 +42,20 @@ class Sentence:
 
     @property
     def essence(self) -> frozenset[str]:
-        """What must differ for another sentence to say something else."""
-        told = (word for word in self.words if word in NEGATIONS or word[0].isdigit())
-        return frozenset(self.content).union(told) or frozenset(self.words or (self.text,))
+        """The words that must differ for another sentence to say something else."""
+        distinctive = (word for word in self.words if word in NEGATIONS or word[0].isdigit())
+        return frozenset(self.content).union(distinctive) or frozenset(self.words or (self.text,))
 
 
 def sentences(segments: Sequence[SpokenSegment]) -> list[Sentence]:
-    """Every sentence in spoken order; a segment without punctuation is one sentence."""
+    """Return all sentences in spoken order; a segment without punctuation is one sentence."""
     spoken = sorted(segments, key=lambda segment: segment.start_time)
-    pieces = ((text, part.speaker) for part in spoken for text in split(part.text))
-    return [_read(place, text, speaker) for place, (text, speaker) in enumerate(pieces)]
+    texts = ((text, part.speaker) for part in spoken for text in split_sentences(part.text))
+    return [_read(place, text, speaker) for place, (text, speaker) in enumerate(texts)]
 
 
-def split(text: str) -> Iterator[str]:
-    """Cut at full stops, never inside a clause; each piece is found verbatim in `text`."""
+def split_sentences(text: str) -> Iterator[str]:
+    """Cut at full stops, never inside a clause; each sentence is found verbatim in `text`."""
     start = 0
     for token in _TOKEN.finditer(text):
         if _ends_sentence(token.group(), text[token.end() : token.end() + 2].strip()):
@@ -66,8 +65,8 @@ def split(text: str) -> Iterator[str]:
         yield rest
 
 
-def words_of(text: str) -> tuple[str, ...]:
-    """The words in lower case, punctuation dropped, apostrophes kept."""
+def spoken_words(text: str) -> tuple[str, ...]:
+    """Return the words in lower case, without punctuation, with apostrophes."""
     return tuple(_WORD.findall(text.lower().replace("\u2019", "'")))
 
 
@@ -83,13 +82,13 @@ def _ends_sentence(token: str, following: str) -> bool:
 
 
 def _read(place: int, text: str, speaker: Channel) -> Sentence:
-    words = words_of(text)
+    words = spoken_words(text)
     own = tuple(FORMULAS.sub(" ", " ".join(words)).split())
-    content = tuple(dict.fromkeys(_singular(word) for word in own if _tells(word)))
+    content = tuple(dict.fromkeys(_singular(word) for word in own if _is_content(word)))
     return Sentence(place, text, speaker, words, own, content)
 
 
-def _tells(word: str) -> bool:
+def _is_content(word: str) -> bool:
     plain = word not in STOP_WORDS and word not in COURTESIES and word not in NEGATIONS
     return plain and not word[0].isdigit() and (len(word) > 1 or not word.isascii())
 

@@ -1,8 +1,8 @@
-"""Sentiment of what was said, by the VADER lexicon.
+"""Sentiment of sentences and calls, by the VADER lexicon.
 
 Hutto & Gilbert (2014), "VADER: a parsimonious rule-based model for sentiment analysis of social
 media text". It goes by words, so unpunctuated lower-case speech is fine. The words of
-`NEUTRAL_IN_CALLS` are taken out: with "how can I help you", "please" and "credit card" every call
+`NEUTRAL_IN_CALLS` are removed: with "how can I help you", "please" and "credit card" every call
 would be a happy one.
 """
 
@@ -15,11 +15,11 @@ from importlib.resources import files
 from typing import Protocol
 
 from events.documents import Segment, Sentiment
-from functions.summarize.extractive.sentences import Sentence, split
+from functions.summarize.extractive.sentences import Sentence, split_sentences
 from functions.summarize.extractive.words import BARE_THANKS, NEUTRAL_IN_CALLS
 
 THRESHOLD = 0.05
-"""VADER's own: at least this is positive, at most its opposite negative, the rest neutral."""
+"""VADER's own: scores from here on are positive, below the opposite negative, else neutral."""
 
 _WINDOW = 50
 _OUTCOME = 3.0
@@ -33,7 +33,7 @@ class _Analyzer(Protocol):
 
 
 def label(score: float) -> Sentiment:
-    """The word for a score of -1 to 1."""
+    """Return the label of a score of -1 to 1."""
     if score >= THRESHOLD:
         return "positive"
     return "negative" if score <= -THRESHOLD else "neutral"
@@ -44,8 +44,8 @@ def segment_scores(segments: Sequence[Segment]) -> tuple[float, ...]:
     return tuple(_segment_score(segment.text) for segment in segments)
 
 
-def call_score(said: Sequence[Sentence]) -> float:
-    """One score of -1 to 1 for the whole call, from its sentences in spoken order.
+def call_score(spoken: Sequence[Sentence]) -> float:
+    """Return a score of -1 to 1 for the whole call, from its sentences in spoken order.
 
     A mean weighted by three things. Length: the root of its words, set phrases ("thank you for
     calling", "have a nice day") left out, so that "oh great" does not outweigh a complaint.
@@ -54,9 +54,9 @@ def call_score(said: Sequence[Sentence]) -> float:
     half, so that a routine call with one kind word stays near neutral.
     """
     total = weights = 0.0
-    for order, sentence in enumerate(said):
+    for order, sentence in enumerate(spoken):
         score = score_of(_own_text(sentence))
-        lateness = 1 + (_OUTCOME - 1) * order / max(1, len(said) - 1)
+        lateness = 1 + (_OUTCOME - 1) * order / max(1, len(spoken) - 1)
         weight = math.sqrt(len(sentence.own)) * lateness * (1.0 if score else _UNMOVED)
         total += weight * score
         weights += weight
@@ -64,7 +64,7 @@ def call_score(said: Sequence[Sentence]) -> float:
 
 
 def score_of(text: str) -> float:
-    """VADER's compound score of one sentence, -1 to 1; of a long one, the mean over its windows.
+    """Return VADER's compound score of a sentence, -1 to 1; of a long one the mean of its windows.
 
     Windows, because the compound of a long text runs to the extremes, and its cost to the square.
     """
@@ -73,12 +73,12 @@ def score_of(text: str) -> float:
 
 @cache
 def lexicon_digest() -> str:
-    """SHA-256 of the lexicon's file."""
+    """Return the SHA-256 of the lexicon's file."""
     return sha256(files("vaderSentiment").joinpath("vader_lexicon.txt").read_bytes()).hexdigest()
 
 
 def lexicon_version() -> str:
-    """Release of the lexicon's package, such as 3.3.2."""
+    """Return the release of the lexicon's package, such as 3.3.2."""
     return version("vaderSentiment")
 
 
@@ -94,13 +94,13 @@ def _analyzer() -> _Analyzer:
 
 
 def _own_text(sentence: Sentence) -> str:
-    """As it was said, capitals and exclamation marks included, unless set phrases must come out."""
+    """Return the sentence with capitals and exclamation marks, unless set phrases are removed."""
     text = sentence.text if sentence.own == sentence.words else " ".join(sentence.own)
     return BARE_THANKS.sub("", text)
 
 
 def _segment_score(text: str) -> float:
-    return round(_mean([score for piece in split(text) if (score := score_of(piece))]), 4)
+    return round(_mean([score for piece in split_sentences(text) if (score := score_of(piece))]), 4)
 
 
 def _windows(text: str) -> Iterator[str]:

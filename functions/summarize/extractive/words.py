@@ -101,7 +101,7 @@ CUES = {
 underscore stands for the word's end."""
 
 ASKING = _listed("can could may would do did are is have what which when where who how")
-ASKED = _listed("i you we there that it the your")
+QUESTION_OPENERS = _listed("i you we there that it the your")
 """A sentence that opens with one of each is a question, question mark or not."""
 
 ABBREVIATIONS = _listed("mr mrs ms dr prof st vs e.g i.e ext")

@@ -1,4 +1,4 @@
-"""Tells tones and held notes from speech: ringback, a busy line, chords, a melody.
+"""Tell tones and held notes from speech: ringback, a busy line, chords, a melody.
 
 The mouth never stops moving: the spectrum of speech is another one after 60 ms, but for a vowel
 drawn out. A tone's stays, and so does a note's while it dies away, for the loudness is left out.
@@ -15,16 +15,16 @@ from functions.transcribe.whisper.speech.spans import runs
 
 WINDOW = 1_024
 """Samples of a spectrum: 64 ms, which tell lines 32 Hz apart."""
-HOP = SAMPLE_RATE // 50
-APART = 3
+SPECTRUM_HOP = SAMPLE_RATE // 50
+FRAMES_APART = 3
 """Frames between two spectra that are compared: 60 ms."""
-BAND = slice(120 * WINDOW // SAMPLE_RATE, 4_000 * WINDOW // SAMPLE_RATE)
+SPECTRUM_BAND = slice(120 * WINDOW // SAMPLE_RATE, 4_000 * WINDOW // SAMPLE_RATE)
 """Where telephone speech is, by the spectrum's lines."""
-ALIKE = 0.9
+SAME_SPECTRUM = 0.9
 """Correlation above which two spectra are the same sound."""
 HELD = 14
 """Frames that a sound lasts to be held: 0.28 s, more than nearly all vowels."""
-SHARE = 0.55
+TONE_SHARE = 0.55
 """Tones are held for more of their loud frames than this; the sample calls for 0.42 at most."""
 LIVELY = 12
 """Loud frames in a row that are like none around: 0.24 s of speech, whatever else there is."""
@@ -36,23 +36,23 @@ Spectra: TypeAlias = NDArray[np.float32]
 
 
 def is_tone(samples: Samples) -> bool:
-    """Whether an utterance (int16, shape (n,), 16 kHz) is but tones, at whatever level.
+    """Return whether an utterance (int16, shape (n,), 16 kHz) is only tones, at whatever level.
 
-    What is too short to hold a note is not.
+    Returns False if it is too short to hold a note.
     """
-    if len(samples) < WINDOW + HELD * HOP:
+    if len(samples) < WINDOW + HELD * SPECTRUM_HOP:
         return False
     spectra = _spectra(samples)
     loud, still = _loud(spectra), _still(spectra)
     if _longest(loud & ~still) >= LIVELY:
         return False
-    return bool(_lasting(still)[loud].mean() > SHARE)
+    return bool(_lasting(still)[loud].mean() > TONE_SHARE)
 
 
 def _spectra(samples: Samples) -> Spectra:
-    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
+    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::SPECTRUM_HOP]
     windowed = frames * np.hanning(WINDOW).astype(np.float32)
-    spectra: Spectra = np.abs(np.fft.rfft(windowed)[:, BAND]).astype(np.float32)
+    spectra: Spectra = np.abs(np.fft.rfft(windowed)[:, SPECTRUM_BAND]).astype(np.float32)
     return spectra
 
 
@@ -63,18 +63,18 @@ def _loud(spectra: Spectra) -> Flags:
 
 
 def _still(spectra: Spectra) -> Flags:
-    """The frames that are like the one 60 ms before, or the one 60 ms after."""
+    """Flag the frames that are like the one 60 ms before, or the one 60 ms after."""
     norms = np.sqrt((spectra**2).sum(axis=1, keepdims=True))
     shapes = spectra / np.maximum(norms, np.finfo(np.float32).tiny)
-    alike = (shapes[:-APART] * shapes[APART:]).sum(axis=1) > ALIKE
+    alike = (shapes[:-FRAMES_APART] * shapes[FRAMES_APART:]).sum(axis=1) > SAME_SPECTRUM
     still = np.zeros(len(spectra), np.bool_)
-    still[:-APART] |= alike
-    still[APART:] |= alike
+    still[:-FRAMES_APART] |= alike
+    still[FRAMES_APART:] |= alike
     return still
 
 
 def _lasting(flags: Flags) -> Flags:
-    """The flags without the runs that are shorter than a held sound."""
+    """Return the flags without the runs that are shorter than a held sound."""
     lasting = np.zeros_like(flags)
     for start, end in runs(flags):
         lasting[start:end] = end - start >= HELD

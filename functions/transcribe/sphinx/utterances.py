@@ -1,9 +1,9 @@
-"""Cuts one channel's samples into utterances at its silences.
+"""Cut one channel's samples into utterances at its silences.
 
 A frame is speech when its level stands out from the noise floor: a low percentile of the levels
 around it (after Martin's minimum statistics, IEEE TSAP 9(5), 2001), so that the floor follows the
-line's noise although nobody says when it is all there is. What is cut depends on the samples
-alone, not on the blocks they come in, and memory stays bounded by the longest utterance.
+line's noise. The utterances depend on the samples alone, not on the blocks they come in, and
+memory stays bounded by the longest utterance.
 """
 
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
 
-FRAME = SAMPLE_RATE // 50
+LEVEL_FRAME = SAMPLE_RATE // 50
 """Samples a frame: 20 ms, one period of 50 Hz hum."""
-PART = FRAME // 5
+PART = LEVEL_FRAME // 5
 FULL_SCALE = 32_768
 STEP = 50
-"""Frames decided at a time: the noise floor is estimated once a second."""
+"""Frames classified at a time: the noise floor is estimated once a second."""
 NOTHING = -100.0
 """Level of digital silence in dBFS."""
 
-Levels: TypeAlias = NDArray[np.float64]
+VoiceLevels: TypeAlias = NDArray[np.float64]
 """One level per frame in dBFS (RMS), shape (frames,)."""
 
 
@@ -41,17 +41,17 @@ class Cutting:
     longest: float = 20.0
     """Longer speech is cut where it is quietest in its second half."""
     margin: float = 7.0
-    """Speech is this much louder than the noise floor."""
+    """Least difference of speech to the noise floor."""
     always: float = -31.0
-    """Louder is speech whatever the floor."""
+    """Level above which a frame is speech, whatever the floor."""
     never: float = -73.0
-    """Quieter is silence whatever the floor."""
+    """Level below which a frame is silence, whatever the floor."""
     percentile: float = 5.0
-    """The noise floor is this percentile of the levels around."""
+    """Percentile of the levels around that is the noise floor."""
     history: float = 15.0
-    """How far back the floor looks."""
+    """Seconds before a frame whose levels count."""
     ahead: float = 2.0
-    """How far ahead the floor looks; the delay of a decision."""
+    """Seconds after a frame whose levels count; the delay of a decision."""
     steady: float = 6.0
     """A second whose level moves less (10th to 90th percentile) is noise that has just begun."""
 
@@ -83,7 +83,7 @@ class _Run:
         return self.speech[-1]
 
 
-class Cutter:
+class UtteranceCutter:
     """Takes blocks of any length with `push` and ends with `flush`.
 
     Utterances come in order and do not overlap. Only steady noise below `Cutting.always`, clicks
@@ -97,14 +97,14 @@ class Cutter:
         self._run: _Run | None = None
 
     def push(self, block: Samples) -> list[Utterance]:
-        """Add samples (int16, shape (n,)); returns the utterances whose end is now known."""
+        """Add samples, shape (n,). Return the utterances whose end is now known."""
         self._line.append(block)
-        found = list(self._decide(self._line.frames - frames(self._cutting.ahead)))
+        found = list(self._decide(self._line.frames - nearest_frames(self._cutting.ahead)))
         self._forget()
         return found
 
     def flush(self) -> list[Utterance]:
-        """The stream is over: returns what is left."""
+        """End the stream. Return the utterances that are left."""
         self._line.end()
         found = list(self._decide(self._line.frames + STEP))
         if self._run:
@@ -117,45 +117,47 @@ class Cutter:
             until = min(self._decided + STEP, self._line.frames)
             threshold = self._threshold(until)
             for frame, level in enumerate(self._line.between(self._decided, until), self._decided):
-                yield from self._hear(frame, is_speech=bool(level > threshold))
+                yield from self._classify(frame, is_speech=bool(level > threshold))
             self._decided = until
 
     def _threshold(self, until: int) -> float:
         cut = self._cutting
-        around = self._line.between(self._decided - frames(cut.history), until + frames(cut.ahead))
+        around = self._line.between(
+            self._decided - nearest_frames(cut.history), until + nearest_frames(cut.ahead)
+        )
         floor = float(np.percentile(around, cut.percentile))
         return min(max(floor + cut.margin, cut.never), cut.always)
 
-    def _hear(self, frame: int, *, is_speech: bool) -> Iterator[Utterance]:
+    def _classify(self, frame: int, *, is_speech: bool) -> Iterator[Utterance]:
         run = self._run
         if is_speech and run is None:
             self._run = _Run(frame, [frame], self._padding)
             return
         if is_speech and run is not None:
             run.speech.append(frame)
-        if run is not None and frame - run.last >= frames(self._cutting.pause):
+        if run is not None and frame - run.last >= nearest_frames(self._cutting.pause):
             yield from self._finish(run)
-        elif run is not None and frame - run.first >= frames(self._cutting.longest):
+        elif run is not None and frame - run.first >= nearest_frames(self._cutting.longest):
             yield from self._split(run)
 
     def _finish(self, run: _Run) -> Iterator[Utterance]:
         self._run = None
         if self._is_spoken(run):
-            end = (run.last + 1) * FRAME + self._padding
-            yield self._line.utterance(run.first * FRAME - run.padding, end)
+            end = (run.last + 1) * LEVEL_FRAME + self._padding
+            yield self._line.utterance(run.first * LEVEL_FRAME - run.padding, end)
 
     def _split(self, run: _Run) -> Iterator[Utterance]:
         """Cut where 100 ms are quietest, in the second half: speech goes on beyond."""
         earliest = (run.first + run.last) // 2
         levels = self._line.between(earliest, run.last)
         quietest = earliest + int(np.convolve(levels, np.ones(5), mode="same").argmin())
-        yield self._line.utterance(run.first * FRAME - run.padding, quietest * FRAME)
+        yield self._line.utterance(run.first * LEVEL_FRAME - run.padding, quietest * LEVEL_FRAME)
         self._run = _Run(quietest, [at for at in run.speech if at >= quietest], 0)
 
     def _is_spoken(self, run: _Run) -> bool:
         cut = self._cutting
         levels = self._line.between(run.first, run.last + 1)[np.subtract(run.speech, run.first)]
-        if len(levels) < frames(cut.shortest):
+        if len(levels) < nearest_frames(cut.shortest):
             return False
         low, high = np.percentile(levels, (10, 90))
         return bool(len(levels) < STEP or high - low >= cut.steady or levels.max() > cut.always)
@@ -167,7 +169,8 @@ class Cutter:
     def _forget(self) -> None:
         first = self._run.first if self._run else self._decided
         self._line.forget(
-            first * FRAME - self._padding, self._decided - frames(self._cutting.history)
+            first * LEVEL_FRAME - self._padding,
+            self._decided - nearest_frames(self._cutting.history),
         )
 
 
@@ -177,7 +180,7 @@ class _Line:
     def __init__(self) -> None:
         self._samples: Samples = np.zeros(0, np.int16)
         self._samples_from = 0
-        self._levels: Levels = np.zeros(0)
+        self._levels: VoiceLevels = np.zeros(0)
         self._levels_from = 0
 
     @property
@@ -191,16 +194,16 @@ class _Line:
 
     def end(self) -> None:
         """Count the last frame too, although it is not whole."""
-        missing = -(self._samples_from + len(self._samples)) % FRAME
+        missing = -(self._samples_from + len(self._samples)) % LEVEL_FRAME
         self._measure(np.concatenate((self._samples, np.zeros(missing, np.int16))))
 
     def _measure(self, samples: Samples) -> None:
-        fresh = samples[self.frames * FRAME - self._samples_from :]
-        whole = fresh[: len(fresh) // FRAME * FRAME]
-        self._levels = np.concatenate((self._levels, measure(whole)))
+        fresh = samples[self.frames * LEVEL_FRAME - self._samples_from :]
+        whole = fresh[: len(fresh) // LEVEL_FRAME * LEVEL_FRAME]
+        self._levels = np.concatenate((self._levels, voice_levels(whole)))
 
-    def between(self, first: int, last: int) -> Levels:
-        """Levels of the frames first ≤ i < last, as far as they are there."""
+    def between(self, first: int, last: int) -> VoiceLevels:
+        """Return the levels of the frames first ≤ i < last, as far as they are kept."""
         return self._levels[max(first - self._levels_from, 0) : max(last - self._levels_from, 0)]
 
     def utterance(self, start: int, end: int) -> Utterance:
@@ -210,25 +213,25 @@ class _Line:
         )
 
     def forget(self, sample: int, frame: int) -> None:
-        """Let go of what lies before this sample and before both its frame and this frame."""
+        """Drop samples before `sample`, and levels before both its frame and `frame`."""
         stale = max(sample - self._samples_from, 0)
         self._samples, self._samples_from = self._samples[stale:], self._samples_from + stale
-        stale = max(min(frame, sample // FRAME) - self._levels_from, 0)
+        stale = max(min(frame, sample // LEVEL_FRAME) - self._levels_from, 0)
         self._levels, self._levels_from = self._levels[stale:], self._levels_from + stale
 
 
-def measure(samples: Samples) -> Levels:
-    """The level of each frame; the sums are exact, so equal frames have equal levels.
+def voice_levels(samples: Samples) -> VoiceLevels:
+    """Return the level of each frame; the sums are exact, so equal frames have equal levels.
 
-    Taken as the variance within 4 ms, it passes over rumble and most of the hum below speech.
+    Taken as the variance within 4 ms, it leaves out rumble and most of the hum below speech.
     """
-    parts = samples.reshape(-1, FRAME // PART, PART).astype(np.int64)
+    parts = samples.reshape(-1, LEVEL_FRAME // PART, PART).astype(np.int64)
     variance = (parts**2).sum(axis=2) * PART - parts.sum(axis=2) ** 2
-    power = variance.sum(axis=1) / (FRAME * PART * FULL_SCALE**2)
-    levels: Levels = 10 * np.log10(power + 10 ** (NOTHING / 10))
+    power = variance.sum(axis=1) / (LEVEL_FRAME * PART * FULL_SCALE**2)
+    levels: VoiceLevels = 10 * np.log10(power + 10 ** (NOTHING / 10))
     return levels
 
 
-def frames(seconds: float) -> int:
-    """The duration in frames, rounded."""
-    return round(seconds * SAMPLE_RATE / FRAME)
+def nearest_frames(seconds: float) -> int:
+    """Return the duration in frames, rounded to nearest."""
+    return round(seconds * SAMPLE_RATE / LEVEL_FRAME)

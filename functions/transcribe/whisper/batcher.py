@@ -8,31 +8,24 @@ What may wait is bounded by lanes times depth: a caller beyond that is told to c
 
 import asyncio
 import math
-import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
-from shared.errors import PocWhispError, Transient, Unavailable
+from functions.transcribe.whisper.batch_device import BatchDevice, Device
+from shared.errors import PocWhispError, Unavailable
 
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Device: TypeAlias = Callable[[Key, Sequence[Item]], Sequence[Result]]
-"""Works on items of one key and gives a result for each, in order. It blocks its thread and
-should let go of the GIL; it is called with one batch at a time."""
-
-
-class TooLarge(Exception):
-    """The device has no memory for a batch of this size."""
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class BatchTotals:
     """What the devices have done: batches and items that gave results, and seconds at work.
 
     `full` is how full the batches were, from 0 to 1: items over the most there could have been.
@@ -53,7 +46,8 @@ class Batcher(Generic[Key, Item, Result]):
     a lone caller has a batch ready when one ends. All but `deadline` are at least 1.
 
     A batch that a device cannot take is worked on in halves. If it was `TooLarge`, that device
-    gets no larger ones from then on; after any other error, only the item that fails alone gets it.
+    gets smaller ones until it has proven itself; after any other error, only the item that fails
+    alone gets it.
     """
 
     def __init__(
@@ -69,7 +63,7 @@ class Batcher(Generic[Key, Item, Result]):
         self._deadline = deadline
         self._most = lanes
         self._depth = 2 * size * len(devices) if depth is None else depth
-        self._devices = [_Device(work, size) for work in devices]
+        self._devices = [BatchDevice(work, size) for work in devices]
         self._threads = ThreadPoolExecutor(len(devices), thread_name_prefix="device")
         self._workers: list[asyncio.Task[None]] = []
         self._lanes: OrderedDict[Lane[Key, Item, Result], None] = OrderedDict()  # in turn
@@ -107,11 +101,11 @@ class Batcher(Generic[Key, Item, Result]):
         return len(self._lanes)
 
     @property
-    def figures(self) -> Figures:
+    def figures(self) -> BatchTotals:
         batches = sum(device.batches for device in self._devices)
         items = sum(device.items for device in self._devices)
         seconds = sum(device.seconds for device in self._devices)
-        return Figures(batches, items, seconds, items / max(1, batches * self._size))
+        return BatchTotals(batches, items, seconds, items / max(1, batches * self._size))
 
     def _open(self) -> "Lane[Key, Item, Result]":
         if self._closed:
@@ -124,7 +118,7 @@ class Batcher(Generic[Key, Item, Result]):
         self._lanes[lane] = None
         return lane
 
-    async def _work(self, device: "_Device[Key, Item, Result]") -> None:
+    async def _work(self, device: BatchDevice[Key, Item, Result]) -> None:
         loop = asyncio.get_running_loop()
         while batch := await self._next(device.size):
             key, items = batch[0].key, [entry.item for entry in batch]
@@ -262,57 +256,6 @@ class _Entry(Generic[Key, Item, Result]):
             self.future.exception()  # a caller who failed by another item may never look at it
         else:
             self.future.set_result(outcome)
-
-
-class _Device(Generic[Key, Item, Result]):
-    """A device with its own batch size. All of `work` happens in one thread at a time."""
-
-    def __init__(self, device: Device[Key, Item, Result], size: int) -> None:
-        self._device = device
-        self.size = size
-        self.batches = 0
-        self.items = 0
-        self.seconds = 0.0
-
-    def work(self, key: Key, items: Sequence[Item]) -> list[Result | PocWhispError]:
-        """A result or an error for each item."""
-        try:
-            return [*self._results(key, items)]
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is somebody's item's
-            if len(items) == 1 or isinstance(error, Unavailable):
-                return [_failure(error)] * len(items)
-            half = len(items) // 2
-            if isinstance(error, TooLarge):
-                self.size = half
-        return [outcome for part in self._parts(items, half) for outcome in self.work(key, part)]
-
-    def _parts(self, items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
-        at = 0
-        while at < len(items):
-            end = at + min(most, self.size)  # which may have shrunk since the part before
-            yield items[at:end]
-            at = end
-
-    def _results(self, key: Key, items: Sequence[Item]) -> Sequence[Result]:
-        began = time.perf_counter()
-        try:
-            results = self._device(key, items)
-        finally:
-            self.seconds += time.perf_counter() - began
-        if len(results) != len(items):
-            raise ValueError(f"{len(results)} results for {len(items)} items")
-        self.batches += 1
-        self.items += len(items)
-        return results
-
-
-def _failure(error: Exception) -> PocWhispError:
-    if isinstance(error, PocWhispError):
-        return error
-    kind = Unavailable if isinstance(error, TooLarge) else Transient
-    failure = kind(f"The device failed: {error}")
-    failure.__cause__ = error
-    return failure
 
 
 def _closing() -> Unavailable:

@@ -1,4 +1,4 @@
-"""What is asked of a Whisper model and what it answers, window by window."""
+"""What a Whisper model is given for a window, and what it returns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ Task: TypeAlias = Literal["transcribe", "translate"]
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How a text is looked for, the same for all windows.
+    """How texts are searched for, the same for all windows.
 
-    `beam` texts are followed at a time; when chance decides, the best of `samples` is taken.
-    `tokens`, for measuring with a model that has learnt nothing: exactly so many are written.
+    `beam` is the beam's width. With a temperature above 0 the best of `samples` texts is taken.
+    `tokens`, if given, is the exact length of every text; benchmarks of untrained models need it.
     """
 
     beam: int = 5
@@ -25,10 +25,10 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class BatchOptions:
     """What all windows of one batch have in common, because the engine takes it once per call.
 
-    `language` is None if the model is to find it out. `hints` counts the tokens that precede
+    `language` is None if the model is to detect it. `hints` counts the tokens that precede
     `<|startoftranscript|>`, which must have the same place in every prompt.
     """
 
@@ -39,8 +39,8 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
-    """One window. `frames` of the spectrogram are sound, the rest is padding."""
+class DecodeRequest:
+    """One window. The first `frames` of the spectrogram are sound, the rest is padding."""
 
     mel: Mel
     frames: int
@@ -48,7 +48,7 @@ class Asked:
 
 
 class Alignment(Protocol):
-    """Where the tokens lie, as CTranslate2 tells it.
+    """Where the tokens lie, as CTranslate2 returns it.
 
     `alignments` are pairs of token and 20 ms frame along the best path, `text_token_probs` the
     tokens' probabilities.
@@ -62,11 +62,11 @@ class Alignment(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decoded:
-    """What the model made of one window.
+class DecodedWindow:
+    """What the model wrote for one window.
 
     `tokens` are those of the text alone. `mean_log_probability` is over all tokens and the end
-    of the text. `languages` holds the probability of each, if the language was asked for.
+    of the text. `languages` holds the probability of each, if the language was to be detected.
     """
 
     language: str

@@ -1,12 +1,12 @@
-"""A Whisper model on one device, asked for a batch of windows at a time (CTranslate2)."""
+"""A Whisper model on one device that decodes a batch of windows at a time (CTranslate2)."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from functions.transcribe.whisper.batcher import TooLarge
-from functions.transcribe.whisper.decoding import Asked, Decoded, Options, Search
+from functions.transcribe.whisper.batch_device import TooLarge
+from functions.transcribe.whisper.decoding import BatchOptions, DecodedWindow, DecodeRequest, Search
 from functions.transcribe.whisper.memory import TOKENS
 from functions.transcribe.whisper.vocabulary import Vocabulary
 from shared.errors import Unavailable
@@ -23,9 +23,9 @@ BROKEN = ("CUDA failed", "cuBLAS failed", "cuDNN failed")
 class WhisperDevice:
     """Encodes, decodes and aligns a batch: three calls of the engine for any mixture of windows.
 
-    Blocks its thread without the GIL. Raises `TooLarge` if the device has no memory for the batch,
-    and `Unavailable` from when it is broken: that is no fault of a call. `failure` says why then.
-    Where the language is asked for, each window is decoded in the one likeliest for it.
+    It blocks its thread without the GIL. It raises `TooLarge` if the device has no memory for the
+    batch, and `Unavailable` once the device is broken, which is no fault of a call; `failure` is
+    the reason then. Where the language is to be detected, each window is decoded in its likeliest.
     """
 
     def __init__(self, whisper: "WhisperModel", vocabulary: Vocabulary, search: Search) -> None:
@@ -35,7 +35,9 @@ class WhisperDevice:
         self._search = search
         self.failure = ""
 
-    def __call__(self, options: Options, windows: Sequence[Asked]) -> list[Decoded]:
+    def __call__(
+        self, options: BatchOptions, windows: Sequence[DecodeRequest]
+    ) -> list[DecodedWindow]:
         try:
             return self._decode(options, windows)
         except (MemoryError, RuntimeError) as error:
@@ -43,10 +45,12 @@ class WhisperDevice:
                 raise TooLarge(str(error)) from error
             if any(sign in str(error) for sign in BROKEN):
                 self.failure = str(error)
-                raise Unavailable(f"The GPU is broken: {error}") from error
+                raise Unavailable(f"The GPU is broken: {error}", part="The GPU") from error
             raise
 
-    def _decode(self, options: Options, windows: Sequence[Asked]) -> list[Decoded]:
+    def _decode(
+        self, options: BatchOptions, windows: Sequence[DecodeRequest]
+    ) -> list[DecodedWindow]:
         encoded = self._whisper.encode(np.stack([window.mel for window in windows]))
         languages = self._languages(options, encoded, len(windows))
         spoken = [max(one, key=lambda code: one[code]) for one in languages]
@@ -60,7 +64,7 @@ class WhisperDevice:
         texts = [self._text(one.sequences_ids[0]) for one in written]
         aligned = self._align(encoded, options, spoken, texts, windows)
         return [
-            Decoded(
+            DecodedWindow(
                 language=language,
                 tokens=text,
                 alignment=alignment,
@@ -74,9 +78,9 @@ class WhisperDevice:
         ]
 
     def _languages(
-        self, options: Options, encoded: "StorageView", count: int
+        self, options: BatchOptions, encoded: "StorageView", count: int
     ) -> list[dict[str, float]]:
-        """How likely each language is, for each window."""
+        """Return the probability of each language, for each window."""
         if options.language is not None:
             return [{options.language: 1.0}] * count
         return [
@@ -84,7 +88,7 @@ class WhisperDevice:
             for one in self._model.detect_language(encoded)
         ]
 
-    def _limits(self, options: Options, prompts: Sequence[Sequence[int]]) -> dict[str, Any]:
+    def _limits(self, options: BatchOptions, prompts: Sequence[Sequence[int]]) -> dict[str, Any]:
         search = self._search
         forbidden = self._vocabulary.unspoken
         limits: dict[str, Any] = {
@@ -108,18 +112,18 @@ class WhisperDevice:
         return limits
 
     def _text(self, tokens: Iterable[int]) -> tuple[int, ...]:
-        """The tokens of the text, without those of times."""
+        """Return the tokens of the text, without those of times."""
         return tuple(token for token in tokens if token < self._vocabulary.end)
 
     def _align(
         self,
         encoded: "StorageView",
-        options: Options,
+        options: BatchOptions,
         languages: Sequence[str],
         texts: Sequence[Sequence[int]],
-        windows: Sequence[Asked],
+        windows: Sequence[DecodeRequest],
     ) -> list[Any]:
-        """Where the tokens lie. The engine takes one language a call: others get their own."""
+        """Align the tokens with the sound. The engine takes one language a call."""
         frames = [window.frames for window in windows]
         by_language = {
             language: self._model.align(
@@ -137,5 +141,5 @@ class WhisperDevice:
 
 
 def _mean(score: float, tokens: int) -> float:
-    """The engine's score is the mean over the tokens; the end of the text counts, too."""
+    """Turn the engine's mean over the tokens into one that counts the end of the text, too."""
     return float(score) * tokens / (tokens + 1)

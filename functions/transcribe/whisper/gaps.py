@@ -1,7 +1,7 @@
-"""Speech in which the model wrote no word: Whisper skips some of a window now and then.
+"""Gaps: speech in which the model wrote no word. Whisper skips parts of a window now and then.
 
-A window holds speech and hardly any silence, so seconds of it without a word are doubtful. By
-themselves, without so much speech around them, the model most often hears what is said in them.
+A window holds speech and hardly any silence, so seconds of it without a word are doubtful. When
+they are decoded by themselves, with less speech around, the model most often finds the words.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,61 +11,66 @@ from events.documents import Segment
 from functions.transcribe.recognizer import SAMPLE_RATE
 from functions.transcribe.whisper.speech.spans import Span
 from functions.transcribe.whisper.speech.windows import Window
-from functions.transcribe.whisper.words import Piece, is_spoken, is_stretched
+from functions.transcribe.whisper.words import Token, is_spoken, is_stretched
 
-Part: TypeAlias = tuple[float, float]
-"""Of a window, in seconds from its start."""
-TOUCH = 0.2
-"""Seconds that a span shares with a part without words, if it is to be heard again."""
-SHARE = 0.6
-"""Spans that are more than this share of the window would be heard as badly again."""
-LESS = 0.5
-"""Seconds by which that is shorter than the window: the same would be heard the same."""
-ROUNDED = 0.001
-"""Seconds by which a segment may seem to be outside of its span."""
+TimeRange: TypeAlias = tuple[float, float]
+"""A part of a window, in seconds from the window's start."""
+LEAST_SHARED = 0.2
+"""Seconds that a span must share with a gap to be decoded again."""
+MOST_OF_WINDOW = 0.6
+"""Share of the window above which whole spans are not retried: the result would be the same."""
+SHORTER_BY = 0.5
+"""Seconds by which what is retried must be shorter than the window, for the same reason."""
+ROUNDING = 0.001
+"""Seconds by which rounding may move a segment out of its span."""
 
 
-def to_hear_again(window: Window, words: Sequence[Piece], gap: float) -> list[Part]:
-    """The spans with a gap of at least so many seconds; or if they are most of the window, the
-    gaps. In order; none if there is no word at all: then nobody speaks.
+def gaps_to_retry(window: Window, words: Sequence[Token], least: float) -> list[TimeRange]:
+    """Return the parts of the window to decode again, in order.
+
+    These are the spans with a gap of `least` seconds or more, or, if such spans are most of the
+    window, the gaps alone. Returns nothing if there is no word at all: then nobody speaks.
     """
-    told = [word for word in words if is_spoken(word.text)]
-    if not told:
+    spoken = [word for word in words if is_spoken(word.text)]
+    if not spoken:
         return []
-    gaps = without_words(told, window.seconds, gap)
+    gaps = gaps_between(spoken, window.seconds, least)
     spans = [span for span in window.edges.T.tolist() if any(_touch(span, one) for one in gaps)]
-    if _seconds(spans) <= SHARE * window.seconds:
+    if _seconds(spans) <= MOST_OF_WINDOW * window.seconds:
         return [(start, end) for start, end in spans]
-    return gaps if _seconds(gaps) <= window.seconds - LESS else []
+    return gaps if _seconds(gaps) <= window.seconds - SHORTER_BY else []
 
 
-def without_words(words: Sequence[Piece], seconds: float, gap: float) -> list[Part]:
-    """Where there is no word for so long in a window of these seconds; before, between, behind.
+def gaps_between(words: Sequence[Token], seconds: float, least: float) -> list[TimeRange]:
+    """Return the gaps of `least` seconds or more before, between and after the words.
 
-    A stretched word may lie anywhere in its time: it is heard again with what it was given.
+    `seconds` is the window's length. A stretched word counts as a gap, since it may lie anywhere
+    in its time.
     """
-    sure = [word for word in words if not is_stretched(word)]
-    edges = (0.0, *(edge for word in sure for edge in (word.start, word.end)), seconds)
+    certain = [word for word in words if not is_stretched(word)]
+    edges = (0.0, *(edge for word in certain for edge in (word.start, word.end)), seconds)
     between = zip(edges[::2], edges[1::2], strict=True)
-    return [(last, start) for last, start in between if start - last >= gap]
+    return [(last, start) for last, start in between if start - last >= least]
 
 
-def completed(
-    segments: Sequence[Segment], more: Sequence[Segment], heard_again: Sequence[Span]
+def fill_gaps(
+    segments: Sequence[Segment], retried: Sequence[Segment], spans: Sequence[Span]
 ) -> tuple[Segment, ...]:
-    """All segments in order of time: of each span that was heard again, `more` of it or what was
-    there before, whichever has more words; of equally many, `more`.
+    """Return all segments in order of time, with the better result of each retried span.
+
+    `spans` were decoded again, which gave `retried`. The result with more words is the better
+    one; of equally many, the later one.
     """
-    chosen = [one for one in segments if not any(_is_inside(one, span) for span in heard_again)]
-    for span in heard_again:
-        hearings = ([one for one in heard if _is_inside(one, span)] for heard in (more, segments))
-        chosen += max(hearings, key=_words)
+    chosen = [one for one in segments if not any(_is_inside(one, span) for span in spans)]
+    for span in spans:
+        results = ([one for one in made if _is_inside(one, span)] for made in (retried, segments))
+        chosen += max(results, key=_words)
     return tuple(sorted(chosen, key=lambda one: (one.start_time, one.end_time)))
 
 
-def _touch(span: Sequence[float], gap: Part) -> bool:
+def _touch(span: Sequence[float], gap: TimeRange) -> bool:
     shared = min(span[1], gap[1]) - max(span[0], gap[0])
-    return shared > min(TOUCH, (span[1] - span[0]) / 2)
+    return shared > min(LEAST_SHARED, (span[1] - span[0]) / 2)
 
 
 def _seconds(parts: Iterable[Sequence[float]]) -> float:
@@ -74,7 +79,7 @@ def _seconds(parts: Iterable[Sequence[float]]) -> float:
 
 def _is_inside(segment: Segment, span: Span) -> bool:
     middle = (segment.start_time + segment.end_time) / 2
-    return span.start / SAMPLE_RATE - ROUNDED <= middle <= span.end / SAMPLE_RATE + ROUNDED
+    return span.start / SAMPLE_RATE - ROUNDING <= middle <= span.end / SAMPLE_RATE + ROUNDING
 
 
 def _words(segments: Iterable[Segment]) -> int:

@@ -1,4 +1,4 @@
-"""The log-mel spectrogram that Whisper listens to.
+"""The log-mel spectrogram that Whisper takes as input.
 
 As in Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (2022), section
 2.2: Hann windows of 25 ms every 10 ms, the power in mel bands, its logarithm, what is 80 dB below
@@ -18,17 +18,17 @@ Padding: TypeAlias = Literal["silence", "zero"]
 FRAMES = 3_000
 LENGTH = 400
 HOP = 160
-FRAME_RATE = SAMPLE_RATE // HOP
+MEL_FRAME_RATE = SAMPLE_RATE // HOP
 FULL_SCALE = 32_768
 FAINTEST = 1e-10
 RANGE = 8.0
-"""What is kept below the loudest, in powers of ten: 80 dB."""
-AT_ONCE = 500
-"""Frames that are transformed in one go: arrays this small stay in the cache."""
+"""Range kept below the loudest value, in powers of ten: 80 dB."""
+FRAMES_PER_FFT = 500
+"""Frames transformed at a time: arrays this small stay in the cache."""
 
 
 class Spectrogram:
-    """Turns up to 30 s of samples into what the model takes, shape (bands, 3000), float32.
+    """Turns up to 30 s of samples into the model's input, shape (bands, 3000), float32.
 
     `filters` has shape (bands, 201), one row of weights per mel band, few of them not 0.
     `padding` is what follows the samples: `silence` is as quiet as the quietest that is kept, as
@@ -62,12 +62,12 @@ class Spectrogram:
         return mel
 
     def _measure(self, samples: Samples, bands: NDArray[np.float32]) -> None:
-        """The power in each band, written into `bands`, shape (bands, frames)."""
+        """Write the power in each band into `bands`, shape (bands, frames)."""
         sound = np.pad(samples.astype(np.float32) / FULL_SCALE, (0, HOP))
         sound = np.pad(sound, LENGTH // 2, mode="reflect")
         frames = np.lib.stride_tricks.sliding_window_view(sound, LENGTH)[::HOP]
-        for at in range(0, bands.shape[1], AT_ONCE):
-            end = min(at + AT_ONCE, bands.shape[1])
+        for at in range(0, bands.shape[1], FRAMES_PER_FFT):
+            end = min(at + FRAMES_PER_FFT, bands.shape[1])
             spectrum = np.fft.rfft(frames[at:end] * self._window)
             power = (np.square(spectrum.real) + np.square(spectrum.imag)).T
             # Not a product of matrices: on a busy machine its threads wait for each other.

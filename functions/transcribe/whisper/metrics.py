@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from functions.transcribe.whisper.batcher import Figures
+from functions.transcribe.whisper.batcher import BatchTotals
 
 
-class BatchFigures(Collector):
+class BatchMetrics(Collector):
     """Counts batches, the windows in them and the seconds they took; nothing before the first.
 
     Windows over batches, over the size of a full one, tells how busy a device could be.
     """
 
-    def __init__(self, figures: Callable[[], Figures | None]) -> None:
+    def __init__(self, figures: Callable[[], BatchTotals | None]) -> None:
         self._figures = figures
 
     def collect(self) -> Iterator[Metric]:

@@ -36,10 +36,10 @@ REPOSITORIES = {
 }
 """Where faster-whisper's names lie in the hub."""
 
-NEEDED = ("model.bin", "config.json", "tokenizer.json")
+NEEDED_FILES = ("model.bin", "config.json", "tokenizer.json")
 """Without a tokenizer, faster-whisper would ask the hub for one."""
 VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
-FILES = (*NEEDED, *VOCABULARIES, "preprocessor_config.json")
+MODEL_FILES = (*NEEDED_FILES, *VOCABULARIES, "preprocessor_config.json")
 """All that faster-whisper reads."""
 FIXTURE = "test-fixture"
 """A file of this name marks a model that is made for tests."""
@@ -49,6 +49,9 @@ class NoEngine(Unavailable):
     """The engine that was asked for cannot run here. The message says what to do about it."""
 
     code = "no_engine"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, part="The recogniser's engine or model")
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Model:
     @property
     def missing(self) -> tuple[str, ...]:
         """The files it lacks; empty if it is whole."""
-        lacking = [name for name in NEEDED if not (self.folder / name).is_file()]
+        lacking = [name for name in NEEDED_FILES if not (self.folder / name).is_file()]
         if not any((self.folder / name).is_file() for name in VOCABULARIES):
             lacking.append(VOCABULARIES[0])
         return tuple(lacking)
@@ -93,7 +96,7 @@ class Model:
         return total.hexdigest()
 
     def _files(self) -> Iterator[Path]:
-        return (path for name in sorted(FILES) if (path := self.folder / name).is_file())
+        return (path for name in sorted(MODEL_FILES) if (path := self.folder / name).is_file())
 
 
 def find(wanted: str, cache: Path) -> Model:

@@ -19,21 +19,23 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from events.documents import Engine, Language, Request
-from functions.transcribe.recognizer import NOTHING, Heard, Known, Samples
-from functions.transcribe.whisper.batcher import Batcher, Figures
-from functions.transcribe.whisper.channel import VOTERS, Asker, Listener, Submit, Vote, elect
-from functions.transcribe.whisper.decoding import Asked, Decoded, Options, Search
+from functions.transcribe.recognizer import FROM_START, Hypothesis, ResumePoint, Samples
+from functions.transcribe.whisper.batcher import Batcher, BatchTotals
+from functions.transcribe.whisper.channel import ChannelDecoder
+from functions.transcribe.whisper.decoding import BatchOptions, DecodedWindow, DecodeRequest, Search
 from functions.transcribe.whisper.device import WhisperDevice
 from functions.transcribe.whisper.gpu import gpus, smallest_memory
 from functions.transcribe.whisper.guards import Guards
+from functions.transcribe.whisper.language import VOTERS, LanguageVote, elect_language
 from functions.transcribe.whisper.mel import FRAMES, Padding, Spectrogram
 from functions.transcribe.whisper.memory import FLOAT16, Shape, Share, share
 from functions.transcribe.whisper.models import Model, NoEngine
 from functions.transcribe.whisper.speech.silero import SileroDetector
-from functions.transcribe.whisper.speech.spans import Speech
+from functions.transcribe.whisper.speech.spans import SpeechSettings
 from functions.transcribe.whisper.speech.windows import Window, Windower
 from functions.transcribe.whisper.streams import chained, taken
 from functions.transcribe.whisper.vocabulary import ENGLISH, Vocabulary
+from functions.transcribe.whisper.window_decoder import Submit, WindowDecoder
 from shared.digest import work_digest
 from shared.errors import Permanent, Unavailable
 from shared.languages import language_code
@@ -41,8 +43,8 @@ from shared.languages import language_code
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
-REVISION = 3
-"""Counts changes to what is made of what a model says."""
+WHISPER_REVISION = 3
+"""Raised when equal samples and an equal model come to other words than before."""
 CPU_BATCH = 8
 INSTANCES = 2
 """At most on each GPU, with the same weights."""
@@ -51,7 +53,7 @@ GPU_BATCH = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup:
+class WhisperSetup:
     """How a model is run.
 
     `device` is `cpu`, `cuda` or `auto`; of several GPUs, those of `indices`, or all. `fraction` is
@@ -69,14 +71,14 @@ class Setup:
     padding: Padding = "silence"
     search: Search = field(default_factory=Search)
     guards: Guards = field(default_factory=Guards)
-    speech: Speech = field(default_factory=Speech)
+    speech: SpeechSettings = field(default_factory=SpeechSettings)
 
     @property
     def mark(self) -> str:
-        """Tells set-ups apart that make other words of the same sound; empty for the usual one."""
-        words = (self.padding, self.search, self.guards, self.speech)
-        usual = ("silence", Search(), Guards(), Speech())
-        return "" if words == usual else work_digest(*map(repr, words))[:8]
+        """A short digest of what changes the words made of the same samples; empty by default."""
+        chosen = (self.padding, self.search, self.guards, self.speech)
+        default = ("silence", Search(), Guards(), SpeechSettings())
+        return "" if chosen == default else work_digest(*map(repr, chosen))[:8]
 
 
 class WhisperRecognizer:
@@ -89,21 +91,22 @@ class WhisperRecognizer:
     not know, or a task that the model has not learnt (`unsupported_task`); `Unavailable` if too
     many channels are being recognised; `Transient` for whatever happens inside the engine.
 
-    Repetitive or unlikely text is decoded again by chance (Whisper's temperature fallback): only
-    then, or on a GPU, may equal samples give unequal words. No window is heard with the text
-    before it, in which a model may get caught. A confidence is the mean probability of the tokens.
+    Repetitive or unlikely text is decoded again with sampling (Whisper's temperature fallback):
+    only then, or on a GPU, may equal samples give unequal words. No window is decoded with the
+    text before it, because a model may then repeat itself. A confidence is the mean probability
+    of the tokens.
     """
 
-    def __init__(self, model: Model, setup: Setup | None = None) -> None:
+    def __init__(self, model: Model, setup: WhisperSetup | None = None) -> None:
         self._model = model
-        self._setup = setup or Setup()
+        self._setup = setup or WhisperSetup()
         self._loading = threading.Lock()
         self._loaded: _Loaded | None = None
 
     @cached_property
     def engine(self) -> Engine:
         """Reads the model's files the first time, or in `warm`."""
-        own = f"{version('faster-whisper')}+{REVISION}"
+        own = f"{version('faster-whisper')}+{WHISPER_REVISION}"
         marks = (own, self._arithmetic, self._setup.mark, self._model.revision[:12])
         return Engine(
             name=f"whisper-{self._model.name}",
@@ -112,7 +115,7 @@ class WhisperRecognizer:
         )
 
     @property
-    def figures(self) -> Figures | None:
+    def figures(self) -> BatchTotals | None:
         """What the batches did; None before the first."""
         return self._loaded.batcher.figures if self._loaded else None
 
@@ -124,7 +127,7 @@ class WhisperRecognizer:
         """Raise `Unavailable` once a device is broken: only a new process helps."""
         for device in self._loaded.devices if self._loaded else ():
             if device.failure:
-                raise Unavailable(f"The GPU is broken: {device.failure}")
+                raise Unavailable(f"The GPU is broken: {device.failure}", part="The GPU")
 
     async def close(self) -> None:
         """Let go of the model; its memory is free when the batches in work have ended."""
@@ -133,37 +136,41 @@ class WhisperRecognizer:
             await loaded.batcher.close()
 
     async def recognize(
-        self, blocks: AsyncIterator[Samples], request: Request, known: Known = NOTHING
-    ) -> AsyncGenerator[Heard, None]:
-        wanted = _language(request)
+        self, blocks: AsyncIterator[Samples], request: Request, resume: ResumePoint = FROM_START
+    ) -> AsyncGenerator[Hypothesis, None]:
+        requested = _language(request)
         async with aclosing(self._windows(blocks)) as windows:
-            async for _ in taken(known.pieces, windows):
+            async for _ in taken(resume.hypotheses, windows):
                 pass
             first = deque([window async for window in taken(1, windows)])
             if not first:
                 return
             loaded = await asyncio.to_thread(self._load)
-            self._check(wanted, request, loaded.vocabulary)
+            self._check(requested, request, loaded.vocabulary)
             async with loaded.batcher.lane() as lane:
-                asker = await asyncio.to_thread(loaded.asker, lane.submit, request)
-                language = known.language or _given(wanted, loaded.vocabulary)
-                votes: deque[Vote] = deque()
+                decoder = await asyncio.to_thread(loaded.window_decoder, lane.submit, request)
+                language = resume.language or _fixed_language(requested, loaded.vocabulary)
+                votes: deque[LanguageVote] = deque()
                 if language is None:
                     first.extend([window async for window in taken(VOTERS - 1, windows)])
-                    language, votes = await elect(asker, first)
-                listener = self._listener(loaded, asker, language, votes)
+                    language, votes = await elect_language(decoder, first)
+                channel = self._channel_decoder(loaded, decoder, language, votes)
                 async with (
                     aclosing(chained(first, windows)) as all_windows,
-                    aclosing(listener.listen(all_windows)) as pieces,
+                    aclosing(channel.decode(all_windows)) as hypotheses,
                 ):
-                    async for heard in pieces:
-                        yield heard
+                    async for hypothesis in hypotheses:
+                        yield hypothesis
 
-    def _listener(
-        self, loaded: "_Loaded", asker: Asker, language: Language, votes: deque[Vote]
-    ) -> Listener:
-        return Listener(
-            asker=asker,
+    def _channel_decoder(
+        self,
+        loaded: "_Loaded",
+        decoder: WindowDecoder,
+        language: Language,
+        votes: deque[LanguageVote],
+    ) -> ChannelDecoder:
+        return ChannelDecoder(
+            decoder=decoder,
             vocabulary=loaded.vocabulary,
             guards=self._setup.guards,
             language=language,
@@ -179,12 +186,12 @@ class WhisperRecognizer:
         for window in await asyncio.to_thread(windower.end):
             yield window
 
-    def _check(self, wanted: str | None, request: Request, vocabulary: Vocabulary) -> None:
-        name, known = self._model.name, vocabulary.languages
-        if wanted is not None and wanted not in known:
+    def _check(self, language: str | None, request: Request, vocabulary: Vocabulary) -> None:
+        name, languages = self._model.name, vocabulary.languages
+        if language is not None and language not in languages:
             raise Permanent(
                 "unsupported_language",
-                f"The model {name} does not know {wanted}, only {', '.join(known)}.",
+                f"The model {name} does not know {language}, only {', '.join(languages)}.",
             )
         if request.task == "translate" and not vocabulary.multilingual:
             raise Permanent("unsupported_task", f"The model {name} cannot translate.")
@@ -212,15 +219,15 @@ class WhisperRecognizer:
 class _Loaded:
     """A model in memory. `at_once`: the windows that all its instances decode at a time."""
 
-    batcher: Batcher[Options, Asked, Decoded]
+    batcher: Batcher[BatchOptions, DecodeRequest, DecodedWindow]
     vocabulary: Vocabulary
     spectrogram: Spectrogram
     devices: Sequence[WhisperDevice]
     at_once: int
 
-    def asker(self, submit: Submit, request: Request) -> Asker:
-        """Asks for windows as the request wants them."""
-        return Asker(
+    def window_decoder(self, submit: Submit, request: Request) -> WindowDecoder:
+        """Return a decoder of windows with the request's task, prompt and hotwords."""
+        return WindowDecoder(
             submit=submit,
             spectrogram=self.spectrogram,
             task=request.task,
@@ -228,7 +235,7 @@ class _Loaded:
         )
 
 
-def _loaded(model: Model, setup: Setup, device: str, arithmetic: str) -> _Loaded:
+def _loaded(model: Model, setup: WhisperSetup, device: str, arithmetic: str) -> _Loaded:
     """Everything that a recognition needs, in memory. Raises `NoEngine`."""
     try:
         whispers = _whispers(model, setup, device, arithmetic)
@@ -253,7 +260,9 @@ def _loaded(model: Model, setup: Setup, device: str, arithmetic: str) -> _Loaded
     )
 
 
-def _whispers(model: Model, setup: Setup, device: str, arithmetic: str) -> list["WhisperModel"]:
+def _whispers(
+    model: Model, setup: WhisperSetup, device: str, arithmetic: str
+) -> list["WhisperModel"]:
     """The model on each device, tried out: what would fail at the first recording fails now."""
     from faster_whisper import WhisperModel  # noqa: PLC0415 - only this engine pays for it
     from faster_whisper.vad import get_vad_model  # noqa: PLC0415
@@ -276,17 +285,17 @@ def _whispers(model: Model, setup: Setup, device: str, arithmetic: str) -> list[
     return whispers
 
 
-def _indices(setup: Setup, device: str) -> tuple[int, ...]:
+def _indices(setup: WhisperSetup, device: str) -> tuple[int, ...]:
     """The devices to be used. Raises `ValueError` for one that is not there."""
     if device == "cpu":
         return (0,)
-    there = range(gpus())
-    wanted = tuple(dict.fromkeys(setup.indices)) or tuple(there)
-    if not there:
+    available = range(gpus())
+    indices = tuple(dict.fromkeys(setup.indices)) or tuple(available)
+    if not available:
         raise ValueError("there is no GPU that CTranslate2 can use")
-    if missing := [str(index) for index in wanted if index not in there]:
-        raise ValueError(f"there is no GPU {', '.join(missing)}, only 0 to {there[-1]}")
-    return wanted
+    if missing := [str(index) for index in indices if index not in available]:
+        raise ValueError(f"there is no GPU {', '.join(missing)}, only 0 to {available[-1]}")
+    return indices
 
 
 def _try_out(whisper: "WhisperModel") -> None:
@@ -300,7 +309,7 @@ def _try_out(whisper: "WhisperModel") -> None:
         whisper.encode(np.zeros((bands, FRAMES), np.float32))
 
 
-def _share(model: Model, whisper: "WhisperModel", setup: Setup, device: str) -> Share:
+def _share(model: Model, whisper: "WhisperModel", setup: WhisperSetup, device: str) -> Share:
     if setup.batch is not None:
         return Share(setup.batch, 1 if device == "cpu" else INSTANCES)
     if device == "cpu":
@@ -331,7 +340,7 @@ def _language(request: Request) -> str | None:
     return code
 
 
-def _given(wanted: str | None, vocabulary: Vocabulary) -> Language | None:
-    """The language if it need not be found out."""
-    code = wanted if vocabulary.multilingual else ENGLISH
+def _fixed_language(requested: str | None, vocabulary: Vocabulary) -> Language | None:
+    """Return the channel's language. Returns None if it must be detected."""
+    code = requested if vocabulary.multilingual else ENGLISH
     return None if code is None else Language(code=code)

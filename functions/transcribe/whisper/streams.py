@@ -1,4 +1,4 @@
-"""Streams in parts."""
+"""Take streams apart and join them."""
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 async def taken(most: int, stream: AsyncIterator[T]) -> AsyncIterator[T]:
-    """The next `most` of a stream, or fewer if it ends; the rest stays in it."""
+    """Yield the next `most` items of a stream, or fewer if it ends; the rest stays in it."""
     for _ in range(most):
         try:
             yield await anext(stream)
@@ -17,7 +17,7 @@ async def taken(most: int, stream: AsyncIterator[T]) -> AsyncIterator[T]:
 
 
 async def chained(first: deque[T], rest: AsyncIterator[T]) -> AsyncGenerator[T, None]:
-    """What was taken from a stream, and then its rest; nothing is held on to."""
+    """Yield the items of `first`, emptying it, and then the rest of their stream."""
     while first:
         yield first.popleft()
     async for one in rest:

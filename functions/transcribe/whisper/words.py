@@ -1,4 +1,4 @@
-"""From what Whisper hears, piece by piece, to words and segments."""
+"""From Whisper's timed tokens to words and segments."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,17 +8,17 @@ from typing import NamedTuple
 
 from events.documents import Segment, Word
 
-PAUSE = 0.5
+SEGMENT_PAUSE = 0.5
 """Seconds of silence between two words that end a segment: the other party may speak there."""
 SPACELESS = frozenset({"ja", "lo", "my", "th", "yue", "zh"})
-"""Languages written without spaces, where every piece is a word."""
+"""Languages written without spaces, where every token is a word."""
 AT_LEAST, PER_DIGIT, PER_CHARACTER = 0.4, 0.6, 0.1
-"""Seconds that any word may last, and how many more for each digit and other character of it."""
+"""Seconds that any word may last, and seconds more for each digit and other character."""
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters and lone surrogates: PostgreSQL keeps no NUL, JSON no surrogate."""
 
 
-class Piece(NamedTuple):
+class Token(NamedTuple):
     """A part of the text, with its leading space if it begins a word. Times in seconds."""
 
     text: str
@@ -27,49 +27,52 @@ class Piece(NamedTuple):
     probability: float
 
 
-def words_of(pieces: Iterable[Piece], language: str) -> Iterator[Piece]:
-    """Whole words: joins what belongs to one, such as `-of` to `state`, a comma or a quote.
+def words_of(tokens: Iterable[Token], language: str) -> Iterator[Token]:
+    """Join the tokens of each word, such as `-of` to `state`, a comma or a quote.
 
-    Times and probability are those of what is spoken of it: punctuation often gets the pause
-    after it. What says nothing is left out.
+    A word's times and probability are those of its spoken tokens, because punctuation often gets
+    the pause after it. A word without printable text is left out.
     """
-    word: list[Piece] = []
-    for piece in pieces:
-        if word and (language in SPACELESS or piece.text.startswith(" ")):
+    word: list[Token] = []
+    for token in tokens:
+        if word and (language in SPACELESS or token.text.startswith(" ")):
             yield from _word(word)
             word = []
-        word.append(piece)
+        word.append(token)
     yield from _word(word)
 
 
-def _word(pieces: Sequence[Piece]) -> Iterator[Piece]:
-    text = UNPRINTABLE.sub("", "".join(piece.text for piece in pieces)).strip()
+def _word(tokens: Sequence[Token]) -> Iterator[Token]:
+    text = UNPRINTABLE.sub("", "".join(token.text for token in tokens)).strip()
     if text:
-        said = [piece for piece in pieces if is_spoken(piece.text)] or pieces
-        probability = sum(piece.probability for piece in said) / len(said)
-        yield Piece(text, said[0].start, said[-1].end, min(max(probability, 0.0), 1.0))
+        spoken = [token for token in tokens if is_spoken(token.text)] or tokens
+        probability = sum(token.probability for token in spoken) / len(spoken)
+        yield Token(text, spoken[0].start, spoken[-1].end, min(max(probability, 0.0), 1.0))
 
 
-def longest(word: str) -> float:
-    """Seconds in which it is said, drawled; `$1,250` is one thousand two hundred fifty dollars."""
+def longest_duration(word: str) -> float:
+    """Return the most seconds that a word may last when it is drawled.
+
+    Digits count more: `$1,250` is spoken as one thousand two hundred fifty dollars.
+    """
     digits = sum(character.isdigit() for character in word)
     return AT_LEAST + PER_DIGIT * digits + PER_CHARACTER * (len(word) - digits)
 
 
-def is_stretched(word: Piece) -> bool:
-    """Whether it has more time than its own: a word gets that of speech left out beside it."""
-    return word.end - word.start > longest(word.text)
+def is_stretched(word: Token) -> bool:
+    """Return whether the word is too long: a word gets the time of skipped speech beside it."""
+    return word.end - word.start > longest_duration(word.text)
 
 
 def is_spoken(text: str) -> bool:
-    """Whether there is a letter or a digit in it: else it is no speech."""
+    """Return whether the text has a letter or a digit; without one it is no speech."""
     return any(character.isalnum() for character in text)
 
 
-def in_order(words: Iterable[Piece], since: float, until: float) -> Iterator[Word]:
-    """The words one after the other between two times, none longer than it was.
+def in_order(words: Iterable[Token], since: float, until: float) -> Iterator[Word]:
+    """Yield the words without overlaps, between `since` and `until`, none longer than it was.
 
-    A long call has many: equal ones share their text.
+    A long call has many words: equal ones share their text in memory.
     """
     for word in words:
         start = min(max(word.start, since), until)
@@ -89,10 +92,10 @@ def segments_of(
     mean_log_probability: float | None = None,
     no_speech_probability: float | None = None,
 ) -> list[Segment]:
-    """Segments without a pause inside; none of what is no speech.
+    """Return segments without a pause inside; words that are no speech make none.
 
-    A segment's confidence is the mean of its words'. Its text is the words with a space between,
-    or nothing in a language that writes none. Both probabilities are the engine's, of all.
+    A segment's confidence is the mean of its words'. Its text is the words joined by a space, or
+    by nothing in a language without spaces. Both probabilities are the engine's, for the window.
     """
     space = "" if language in SPACELESS else " "
     return [
@@ -111,11 +114,11 @@ def segments_of(
 
 
 def _parted(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
-    """The words in groups with a pause between."""
+    """Yield the words in groups with a pause between them."""
     cuts = [
-        place
-        for place, (before, after) in enumerate(pairwise(words), start=1)
-        if after.start_time - before.end_time >= PAUSE
+        index
+        for index, (before, after) in enumerate(pairwise(words), start=1)
+        if after.start_time - before.end_time >= SEGMENT_PAUSE
     ]
     for first, last in pairwise((0, *cuts, len(words))):
         yield words[first:last]

@@ -3,17 +3,17 @@
 import asyncio
 import contextlib
 import re
-import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
-from infra.local.supervisor.guard import Guard, kill_group
+from infra.local.supervisor.guard import kill_group
+from infra.local.supervisor.guards import Guards
 from infra.local.supervisor.log import Sink
-from infra.local.supervisor.process import Probe, Process, answers, lines, spawn
+from infra.local.supervisor.process import Process, Running, answers, lines, spawn, until_it_hangs
+from infra.local.supervisor.waiting import back_off, in_words, outlasting, pause, until
 
-PROBE_EVERY = 0.05
 LAST_WORDS = 1.0
 """Seconds to wait for the rest of its output once a process is dead."""
 TAIL = 20
@@ -35,19 +35,25 @@ class StartFailed(CannotStart):
 
 
 class Child:
-    """A process through all its restarts. `changed` is called when its pid or readiness changes."""
+    """A process through all its restarts. `changed` is called when its pid or readiness changes.
+
+    Nothing of it is ever cancelled half-way: it is asked to stop, and does so at the next moment
+    at which it can leave nothing behind.
+    """
 
     def __init__(
-        self, process: Process, guard: Guard, sink: Sink, changed: Callable[[], None]
+        self, process: Process, guards: Guards, sink: Sink, changed: Callable[[], None]
     ) -> None:
         self.process = process
         self.pid: int | None = None
         self.exit_code: int | None = None
         self.ready = asyncio.Event()
+        self._deaths = 0
         self._tail: deque[str] = deque(maxlen=TAIL)
-        self._guard = guard
+        self._guards = guards
         self._sink = sink
         self._changed = changed
+        self._stopping = asyncio.Event()
         self._task = asyncio.create_task(self._keep())
 
     async def started(self, deadline: float) -> None:
@@ -62,7 +68,7 @@ class Child:
         if not done:
             raise self.failure(f"it was not ready after {deadline:g} s")
         if ready not in done:
-            raise self.failure(f"it ended with {in_words(self.exit_code)}")
+            raise self.failure(f"it ended with {in_words(self.exit_code)}{_times(self._deaths)}")
 
     async def ended(self) -> int | None:
         """Wait until it is restarted no more; its last exit code, negative for a signal."""
@@ -70,75 +76,82 @@ class Child:
         return self.exit_code
 
     async def stop(self) -> None:
-        """End it and its group; return when they are gone."""
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        """End it and its group; return when they are gone, even if cancelled meanwhile."""
+        self._stopping.set()
+        await outlasting(asyncio.wait({self._task}))
 
     def failure(self, reason: str) -> StartFailed:
         return StartFailed(self.process.name, reason, self._tail)
 
     async def _keep(self) -> None:
         tries, delays = self.process.tries, back_off()
-        while True:
+        while not self._stopping.is_set():
             began = time.monotonic()
             if await self._run():
                 tries = sys.maxsize
-            tries -= 1
-            if not self.process.restart or tries == 0:
+            self._deaths += 1
+            if not self.process.restart or self._deaths >= tries or self._stopping.is_set():
                 return
             delays = back_off() if time.monotonic() - began > HEALTHY else delays
             delay = next(delays)
             self._write(f"ended with {in_words(self.exit_code)}; starts again in {delay:g} s")
-            await asyncio.sleep(delay)
+            await pause(delay, self._stopping)
 
     async def _run(self) -> bool:
         """Run it once, to its own end or the one `stop` brings; whether it was ready."""
+        self._tail.clear()
         try:
-            running, output, pipe = await spawn(self.process)
+            running = await spawn(self.process)
         except OSError as error:
             self._write(f"cannot run: {error}")
             return False
         self._begin(running.pid)
-        listening = asyncio.create_task(self._listen(output))
-        probing = asyncio.create_task(self._probe())
+        listening = asyncio.create_task(self._listen(running.output))
+        probing = asyncio.create_task(self._probe(running.pid))
         try:
-            self.exit_code = await running.wait()
-        except asyncio.CancelledError:
-            await self._end(running)
-            raise
+            await self._until_ended(running)
         finally:
             kill_group(running.pid)
             probing.cancel()
-            await asyncio.wait({listening}, timeout=LAST_WORDS)
+            self.exit_code = await running.ended()
+            await asyncio.wait({listening, probing}, timeout=LAST_WORDS)
             listening.cancel()
-            pipe.close()
+            running.pipe.close()
             was_ready = self._finish(running.pid)
         return was_ready
 
     def _begin(self, pid: int) -> None:
-        self._guard.watch(pid)
+        self._guards.watch(pid)
         self.pid = pid
         self._changed()
 
     def _finish(self, pid: int) -> bool:
-        self._guard.forget(pid)
+        self._guards.forget(pid)
         self.pid, was_ready = None, self.ready.is_set()
         self.ready.clear()
         self._changed()
         return was_ready
 
-    async def _end(self, running: asyncio.subprocess.Process) -> None:
+    async def _until_ended(self, running: Running) -> None:
+        ended = asyncio.create_task(running.ended())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                await self._end(running)
+        finally:
+            ended.cancel()
+            stopping.cancel()
+
+    async def _end(self, running: Running) -> None:
         """Ask the process; what is left of its group after the grace is killed."""
         with contextlib.suppress(ProcessLookupError):
-            running.send_signal(self.process.stop_signal)
+            running.process.send_signal(self.process.stop_signal)
         try:
             async with asyncio.timeout(self.process.grace):
-                await running.wait()
+                await running.ended()
         except TimeoutError:
             self._write(f"did not stop within {self.process.grace:g} s; killed")
-        finally:
-            kill_group(running.pid)
-            self.exit_code = await running.wait()
 
     async def _listen(self, output: asyncio.StreamReader) -> None:
         ready = self.process.ready
@@ -147,17 +160,24 @@ class Child:
             if isinstance(ready, re.Pattern) and ready.search(line):
                 self._is_ready()
 
-    async def _probe(self) -> None:
-        ready = self.process.ready
+    async def _probe(self, pid: int) -> None:
+        """Find out that it is ready; from then on, kill it if it hangs."""
+        ready, liveness = self.process.ready, self.process.liveness
         if isinstance(ready, re.Pattern):
-            return
-        if ready is not None:
+            await self.ready.wait()
+        elif ready is not None:
             await until(lambda: answers(ready))
         self._is_ready()
+        if liveness is not None:
+            await until_it_hangs(liveness)
+            if not self._stopping.is_set():
+                self._write("does not answer any more; killed")
+                kill_group(pid)
 
     def _is_ready(self) -> None:
-        self.ready.set()
-        self._changed()
+        if not self.ready.is_set():
+            self.ready.set()
+            self._changed()
 
     def _write(self, line: str) -> None:
         self._tail.append(line)
@@ -165,25 +185,5 @@ class Child:
             self._sink(self.process.name, line)
 
 
-async def until(holds: Probe, *, every: float = PROBE_EVERY) -> None:
-    """Ask every so many seconds, until the answer is yes."""
-    while True:
-        if await holds():
-            return
-        await asyncio.sleep(every)
-
-
-def back_off() -> Iterator[float]:
-    """Seconds before each restart: none, then 0.2 doubling to 5."""
-    yield 0.0
-    delay = 0.2
-    while True:
-        yield delay
-        delay = min(5.0, delay * 2)
-
-
-def in_words(exit_code: int | None) -> str:
-    """How a process ended, for a person."""
-    if exit_code is not None and exit_code < 0:
-        return signal.Signals(-exit_code).name
-    return "no process" if exit_code is None else f"exit code {exit_code}"
+def _times(deaths: int) -> str:
+    return f" ({deaths} times)" if deaths > 1 else ""

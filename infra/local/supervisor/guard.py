@@ -1,64 +1,25 @@
-"""Ends what a killed supervisor would leave behind.
+"""The program that ends what a killed supervisor would leave behind.
 
-The guard is a small process that reads a pipe whose other end only the supervisor holds. When
+A guard is a small process that reads a pipe whose other end only the supervisor holds. When
 the supervisor is gone, however it went, the pipe ends and the guard kills every process group
 it was told of: children and grandchildren. Run as a script it imports nothing of ours.
 """
 
-import contextlib
-import glob
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
 
 LAST_LOOK = 5.0
 """Seconds the guard waits for killed groups to be gone before it leaves itself."""
 
 
-class Guard:
-    """The supervisor's end of the pipe.
-
-    `hold` are file descriptors that the guard keeps open until all groups are dead: a lock held
-    through one is freed no sooner.
-    """
-
-    def __init__(self, hold: Iterable[int] = ()) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - our own file
-            [sys.executable, "-I", "-S", __file__],
-            stdin=subprocess.PIPE,
-            pass_fds=tuple(hold),
-            start_new_session=True,
-        )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def watch(self, group: int) -> None:
-        self._tell(f"+{group}\n")
-
-    def forget(self, group: int) -> None:
-        self._tell(f"-{group}\n")
-
-    def close(self) -> None:
-        """Let the guard go; it ends the groups it still knows."""
-        self._process.communicate()
-
-    def _tell(self, line: str) -> None:
-        pipe = self._process.stdin
-        if pipe is not None:
-            with contextlib.suppress(BrokenPipeError):
-                pipe.write(line.encode())
-                pipe.flush()
-
-
 def kill_group(group: int) -> None:
     """SIGKILL to whatever is left of the group."""
-    with contextlib.suppress(ProcessLookupError):
+    try:  # noqa: SIM105 - contextlib takes long to load
         os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 def main() -> None:
@@ -68,12 +29,13 @@ def main() -> None:
     groups: set[int] = set()
     for line in sys.stdin:
         (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+    end(groups)
+
+
+def end(groups: set[int]) -> None:
+    """Kill the groups; return when they are gone."""
     for group in groups:
         kill_group(group)
-    _wait_until_gone(groups)
-
-
-def _wait_until_gone(groups: set[int]) -> None:
     deadline = time.monotonic() + LAST_LOOK
     while any(_lives(group) for group in groups) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -85,16 +47,25 @@ def _lives(group: int) -> bool:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
-    states = [state for state, of in _processes() if of == group]
+    states = [state for state, of in map(_state_and_group, _pids()) if of == group]
     return not states or any(state not in "ZX" for state in states)
 
 
-def _processes() -> Iterator[tuple[str, int]]:
-    """State and group of every process, where there is a /proc (Linux)."""
-    for path in glob.glob("/proc/[0-9]*/stat"):  # noqa: PTH207 - pathlib takes long to load
-        with contextlib.suppress(OSError), open(path) as stat:  # noqa: PTH123
+def _pids() -> list[str]:
+    """Every process, where there is a /proc (Linux)."""
+    try:
+        return [name for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - as above
+    except FileNotFoundError:
+        return []
+
+
+def _state_and_group(pid: str) -> tuple[str, int]:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123 - pathlib takes long, too
             state, _, group, *_ = stat.read().rpartition(")")[2].split()
-            yield state, int(group)
+            return state, int(group)
+    except OSError:
+        return "X", 0
 
 
 if __name__ == "__main__":

@@ -3,11 +3,15 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from logging import INFO, LogRecord
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TextIO, TypeAlias
 from zlib import crc32
 
 Sink: TypeAlias = Callable[[str, str], None]
+LONGEST_FILE = 20_000_000
+"""Bytes of a log file: some days of a busy stack."""
 WIDTH = len("transcribe")
 COLOURS = (31, 32, 33, 34, 35, 36, 91, 92, 93, 94, 95, 96)
 
@@ -29,11 +33,26 @@ def console(stream: TextIO | None = None) -> Sink:
 
 
 @contextmanager
-def log_file(path: Path) -> Iterator[Sink]:
-    """A sink that appends to a file, made if need be."""
+def log_file(path: Path, limit: int = LONGEST_FILE) -> Iterator[Sink]:
+    """A sink that appends to a file, made if need be.
+
+    Before the file grows over `limit` bytes it becomes `NAME.1`, which replaces the one before.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as stream:
-        yield console(stream)
+    handler = _File(path, maxBytes=limit, backupCount=1, encoding="utf-8")
+    try:
+        yield lambda name, line: handler.emit(_record(f"{prefix(name)} {line}"))
+    finally:
+        handler.close()
+
+
+class _File(RotatingFileHandler):
+    def handleError(self, record: LogRecord) -> None:  # noqa: ARG002, N802 - logging's names
+        raise  # noqa: PLE0704 - it is called while an error is handled
+
+
+def _record(line: str) -> LogRecord:
+    return LogRecord("", INFO, "", 0, line, None, None)
 
 
 def prefix(name: str, *, coloured: bool = False) -> str:

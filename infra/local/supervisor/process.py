@@ -8,12 +8,13 @@ import pwd
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlsplit
 
-Probe: TypeAlias = Callable[[], Awaitable[bool]]
+from infra.local.supervisor.guard import kill_group
+from infra.local.supervisor.waiting import Probe, outlasting
 
 PROBE_TIMEOUT = 30.0
 CHUNK = 1 << 16
@@ -23,55 +24,115 @@ _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True, kw_only=True)
+class Liveness:
+    """How a process that hangs is told from one that works.
+
+    `probe`: a URL that answers anything at all, or a coroutine function that says whether the
+    process is well. It is asked `every` so many seconds. The process is killed when `misses` times
+    in a row nothing comes within `limit` seconds, or a no from one that said yes before. A process
+    that refuses connections is left alone: it drains.
+    """
+
+    probe: str | Probe
+    every: float = 5.0
+    limit: float = 10.0
+    misses: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
 class Process:
     """A program to keep running.
 
     `ready`: a URL that answers 200, a pattern found in a line it writes, or a coroutine function
-    that says so (`OSError` means no); None: ready as soon as it runs. `env` is added to the
-    supervisor's own. `tries`: how often it may die before it was ever ready. `layer`: the highest
-    is stopped first. `grace`: seconds between `stop_signal` and SIGKILL. `account`: the system
-    account to run as, for a supervisor that is root.
+    that says so (`OSError` means no); None: ready as soon as it runs. `liveness`: asked from then
+    on. `env` is added to the supervisor's own. `tries`: how often it may die before it was ever
+    ready. `layer`: the highest is stopped first. `grace`: seconds between `stop_signal` and
+    SIGKILL. `account`: the system account to run as, for a supervisor that is root.
     """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
     ready: str | re.Pattern[str] | Probe | None = None
+    liveness: Liveness | None = None
     restart: bool = True
-    tries: int = 1
+    tries: int = 5
     layer: int = 0
     stop_signal: signal.Signals = signal.SIGTERM
     grace: float = 10.0
     account: str | None = None
 
 
-async def spawn(
-    process: Process,
-) -> tuple[asyncio.subprocess.Process, asyncio.StreamReader, asyncio.ReadTransport]:
-    """Start it in a session of its own, its output in a pipe that its escapees cannot keep open."""
-    read_end, write_end = os.pipe()
-    stream = os.fdopen(read_end, "rb")
+@dataclass(frozen=True)
+class Running:
+    """A process that runs, its output, and the pipe through which that comes."""
+
+    process: asyncio.subprocess.Process
+    output: asyncio.StreamReader
+    pipe: asyncio.ReadTransport
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    async def ended(self) -> int:
+        """Wait for its end; its exit code, negative for a signal."""
+        return await self.process.wait()
+
+
+async def spawn(process: Process) -> Running:
+    """Start it in a session of its own. Cancelled, it leaves no process.
+
+    Its output comes through a pipe that its surviving grandchildren cannot keep open.
+    """
+    output, pipe, write_end = await _output_pipe()
     try:
-        running = await asyncio.create_subprocess_exec(
-            *process.argv,
-            env=os.environ | dict(process.env),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=write_end,
-            stderr=write_end,
-            start_new_session=True,
-            preexec_fn=functools.partial(_die_with, os.getpid()),
-            **run_as(process.account),
-        )
+        return Running(await _fork(process, write_end), output, pipe)
     except BaseException:
-        stream.close()
+        pipe.close()
         raise
     finally:
         os.close(write_end)
+
+
+async def _output_pipe() -> tuple[asyncio.StreamReader, asyncio.ReadTransport, int]:
+    read_end, write_end = os.pipe()
     reader = asyncio.StreamReader()
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), stream
-    )
-    return running, reader, transport
+    try:
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb")
+        )
+    except BaseException:
+        os.close(write_end)
+        raise
+    return reader, pipe, write_end
+
+
+async def _fork(process: Process, output: int) -> asyncio.subprocess.Process:
+    started: list[asyncio.subprocess.Process] = []
+
+    async def start() -> None:
+        started.append(
+            await asyncio.create_subprocess_exec(
+                *process.argv,
+                env=os.environ | dict(process.env),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=functools.partial(_die_with, os.getpid()),
+                **run_as(process.account),
+            )
+        )
+
+    try:
+        await outlasting(start())
+    except asyncio.CancelledError:
+        for running in started:
+            kill_group(running.pid)
+            await outlasting(running.wait())
+        raise
+    return started[0]
 
 
 def run_as(account: str | None) -> dict[str, Any]:
@@ -98,18 +159,46 @@ async def answers(ready: str | Probe) -> bool:
     """Ask a probe, or a URL for a 200."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT):
-            return await (_get(ready) if isinstance(ready, str) else ready())
+            return await (has_status(ready, "200") if isinstance(ready, str) else ready())
     except (OSError, EOFError):
         return False
 
 
-async def _get(url: str) -> bool:
+async def until_it_hangs(liveness: Liveness) -> None:
+    """Return once the process was silent, or not well any more, as often as it may be."""
+    misses, was_well = 0, False
+    while misses < liveness.misses:
+        await asyncio.sleep(liveness.every)
+        try:
+            well = await _is_well(liveness)
+        except TimeoutError:
+            misses += 1
+        else:
+            was_well = was_well or well
+            misses = 0 if well or not was_well else misses + 1
+
+
+async def _is_well(liveness: Liveness) -> bool:
+    """Ask once; whether it is well, or drains. Raise `TimeoutError` if it is silent."""
+    probe = liveness.probe
+    try:
+        async with asyncio.timeout(liveness.limit):
+            return await (has_status(probe) if isinstance(probe, str) else probe())
+    except TimeoutError:
+        raise
+    except (OSError, EOFError):  # it refuses connections
+        return True
+
+
+async def has_status(url: str, status: str = "") -> bool:
+    """Whether the URL answers, and with that status. Raise `OSError` if nobody is there."""
     to = urlsplit(url)
     reader, writer = await asyncio.open_connection(to.hostname, to.port)
     try:
         request = f"GET {to.path or '/'} HTTP/1.1\r\nHost: {to.netloc}\r\nConnection: close\r\n\r\n"
         writer.write(request.encode())
-        return b" 200 " in await reader.readline()
+        answer = await reader.readline()
+        return answer.startswith(b"HTTP/") and f" {status}".encode() in answer
     finally:
         writer.close()
 

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Self
 
-from infra.local.supervisor.child import CannotStart, Child, StartFailed, until
-from infra.local.supervisor.guard import Guard
+from infra.local.supervisor.child import CannotStart, Child, StartFailed
+from infra.local.supervisor.guards import Guards
 from infra.local.supervisor.log import Sink, console, silent
-from infra.local.supervisor.process import Probe, Process
+from infra.local.supervisor.process import Liveness, Process
+from infra.local.supervisor.waiting import Probe, outlasting, until
 
-__all__ = ["CannotStart", "Probe", "Process", "StartFailed", "Supervisor"]
+__all__ = ["CannotStart", "Liveness", "Probe", "Process", "StartFailed", "Supervisor"]
 
 DEADLINE = 60.0
 
@@ -32,16 +33,24 @@ class Supervisor:
     ) -> None:
         self._sink = console() if sink is None else sink
         self._changed = changed
-        self._hold = tuple(hold)
+        self._guards = Guards(hold, self._write_of_guard)
         self._children: dict[str, Child] = {}
 
     async def __aenter__(self) -> Self:
-        self._guard = Guard(self._hold)
+        try:
+            await self._guards.open()
+        except BaseException:
+            await outlasting(self._guards.close())
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        """Stop all, layer by layer, to the end: a cancellation meanwhile is raised afterwards."""
+        await outlasting(self._end())
+
+    async def _end(self) -> None:
         async with AsyncExitStack() as ending:
-            ending.callback(self._guard.close)
+            ending.push_async_callback(self._guards.close)
             for layer in sorted({child.process.layer for child in self._children.values()}):
                 ending.push_async_callback(self._stop_layer, layer)
 
@@ -50,27 +59,35 @@ class Supervisor:
 
         Raise `StartFailed` if it does not get there.
         """
-        if process.name in self._children:
-            raise ValueError(f"There is a process {process.name} already.")
-        child = Child(process, self._guard, self._sink, self._changed)
-        self._children[process.name] = child
-        await child.started(deadline)
+        await self._add(process, self._sink).started(deadline)
 
     async def run(self, process: Process) -> None:
         """Run a program that ends by itself; what it writes shows only in a failure.
 
         Raise `StartFailed` unless it exits with 0.
         """
-        child = Child(process, self._guard, silent, self._changed)
+        child = self._add(process, silent)
         try:
             if await child.ended() != 0:
                 raise child.failure("it failed")
         finally:
-            await child.stop()
+            await self.stop(process.name)
+
+    def _add(self, process: Process, sink: Sink) -> Child:
+        if process.name in self._children:
+            raise ValueError(f"There is a process {process.name} already.")
+        child = Child(process, self._guards, sink, self._changed)
+        self._children[process.name] = child
+        return child
 
     async def stop(self, *names: str) -> None:
-        """Stop these for good, at the same time."""
-        await asyncio.gather(*(self._children.pop(name).stop() for name in names))
+        """Stop these for good, at the same time; return when they are gone."""
+        await outlasting(self._stop(names))
+
+    async def _stop(self, names: Iterable[str]) -> None:
+        await asyncio.gather(*(self._children[name].stop() for name in names))
+        for name in names:
+            self._children.pop(name, None)
 
     async def ready(
         self, name: str, *, after: int | None = None, deadline: float = DEADLINE
@@ -92,9 +109,18 @@ class Supervisor:
         return self._children[name].pid
 
     @property
+    def guard_pids(self) -> list[int]:
+        """The present pids of the processes that clean up if this one is killed."""
+        return self._guards.pids
+
+    @property
     def pids(self) -> dict[str, int]:
         """The present pids by name."""
         return {name: child.pid for name, child in self._children.items() if child.pid}
+
+    def _write_of_guard(self, line: str) -> None:
+        with suppress(OSError):
+            self._sink("guard", line)
 
     async def _stop_layer(self, layer: int) -> None:
         await self.stop(*[n for n, child in self._children.items() if child.process.layer == layer])

@@ -1,7 +1,7 @@
 """Recordings of calls with transcripts, as utterances: the way to what people really say.
 
-A folder holds NAME.wav and beside it NAME.json, the call's truth, as `tests/calls` has them and
-`pocwhisp evaluate` takes them.
+A folder holds NAME.wav and beside it NAME.truth.json, the call's truth, as `tests/calls` has
+them and `pocwhisp evaluate` takes them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from infra.evaluation.truth import Truth, load_truth
+from infra.evaluation.truth import Truth, load_truth, truth_file
 from infra.training.data.mel import RATE, Audio, log_mel
 from infra.training.data.utterances import Utterance
 
@@ -22,10 +22,9 @@ def read_recordings(folder: Path, bands: int) -> Iterator[Utterance]:
 
     Raises `BrokenTruth` for a file beside a recording that is none.
     """
-    for path in sorted(folder.glob("*.json")):
-        if (recording := path.with_suffix(".wav")).exists():
-            truth = load_truth(path)
-            yield from utterances(channels_of(recording), truth, bands)
+    for recording in sorted(folder.glob("*.wav")):
+        if (truth := truth_file(recording)).exists():
+            yield from utterances(channels_of(recording), load_truth(truth), bands)
 
 
 def utterances(channels: Sequence[Audio], truth: Truth, bands: int) -> Iterator[Utterance]:

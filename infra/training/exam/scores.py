@@ -1,6 +1,5 @@
 """How well a model hears: word errors, times, and words where nobody speaks."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
@@ -8,6 +7,7 @@ from typing import Literal, Protocol, TypeAlias
 import jiwer
 import numpy as np
 
+from infra.evaluation.errors import normalised
 from infra.training.exam.held_out_sets import Said
 from infra.training.speech.grammar import is_sentence
 
@@ -39,8 +39,8 @@ class Segment(Protocol):
 
 
 def words_of(text: str) -> list[str]:
-    """The words in lower case, without punctuation."""
-    return re.sub(r"[^a-z ]", "", text.lower()).split()
+    """The words, as `pocwhisp evaluate` counts them."""
+    return normalised(text).split()
 
 
 @dataclass

@@ -1,8 +1,8 @@
-"""Tells which frames of a channel may hold speech by their levels alone.
+"""Decide which frames of a channel may hold speech by their levels alone.
 
 A voice activity detector costs the same for every frame, silence included. The gate spares it the
-frames that are digital silence or no louder than the line's own noise: the noise floor is the
-lowest of a low percentile of the levels, taken over a few stretches of the recent past (after
+frames that are digital silence or no louder than the line's own noise. The noise floor of a
+stretch is a low percentile of its levels; the lowest floor of the last few stretches counts (after
 Martin's minimum statistics, IEEE TSAP 9(5), 2001). In doubt the gate is open; that costs time only.
 """
 
@@ -15,41 +15,41 @@ from numpy.typing import NDArray
 
 from functions.transcribe.recognizer import Samples
 
-FRAME = 512
+VAD_FRAME = 512
 """Samples a frame: 32 ms, what Silero VAD takes at a time."""
 FULL_SCALE = 32_768
 NOTHING = -100.0
 """Level of digital silence in dBFS."""
 
-Levels: TypeAlias = NDArray[np.float32]
+FrameLevels: TypeAlias = NDArray[np.float32]
 """One level per frame in dBFS (RMS), shape (frames,)."""
 Flags: TypeAlias = NDArray[np.bool_]
-"""A yes or no per frame, shape (frames,)."""
+"""One truth value per frame, shape (frames,)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loudness:
-    """What may hold speech: levels in dB(FS), durations in frames."""
+    """Thresholds of the gate: levels in dBFS, margins in dB, durations in frames."""
 
     margin: float = 3.0
-    """Speech is this much louder than the noise floor."""
+    """Least difference of speech to the noise floor."""
     never: float = -66.0
-    """Quieter is silence whatever the floor."""
+    """Level below which a frame is silence, whatever the floor."""
     always: float = -42.0
-    """Louder may be speech whatever the floor."""
+    """Level above which a frame may be speech, whatever the floor."""
     percentile: float = 10.0
     """The noise floor of a stretch is this percentile of its levels."""
     history: int = 4
-    """Stretches that the noise floor looks back on, the present one among them."""
+    """Stretches whose floors count, the present one included."""
     around: int = 5
-    """Frames before and after a loud one that are let through with it: soft first and last sounds,
-    and what a detector needs to get going."""
+    """Frames before and after a loud frame that pass with it: soft first and last sounds, and what
+    a detector needs to settle."""
 
 
 class Gate:
     """Takes a channel's levels in order, stretch by stretch.
 
-    Its answers depend on how the channel is cut into stretches: cut it into equal ones.
+    Its results depend on how the channel is cut into stretches, so these must have equal lengths.
     """
 
     def __init__(self, loudness: Loudness | None = None) -> None:
@@ -57,10 +57,10 @@ class Gate:
         self._floors: deque[float] = deque(maxlen=self._loudness.history)
         self._before: Flags = np.zeros(self._loudness.around, np.bool_)
 
-    def opened(self, levels: Levels, ahead: Levels) -> Flags:
-        """Whether each frame of the next stretch may hold speech.
+    def opened(self, levels: FrameLevels, ahead: FrameLevels) -> Flags:
+        """Return for each frame of the next stretch whether it may hold speech.
 
-        `ahead`: the levels of the frames after it, `Loudness.around` of them if there are so many.
+        `ahead` holds the levels of the next `Loudness.around` frames, or of fewer at the end.
         """
         around = self._loudness.around
         loud = np.concatenate((levels, ahead)) > self._threshold(levels)
@@ -69,18 +69,18 @@ class Gate:
         near: Flags = np.convolve(seen, np.ones(2 * around + 1, np.int64), mode="valid") > 0
         return near
 
-    def _threshold(self, levels: Levels) -> float:
+    def _threshold(self, levels: FrameLevels) -> float:
         loudness = self._loudness
         self._floors.append(float(np.percentile(levels, loudness.percentile)))
         return min(max(min(self._floors) + loudness.margin, loudness.never), loudness.always)
 
 
-def measure(samples: Samples) -> Levels:
-    """The level of each frame around its mean; `samples`: shape (frames * FRAME,).
+def frame_levels(samples: Samples) -> FrameLevels:
+    """Return the level of each frame without its mean; `samples` has shape (frames * VAD_FRAME,).
 
     The sums are exact, so equal frames have equal levels.
     """
-    wide = samples.reshape(-1, FRAME).astype(np.float64)
-    power = np.einsum("ij,ij->i", wide, wide) / FRAME - wide.mean(axis=1) ** 2
-    levels: Levels = 10 * np.log10(power / FULL_SCALE**2 + 10 ** (NOTHING / 10))
+    wide = samples.reshape(-1, VAD_FRAME).astype(np.float64)
+    power = np.einsum("ij,ij->i", wide, wide) / VAD_FRAME - wide.mean(axis=1) ** 2
+    levels: FrameLevels = 10 * np.log10(power / FULL_SCALE**2 + 10 ** (NOTHING / 10))
     return levels.astype(np.float32)

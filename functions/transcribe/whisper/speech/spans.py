@@ -1,4 +1,4 @@
-"""Where speech is in a channel, frame by frame, and where it may be cut."""
+"""Voice activity frame by frame, and the places where speech may be cut."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.transcribe.recognizer import SAMPLE_RATE
-from functions.transcribe.whisper.speech.gate import FRAME, Flags, Levels
+from functions.transcribe.whisper.speech.gate import VAD_FRAME, Flags, FrameLevels
 
 
 class Detector(Protocol):
-    """Tells how likely each frame of one channel holds speech, from 0 to 1.
+    """Estimates the probability, 0 to 1, that each frame of one channel holds speech.
 
-    `frames`: shape (n, FRAME), from -1 to 1, without a gap in between; returns shape (n,).
-    It remembers the frames of earlier calls and takes these as their continuation, unless they
-    begin `afresh`. So every channel needs a detector of its own.
+    `frames` are consecutive, shape (n, VAD_FRAME), values from -1 to 1; returns shape (n,). The
+    frames continue those of the call before, unless they begin `afresh`, so every channel needs
+    a detector of its own.
     """
 
     def probabilities(
@@ -25,26 +25,26 @@ class Detector(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Speech:
-    """What counts as speech, and how it is cut: probabilities, and durations in seconds.
+class SpeechSettings:
+    """What counts as speech and how it is cut: probabilities, and durations in seconds.
 
     Raises `ValueError` for settings that contradict each other.
     """
 
     threshold: float = 0.5
-    """Speech begins where it is at least this likely."""
+    """Probability from which speech begins."""
     release: float = 0.35
-    """It goes on as long as it is at least this likely."""
+    """Probability below which speech ends."""
     pause: float = 0.3
-    """Silence that ends a span. A shorter one stays inside."""
+    """Silence that ends a span; a shorter one stays inside."""
     padding: float = 0.1
     """Silence kept before and after a span."""
     longest: float = 28.5
-    """What a window holds at most. Whisper hears 30 s at a time, the last seconds less well."""
+    """Longest window. Whisper takes 30 s at a time and is weaker in the last seconds."""
     breath: float = 0.1
-    """Shortest silence in which a span that no window has room for may be cut."""
+    """Shortest silence in which a span that fits no window may be cut."""
     piece: float = 1.0
-    """Nothing shorter is cut off a span: a word without the words around is heard less well."""
+    """Shortest part to cut off a span: a word without its neighbours is recognised less well."""
 
     def __post_init__(self) -> None:
         if not 0 < self.release <= self.threshold <= 1:
@@ -67,14 +67,14 @@ class Span:
 
 
 class Hysteresis:
-    """Turns the probabilities of frames, in blocks of any length, into speech or silence."""
+    """Turns probabilities of frames, in blocks of any length, into speech or silence."""
 
-    def __init__(self, speech: Speech) -> None:
+    def __init__(self, speech: SpeechSettings) -> None:
         self._speech = speech
         self._speaking = False
 
     def spoken(self, probabilities: NDArray[np.float32]) -> Flags:
-        """Whether each of the next frames is speech, shape (n,)."""
+        """Return for each of the next frames whether it is speech, shape (n,)."""
         begins = probabilities >= self._speech.threshold
         certain = begins | (probabilities < self._speech.release)
         latest = np.maximum.accumulate(np.where(certain, np.arange(1, len(certain) + 1), 0))
@@ -85,13 +85,13 @@ class Hysteresis:
 
 
 def runs(flags: Flags) -> NDArray[np.int64]:
-    """Where the flags are set: first and last + 1 of each run, shape (runs, 2)."""
+    """Return first and last + 1 of each run of true flags, shape (runs, 2)."""
     edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
     return edges.reshape(-1, 2).astype(np.int64)
 
 
 def between_pauses(spoken: Flags, pause: int) -> Iterator[tuple[int, int]]:
-    """First and last + 1 of the frames from one pause of so many frames to the next."""
+    """Yield first and last + 1 of the frames between two pauses of `pause` frames or more."""
     found = runs(spoken)
     if not len(found):
         return
@@ -102,9 +102,9 @@ def between_pauses(spoken: Flags, pause: int) -> Iterator[tuple[int, int]]:
 
 
 def widest_pause(spoken: Flags, breath: int) -> int | None:
-    """The middle frame of the longest silence between speech; the last one of equals.
+    """Return the middle frame of the longest silence inside speech, of equal ones the last.
 
-    None: no silence lasts so many frames.
+    Returns None if no silence lasts `breath` frames.
     """
     found = runs(spoken)
     lengths = found[1:, 0] - found[:-1, 1]
@@ -114,17 +114,17 @@ def widest_pause(spoken: Flags, breath: int) -> int | None:
     return int(found[chosen, 1] + found[chosen + 1, 0]) // 2
 
 
-def quietest(levels: Levels) -> int:
-    """The frame around which about 100 ms are quietest."""
+def quietest(levels: FrameLevels) -> int:
+    """Return the frame at the middle of the quietest 100 ms."""
     around = np.convolve(levels, np.ones(3, np.float32), mode="valid")
     return 1 + int(around.argmin())
 
 
-def frames(seconds: float) -> int:
-    """The duration in frames, rounded up."""
-    return -int(-seconds * SAMPLE_RATE // FRAME)
+def whole_frames(seconds: float) -> int:
+    """Return the duration in frames, rounded up."""
+    return -int(-seconds * SAMPLE_RATE // VAD_FRAME)
 
 
-def samples(seconds: float) -> int:
-    """The duration in samples, rounded."""
+def sample_count(seconds: float) -> int:
+    """Return the duration in samples, rounded to nearest."""
     return round(seconds * SAMPLE_RATE)

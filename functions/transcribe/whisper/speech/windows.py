@@ -1,8 +1,8 @@
-"""Packs the speech of one channel into windows, block by block.
+"""Pack the speech of one channel into windows, block by block.
 
-The gate leaves out frames that cannot hold speech, the detector tells which of the others do, and
-spans of speech fill one window after the other, however far apart they lie. What the windows are
-depends on the samples alone, not on the blocks they come in. Memory stays bounded by a window and
+The gate leaves out frames that cannot hold speech, the detector finds speech in the others, and
+spans of speech fill one window after the other, however far apart they lie. The windows depend on
+the samples alone, not on the blocks they come in. Memory stays bounded by a window and
 a stretch, whatever the length of the channel.
 """
 
@@ -15,36 +15,36 @@ from numpy.typing import NDArray
 
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
 from functions.transcribe.whisper.speech.gate import (
-    FRAME,
     FULL_SCALE,
+    VAD_FRAME,
     Flags,
+    FrameLevels,
     Gate,
-    Levels,
     Loudness,
-    measure,
+    frame_levels,
 )
 from functions.transcribe.whisper.speech.spans import (
     Detector,
     Hysteresis,
     Span,
-    Speech,
+    SpeechSettings,
     between_pauses,
-    frames,
     quietest,
     runs,
-    samples,
+    sample_count,
+    whole_frames,
     widest_pause,
 )
 
 STRETCH = 1_024
-"""Frames that are decided at a time: 33 s."""
+"""Frames that are classified at a time: 33 s."""
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """Where something heard in a window lies: in which of its spans, and when in the recording.
+class Placement:
+    """Where a part of a window lies: the index of its span, and its times in the recording.
 
-    Times in seconds from the recording's start, both inside the span.
+    Times are seconds from the recording's start, both inside the span.
     """
 
     span: int
@@ -54,7 +54,7 @@ class Placed:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Spans of speech, in order and disjoint, and their samples one after another."""
+    """Spans of speech, in order and disjoint, with their samples one after another."""
 
     spans: tuple[Span, ...]
     samples: Samples
@@ -65,25 +65,27 @@ class Window:
 
     @cached_property
     def edges(self) -> NDArray[np.float64]:
-        """Where each span starts and where it ends in the window, seconds, shape (2, spans)."""
+        """Starts and ends of the spans in seconds from the window's start, shape (2, spans)."""
         lengths = np.array([len(span) for span in self.spans]) / SAMPLE_RATE
         ends = lengths.cumsum()
         return np.stack((ends - lengths, ends))
 
-    def place(self, start: float, end: float, since: int = 0) -> Placed:
-        """Where that from `start` to `end` lies; in seconds from the window's start.
+    def place(self, start: float, end: float, since: int = 0) -> Placement:
+        """Place the part from `start` to `end`, in seconds from the window's start.
 
-        It goes to the span with which it shares the most time, or to the nearest, from span
-        `since` on, and is shortened to what is in it.
+        It goes to the span it shares the most time with, or else to the nearest one, from span
+        number `since` on, and is shortened to that span.
         """
         starts, ends = self.edges
         shared = np.minimum(max(start, end), ends) - np.maximum(start, starts)
         index = since + int(shared[since:].argmax())
         span, offset = self.spans[index], float(starts[index])
-        return Placed(index, _inside(span, start - offset), _inside(span, max(start, end) - offset))
+        return Placement(
+            index, _inside(span, start - offset), _inside(span, max(start, end) - offset)
+        )
 
     def within(self, parts: Iterable[tuple[float, float]]) -> "Window":
-        """What lies in these parts, which are in order and disjoint: seconds from the start."""
+        """Return a window of these `parts` of this one: in seconds, in order, disjoint."""
         spans: list[Span] = []
         pieces: list[Samples] = []
         for start, end in parts:
@@ -98,7 +100,7 @@ class Window:
 
 
 def _inside(span: Span, time: float) -> float:
-    """Seconds from the span's start as seconds of the recording, at its ends if beyond them."""
+    """Turn `time`, seconds from the span's start, into seconds of the recording inside it."""
     start = span.start / SAMPLE_RATE
     return min(max(start + time, start), span.end / SAMPLE_RATE)
 
@@ -106,15 +108,18 @@ def _inside(span: Span, time: float) -> float:
 class Windower:
     """Takes blocks of any length with `feed` and ends with `end`.
 
-    Windows come in order of time, and so do the spans in them. Every frame that the detector
-    calls speech is in exactly one. Only a span that is longer than a window, or than what is left
-    of one, is cut, in a silence inside; where there is none, at its quietest frame.
+    Windows come in order of time, and so do the spans in them. Every frame of speech is in
+    exactly one window. Only a span that is longer than a window, or than the room left in one, is
+    cut: in a silence inside, or at its quietest frame if there is none.
     """
 
     def __init__(
-        self, detector: Detector, speech: Speech | None = None, loudness: Loudness | None = None
+        self,
+        detector: Detector,
+        speech: SpeechSettings | None = None,
+        loudness: Loudness | None = None,
     ) -> None:
-        self._speech = speech or Speech()
+        self._speech = speech or SpeechSettings()
         self._stretches = _Stretches((loudness or Loudness()).around)
         self._gate = Gate(loudness)
         self._detector = detector
@@ -122,47 +127,51 @@ class Windower:
         self._opened = False
         self._line = _Line()
         self._start: int | None = None
-        self._pack = _Pack(samples(self._speech.longest))
+        self._pack = _Pack(sample_count(self._speech.longest))
 
     def feed(self, block: Samples) -> list[Window]:
-        """Add samples (int16, shape (n,)); returns the windows that are now full."""
+        """Add samples, shape (n,). Return the windows that are now full."""
         return [
             window
             for stretch, ahead in self._stretches.push(block)
-            for window in self._hear(stretch, ahead)
+            for window in self._classify(stretch, ahead)
         ]
 
     def end(self) -> list[Window]:
-        """The channel is over: returns what is left."""
+        """End the channel. Return the windows that are left."""
         self._line.until = self._stretches.taken
         found = [
             window
             for stretch, ahead in self._stretches.rest()
-            for window in self._hear(stretch, ahead)
+            for window in self._classify(stretch, ahead)
         ]
         found.extend(self._pack_spans(ended=True))
         return [*found, self._pack.window()] if self._pack.spans else found
 
-    def _hear(self, stretch: Samples, ahead: Samples) -> Iterator[Window]:
-        levels = measure(stretch)
-        opened = self._gate.opened(levels, measure(ahead))
+    def _classify(self, stretch: Samples, ahead: Samples) -> Iterator[Window]:
+        levels = frame_levels(stretch)
+        opened = self._gate.opened(levels, frame_levels(ahead))
         self._line.append(stretch, levels, self._spoken(stretch, opened))
         yield from self._pack_spans()
 
     def _spoken(self, stretch: Samples, opened: Flags) -> Flags:
-        """Whether each frame is speech; only those that the gate lets through are looked at."""
+        """Return for each frame whether it is speech; the detector sees only `opened` frames."""
         probabilities = np.zeros(len(opened), np.float32)
         for first, end in runs(opened).tolist():
-            heard = stretch[first * FRAME : end * FRAME].reshape(-1, FRAME).astype(np.float32)
-            heard /= FULL_SCALE
+            frames = (
+                stretch[first * VAD_FRAME : end * VAD_FRAME]
+                .reshape(-1, VAD_FRAME)
+                .astype(np.float32)
+            )
+            frames /= FULL_SCALE
             goes_on = first == 0 and self._opened
-            probabilities[first:end] = self._detector.probabilities(heard, afresh=not goes_on)
+            probabilities[first:end] = self._detector.probabilities(frames, afresh=not goes_on)
         self._opened = bool(opened[-1])
         return self._hysteresis.spoken(probabilities)
 
     def _pack_spans(self, *, ended: bool = False) -> Iterator[Window]:
-        """Pack the spans that have ended, and of the one that goes on what fills a window."""
-        line, pause = self._line, frames(self._speech.pause)
+        """Pack the spans that have ended, and of an unfinished one the part that fills a window."""
+        line, pause = self._line, whole_frames(self._speech.pause)
         for first, last in between_pauses(line.spoken, pause):
             is_over = ended or len(line.spoken) - last >= pause
             span = self._padded(line.since + first, line.since + last, is_over=is_over)
@@ -171,14 +180,14 @@ class Windower:
         line.forget(self._needed())
 
     def _padded(self, first: int, last: int, *, is_over: bool) -> Span:
-        """The span of these frames. One that goes on has no end yet, one that was cut a start."""
-        padding = samples(self._speech.padding)
-        start = max(first * FRAME - padding, 0) if self._start is None else self._start
-        end = last * FRAME + (padding if is_over else 0)
+        """Return the span of these frames with padding, but for ends that are unknown or cut."""
+        padding = sample_count(self._speech.padding)
+        start = max(first * VAD_FRAME - padding, 0) if self._start is None else self._start
+        end = last * VAD_FRAME + (padding if is_over else 0)
         return Span(start, end if self._line.until is None else min(end, self._line.until))
 
     def _fill(self, span: Span, *, is_over: bool) -> Generator[Window, None, Span]:
-        """Pack the span if it has ended; give the windows it fills, and return what is left."""
+        """Yield the windows that the span fills. Pack what is left if it has ended; return it."""
         pack = self._pack
         while len(span) > (pack.room if is_over else pack.size):
             at = self._seam(span)
@@ -191,27 +200,27 @@ class Windower:
         return span
 
     def _seam(self, span: Span) -> int:
-        """Where to cut a span that does not fit: its start, if it should go on as a whole."""
+        """Return the sample to cut a span at that does not fit; its start to leave it whole."""
         speech, pack = self._speech, self._pack
-        least = samples(speech.piece) if pack.spans else pack.size // 2
-        first = self._line.frame(span.start + least + FRAME - 1)
-        last = self._line.frame(min(span.start + pack.room, span.end - samples(speech.piece)))
-        frame = widest_pause(self._line.spoken[first:last], frames(speech.breath))
+        least = sample_count(speech.piece) if pack.spans else pack.size // 2
+        first = self._line.frame(span.start + least + VAD_FRAME - 1)
+        last = self._line.frame(min(span.start + pack.room, span.end - sample_count(speech.piece)))
+        frame = widest_pause(self._line.spoken[first:last], whole_frames(speech.breath))
         if frame is None and pack.spans:
             return span.start
         if frame is None:
             frame = quietest(self._line.levels[first:last])
-        return (self._line.since + first + frame) * FRAME
+        return (self._line.since + first + frame) * VAD_FRAME
 
     def _needed(self) -> int:
-        """The first frame that a span may still begin in."""
+        """Return the first frame that a span may still begin in."""
         if self._start is not None:
-            return self._start // FRAME
-        return self._line.since + len(self._line.spoken) - frames(self._speech.padding)
+            return self._start // VAD_FRAME
+        return self._line.since + len(self._line.spoken) - whole_frames(self._speech.padding)
 
 
 class _Pack:
-    """The window that is being filled; `size`: the samples it has room for."""
+    """The window that is being filled; it has room for `size` samples."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -227,7 +236,7 @@ class _Pack:
         self._parts.append(line.between(span))
 
     def window(self) -> Window:
-        """What is in it. It is empty then."""
+        """Return the window and begin an empty one."""
         window = Window(tuple(self.spans), np.concatenate(self._parts))
         self.spans, self._parts = [], []
         return window
@@ -236,48 +245,48 @@ class _Pack:
 class _Line:
     """What is still needed of the channel, from frame `since` of the recording on.
 
-    `until`: the samples of the recording, once they are known.
+    `until` is the number of samples in the recording, or None while it is not known.
     """
 
     def __init__(self) -> None:
         self.since = 0
         self.until: int | None = None
-        self.levels: Levels = np.zeros(0, np.float32)
+        self.levels: FrameLevels = np.zeros(0, np.float32)
         self.spoken: Flags = np.zeros(0, np.bool_)
         self._samples: Samples = np.zeros(0, np.int16)
 
-    def append(self, stretch: Samples, levels: Levels, spoken: Flags) -> None:
+    def append(self, stretch: Samples, levels: FrameLevels, spoken: Flags) -> None:
         self._samples = np.concatenate((self._samples, stretch))
         self.levels = np.concatenate((self.levels, levels))
         self.spoken = np.concatenate((self.spoken, spoken))
 
     def frame(self, sample: int) -> int:
-        """The frame in which a sample of the recording lies, counted from `since`."""
-        return max(sample // FRAME - self.since, 0)
+        """Return the frame of a sample of the recording, counted from `since`."""
+        return max(sample // VAD_FRAME - self.since, 0)
 
     def between(self, span: Span) -> Samples:
-        """The span's samples, for good."""
-        begun = self.since * FRAME
+        """Return a copy of the span's samples."""
+        begun = self.since * VAD_FRAME
         return self._samples[span.start - begun : span.end - begun].copy()
 
     def forget(self, frame: int) -> None:
-        """Let go of what lies before this frame of the recording."""
+        """Drop what lies before this frame of the recording."""
         stale = max(frame - self.since, 0)
         self.since += stale
         self.levels, self.spoken = self.levels[stale:], self.spoken[stale:]
-        self._samples = self._samples[stale * FRAME :]
+        self._samples = self._samples[stale * VAD_FRAME :]
 
 
 class _Stretches:
-    """Turns blocks of any length into stretches of whole frames, with some frames ahead of each.
+    """Cuts blocks of any length into stretches of whole frames, each with the frames after it.
 
-    `taken`: the samples so far.
+    `taken` counts the samples so far.
     """
 
     def __init__(self, ahead: int) -> None:
         self.taken = 0
         self._held = 0
-        self._buffer: Samples = np.zeros((STRETCH + ahead) * FRAME, np.int16)
+        self._buffer: Samples = np.zeros((STRETCH + ahead) * VAD_FRAME, np.int16)
 
     def push(self, block: Samples) -> Iterator[tuple[Samples, Samples]]:
         while len(block):
@@ -290,15 +299,15 @@ class _Stretches:
                 yield self._full()
 
     def _full(self) -> tuple[Samples, Samples]:
-        stretch, ahead = np.split(self._buffer.copy(), [STRETCH * FRAME])
+        stretch, ahead = np.split(self._buffer.copy(), [STRETCH * VAD_FRAME])
         self._held = len(ahead)
         self._buffer[: self._held] = ahead
         return stretch, ahead
 
     def rest(self) -> Iterator[tuple[Samples, Samples]]:
-        """What is left, the last frame filled up with silence."""
-        missing = -self._held % FRAME
+        """Yield what is left, the last frame filled up with silence."""
+        missing = -self._held % VAD_FRAME
         left = np.concatenate((self._buffer[: self._held], np.zeros(missing, np.int16)))
-        size, reach = STRETCH * FRAME, len(self._buffer)
+        size, reach = STRETCH * VAD_FRAME, len(self._buffer)
         for first in range(0, len(left), size):
             yield left[first : first + size], left[first + size : first + reach]

@@ -1,0 +1,17 @@
+"""Which summarizer runs: the one asked for, or the best that is on this machine."""
+
+from functions.summarize.extractive.engine import ExtractiveSummarizer
+from functions.summarize.fallback import FallbackSummarizer
+from functions.summarize.settings import Settings
+from functions.summarize.summarizer import Summarizer
+
+
+def choose_summarizer(settings: Settings) -> Summarizer:
+    """The summarizer that the settings ask for.
+
+    `auto` is the best engine on the machine, with the extractive one to stand in for it. There is
+    no other engine yet, so under `auto` the extractive one stands in for every summary.
+    """
+    if settings.summarizer == "extractive":
+        return ExtractiveSummarizer()
+    return FallbackSummarizer(None, ExtractiveSummarizer())

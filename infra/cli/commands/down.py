@@ -1,0 +1,62 @@
+"""`pocwhisp down`: the stack stopped, and, if wanted, all that it kept deleted."""
+
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.cli.exit_codes import Exit
+from infra.cli.options import Data
+from infra.cli.output import print_error, print_line
+from infra.cli.run import run
+
+PATIENCE = 60.0
+"""Seconds that a stack may take to stop."""
+NESTED = ("demo", "evaluate")
+"""Stacks that keep their state below that of the user's own."""
+
+
+def down(
+    *,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete its recordings, results and database, too.")
+    ] = False,
+    data: Data,
+) -> None:
+    """Stop the stack that runs, if one does, as Ctrl-C does; with --delete, forget everything."""
+    stopped = _stop(data)
+    if delete:
+        run(_delete(data))
+        print_line(f"{data.absolute()} is deleted.")
+    elif not stopped:
+        print_error(f"No stack runs in {data.absolute()}.")
+
+
+def _stop(data: Path) -> bool:
+    """Whether there was one to stop. Ends the command if it does not stop."""
+    from infra.local.state import is_alive, running_stack
+
+    if (info := running_stack(data)) is None:
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(info.pid, signal.SIGTERM)
+    deadline = time.monotonic() + PATIENCE
+    while is_alive(info.pid, before=info.started_at):
+        if time.monotonic() > deadline:
+            print_error(f"pocwhisp: the stack (pid {info.pid}) has not stopped.")
+            raise typer.Exit(Exit.FAILED)
+        time.sleep(0.05)
+    print_line(f"The stack at {info.url} has stopped.")
+    return True
+
+
+async def _delete(data: Path) -> None:
+    from infra.local.stack import delete_stack
+
+    for folder in (*(data / name for name in NESTED), data):
+        if folder.exists():
+            delete_stack(folder)

@@ -1,0 +1,118 @@
+"""`pocwhisp transcribe`: recordings in, their conversations out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infra.cli.exit_codes import Exit, exit_code
+from infra.cli.options import (
+    AsJson,
+    AsSrt,
+    AsText,
+    AsVtt,
+    Channels,
+    Data,
+    Force,
+    Hotwords,
+    Jobs,
+    Labels,
+    Language,
+    NoSummary,
+    Prompt,
+    Quiet,
+    Server,
+    Task,
+    check,
+    endings,
+    labels,
+)
+from infra.cli.output import error_screen, print_error, print_line, screen
+from infra.cli.run import run
+from infra.client.recordings import recordings
+from infra.client.upload_options import UploadOptions
+
+if TYPE_CHECKING:
+    from infra.client.batch import Outcome
+    from infra.client.client import Session
+
+
+def transcribe(  # noqa: PLR0913 - one parameter for each option
+    audio: Annotated[
+        list[Path], typer.Argument(help="Recordings, and folders of them.", exists=True)
+    ],
+    *,
+    as_json: AsJson = False,
+    as_text: AsText = False,
+    as_srt: AsSrt = False,
+    as_vtt: AsVtt = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for files, named as the input.")] = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    jobs: Jobs = 4,
+    language: Language = None,
+    task: Task = None,
+    prompt: Prompt = None,
+    hotwords: Hotwords = None,
+    channels: Channels = None,
+    no_summary: NoSummary = False,
+    external_id: Annotated[str | None, typer.Option(help="Your name for the call.")] = None,
+    label: Labels = None,
+    server: Server = None,
+    data: Data,
+) -> None:
+    """Transcribe recordings, on a running stack or on one started for it.
+
+    A single result is printed. With --out results are files: JSON, or the formats chosen.
+    """
+    from infra.cli.progress_display import shown_on
+    from infra.cli.server_choice import server_for
+    from infra.client.batch import NoResults, Outcome, Transcriber, summary
+    from infra.client.client import Client
+    from infra.client.result_files import ResultFiles
+
+    found, formats = recordings(audio), endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt)
+    check(found, formats, out, external_id)
+    options = UploadOptions(
+        language, channels, not no_summary, external_id, labels(label), task, prompt, hotwords
+    )
+    results = ResultFiles(out, formats or ["json"], force=force) if out else NoResults()
+
+    async def work() -> list[Outcome]:
+        async with server_for(server, data) as url, Client(url) as client:
+            await client.live()
+            with shown_on(error_screen, quiet=quiet) as display:
+                return await Transcriber(client, options, display, results).all(found, jobs)
+
+    outcomes = run(work())
+    code = exit_code(outcomes)
+    if out is None and not _print_all(outcomes, formats):
+        code = code or Exit.FAILED
+    if len(outcomes) > 1 and not quiet:
+        print_error(summary(outcomes))
+    raise typer.Exit(code)
+
+
+def _print_all(outcomes: "Sequence[Outcome]", formats: Sequence[str]) -> bool:
+    """Print the results: in the one format chosen, else for people. False if one has none."""
+    for outcome in outcomes:
+        if len(outcomes) > 1 and outcome.session is not None:
+            print_line(f"{outcome.recording.name}:")
+        try:
+            _print(outcome.session, formats)
+        except (LookupError, TypeError, ValueError) as error:
+            odd = f"the server's answer cannot be shown ({type(error).__name__}: {error})"
+            print_error(f"{outcome.recording.name}: {odd}; try --json")
+            return False
+    return True
+
+
+def _print(session: "Session | None", formats: Sequence[str]) -> None:
+    from infra.cli.report import report
+    from infra.client.result_files import written
+
+    if session is not None and formats:
+        typer.echo(written(session, formats[0]), nl=False)
+    elif session is not None:
+        screen.print(report(session))

@@ -1,0 +1,87 @@
+"""`pocwhisp watch`: a folder whose recordings are transcribed as they come."""
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.cli.options import (
+    AsJson,
+    AsSrt,
+    AsText,
+    AsVtt,
+    Channels,
+    Data,
+    Force,
+    Hotwords,
+    Jobs,
+    Labels,
+    Language,
+    NoSummary,
+    Prompt,
+    Quiet,
+    Server,
+    Task,
+    endings,
+    labels,
+)
+from infra.cli.output import error_screen, print_error
+from infra.cli.run import run_until_signal
+from infra.client.upload_options import UploadOptions
+
+
+def watch(  # noqa: PLR0913 - one parameter for each option
+    folder: Annotated[
+        Path, typer.Argument(help="The folder; those in it too.", exists=True, file_okay=False)
+    ],
+    *,
+    as_json: AsJson = False,
+    as_text: AsText = False,
+    as_srt: AsSrt = False,
+    as_vtt: AsVtt = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; the watched one if not given.")
+    ] = None,
+    settle: Annotated[
+        float, typer.Option(help="Seconds for which a file must not have changed.", min=0)
+    ] = 2.0,
+    force: Force = False,
+    quiet: Quiet = False,
+    jobs: Jobs = 4,
+    language: Language = None,
+    task: Task = None,
+    prompt: Prompt = None,
+    hotwords: Hotwords = None,
+    channels: Channels = None,
+    no_summary: NoSummary = False,
+    label: Labels = None,
+    server: Server = None,
+    data: Data,
+) -> None:
+    """Transcribe each recording that is in a folder or appears in it, once, until Ctrl-C.
+
+    A recording whose results are there is done, until its file is replaced. Results are JSON,
+    or the formats chosen.
+    """
+    from infra.cli.progress_display import shown_on
+    from infra.cli.server_choice import server_for
+    from infra.client.batch import Transcriber
+    from infra.client.client import Client
+    from infra.client.folder_watch import Folder, keep_watching
+    from infra.client.result_files import ResultFiles
+
+    formats = endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt) or ["json"]
+    options = UploadOptions(
+        language, channels, not no_summary, None, labels(label), task, prompt, hotwords
+    )
+    results = ResultFiles(out or folder, formats, force=force)
+    watched = Folder(folder, results.are_there, print_error, settle)
+
+    async def work() -> None:
+        async with server_for(server, data) as url, Client(url, patience=math.inf) as client:
+            with shown_on(error_screen, quiet=quiet) as display:
+                transcriber = Transcriber(client, options, display, results)
+                await keep_watching(watched, transcriber.one, print_error, jobs)
+
+    run_until_signal(work())

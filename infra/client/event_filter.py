@@ -1,0 +1,63 @@
+"""Which events are wanted, and which NATS subjects and types that means."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from uuid import UUID
+
+PREFIX = "io.pocwhisp."
+EVERYTHING = f"{PREFIX}>"
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events are wanted: one recording's from its beginning, or all from the `from_start`.
+
+    `pattern` is one for types, see `matches`. `until_end`: no more once the last run has ended.
+    """
+
+    session: UUID | None = None
+    pattern: str | None = None
+    from_start: bool = False
+    until_end: bool = False
+
+
+def subject_of(session: UUID | None) -> str:
+    """The NATS subjects of all events, or of one recording's, whoever owns it."""
+    return EVERYTHING if session is None else f"{PREFIX}*.*.*.*.{session}"
+
+
+def matches(event_type: str, pattern: str | None) -> bool:
+    """Whether a type fits a shell pattern, such as `recording.*` or `*.completed`.
+
+    The prefix `io.pocwhisp.` and the version may be left out.
+    """
+    short = event_type.removeprefix(PREFIX)
+    names = (event_type, short, short.rpartition(".")[0])
+    return pattern is None or any(fnmatchcase(name, pattern) for name in names)
+
+
+def intersect_subjects(wanted: str, held: str) -> str | None:
+    """The subjects that fit both NATS patterns, as one pattern; None if there are none.
+
+    A consumer's filter must lie within its stream's subjects.
+    """
+    ours, theirs = wanted.split("."), held.split(".")
+    common: list[str] = []
+    for place in range(max(len(ours), len(theirs))):
+        one, other = _token(ours, place), _token(theirs, place)
+        if one == other == ">":
+            return ".".join([*common, ">"])
+        if ">" in (one, other):
+            one = other = other if one == ">" else one
+        if not one or not other or (one != other and "*" not in (one, other)):
+            return None
+        common.append(other if one == "*" else one)
+    return ".".join(common)
+
+
+def _token(tokens: Sequence[str], place: int) -> str:
+    """The token at a place, empty behind the last; `>` stands for all from its place on."""
+    if place < len(tokens):
+        return tokens[place]
+    return ">" if tokens[-1] == ">" else ""

@@ -1,0 +1,184 @@
+"""`Consumer` on JetStream: one durable pull consumer per route."""
+
+import asyncio
+import json
+from contextlib import suppress
+from datetime import datetime
+
+import structlog
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
+
+from infra.dispatcher.broker import STREAM, Broker
+from infra.dispatcher.consumer import InFlightDelivery
+from infra.dispatcher.settings import Route
+from shared.cancellation import heeding
+from shared.nats_inbox import Inbox
+
+REQUEST_TIMEOUT = 5.0
+SILENCE = 25.0
+PULL = json.dumps({"batch": 1, "expires": 30 * 10**9, "idle_heartbeat": 10 * 10**9}).encode()
+HEARTBEAT = "100"
+ENDS = ("404", "408")
+PAUSE = 0.25
+LONGEST_PAUSE = 5.0
+
+logger = structlog.get_logger()
+
+
+class JetStreamConsumer:
+    """The durable pull consumer of one route, made anew whenever the broker forgot it.
+
+    Whoever calls it waits until the consumer is there again.
+    """
+
+    def __init__(self, broker: Broker, route: Route, ack_wait: float) -> None:
+        self._broker = broker
+        self._jetstream = broker.client.jetstream(timeout=REQUEST_TIMEOUT)
+        self._route = route
+        self._ack_wait = ack_wait
+        self._binding = asyncio.Lock()
+        self._bound = False
+        self._inbox: Inbox | None = None
+        self._pulls = ""
+        self._epoch: datetime | None = None
+        self._pull: asyncio.Timeout | None = None
+        broker.when_connected(self.lost)
+
+    def lost(self) -> None:
+        """Ask again for the consumer; a pull under way may have been lost with the connection."""
+        self._bound = False
+        if self._pull is not None and not self._pull.expired():
+            self._pull.reschedule(0)
+
+    async def next(self) -> InFlightDelivery | None:
+        inbox, epoch = await self.bound()
+        try:
+            async with asyncio.timeout(None) as self._pull:
+                message = await self._pulled(inbox)
+        except (NatsError, OSError, TimeoutError) as error:
+            if self._bound:
+                await self._pause(error)
+            return None
+        finally:
+            self._pull = None
+        return None if message is None else InFlightDelivery(message, epoch)
+
+    async def _pulled(self, inbox: Inbox) -> Msg | None:
+        """One pull. Not nats-py's `fetch`: that is deaf to the news that the consumer is gone."""
+        await self._broker.client.publish(self._pulls, PULL, reply=inbox.subject)
+        while True:
+            message = await inbox.next(SILENCE)
+            if message.reply:
+                return message
+            status = (message.headers or {}).get("Status", "")
+            if status in ENDS:
+                return None
+            if status != HEARTBEAT:
+                raise NatsError(f"The pull was refused: {status} {message.headers}")
+
+    async def stop(self) -> None:
+        """Pull no more, and have what came meanwhile delivered again at once."""
+        if self._inbox is None:
+            return
+        with suppress(NatsError, OSError):
+            await self._inbox.close()
+            message = await self._inbox.next(0)
+            if message.reply:
+                await message.nak()
+
+    async def ack(self, delivery: InFlightDelivery) -> bool:
+        if not await self._is_current(delivery):
+            return False
+        try:
+            await delivery.message.ack_sync(timeout=REQUEST_TIMEOUT)
+        except (NatsError, OSError):
+            return False
+        return True
+
+    async def nak(self, delivery: InFlightDelivery, delay: float) -> None:
+        if await self._is_current(delivery):
+            with suppress(NatsError, OSError):
+                await delivery.message.nak(delay)
+
+    async def term(self, delivery: InFlightDelivery) -> None:
+        if await self._is_current(delivery):
+            with suppress(NatsError, OSError):
+                await delivery.message.term()
+
+    async def extend_ack_wait(self, delivery: InFlightDelivery) -> None:
+        if delivery.epoch == self._epoch:
+            with suppress(NatsError, OSError):
+                await delivery.message.in_progress()
+
+    async def bound(self) -> tuple[Inbox, datetime]:
+        """The consumer and when it was made; waits until the broker has it."""
+        async with self._binding:
+            pause, reason = PAUSE, ""
+            while not self._bound or self._inbox is None or self._epoch is None:
+                await self._broker.up()
+                try:
+                    await heeding(self._bind())
+                except (NatsError, OSError) as error:
+                    if str(error) != reason:
+                        logger.warning("consumer_away", consumer=self._name, reason=str(error))
+                    reason = str(error)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+            return self._inbox, self._epoch
+
+    async def _bind(self) -> None:
+        self._bound = True
+        try:
+            stream = await self._stream()
+            found = await self._jetstream.add_consumer(stream, self.config)
+            stale, self._inbox = self._inbox, None
+            if stale is not None:
+                await stale.close()
+            # A fresh one: answers to pulls that were lost with the connection must not fill it.
+            self._inbox = await Inbox.open(self._broker.client)
+            self._pulls = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{self._name}"
+        except BaseException:
+            self._bound = False
+            raise
+        if found.created != self._epoch:
+            logger.info("consuming", consumer=self._name, stream=stream)
+        self._epoch = found.created
+
+    async def _stream(self) -> str:
+        """The stream that holds the route's events; ours is made only if no other does."""
+        try:
+            return await self._jetstream.find_stream_name_by_subject(self._route.subject)
+        except NotFoundError:
+            await self._jetstream.add_stream(STREAM)
+            return str(STREAM.name)
+
+    async def _is_current(self, delivery: InFlightDelivery) -> bool:
+        _, epoch = await self.bound()
+        return delivery.epoch == epoch
+
+    async def _pause(self, error: Exception) -> None:
+        logger.warning("consumer_lost", consumer=self._name, reason=str(error))
+        self._bound = False
+        await asyncio.sleep(PAUSE)
+
+    @property
+    def _name(self) -> str:
+        return self._route.consumer
+
+    @property
+    def config(self) -> ConsumerConfig:
+        return ConsumerConfig(
+            name=self._name,
+            durable_name=self._name,
+            filter_subject=self._route.subject,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=self._ack_wait,
+            max_deliver=-1,
+            # How many are in flight is for the line to say: to the broker, what waits out a
+            # back-off is in flight as well.
+            max_ack_pending=-1,
+        )

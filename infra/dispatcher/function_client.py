@@ -1,0 +1,88 @@
+"""Posts events to functions over HTTP, and asks whether a function is alive."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from infra.dispatcher.delivery_request import HttpEvent
+from infra.dispatcher.heartbeat import Liveness
+from infra.dispatcher.retry_policy import Answer, Failure, Outcome
+
+ATTEMPT = "x-pocwhisp-attempt"
+"""Header that says which attempt at the event this is, from 1; a function logs it."""
+ERROR_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+# Below uvicorn's 5 s: a connection that the function is about to close would look like its death.
+KEEPALIVE_EXPIRY = 3.0
+
+
+class FunctionClient:
+    """Posts events; every way to fail is an `Outcome`, never an exception."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, connect_timeout: float) -> AsyncIterator["FunctionClient"]:
+        """Keep connections to all functions while the context lasts."""
+        async with httpx.AsyncClient(
+            timeout=httpx.Timeout(None, connect=connect_timeout),
+            limits=httpx.Limits(keepalive_expiry=KEEPALIVE_EXPIRY),
+            trust_env=False,
+        ) as client:
+            yield cls(client)
+
+    async def post(self, url: str, event: HttpEvent, attempt: int = 1) -> Outcome:
+        """Post, and wait for the answer without a limit."""
+        headers = {**event.headers, ATTEMPT: str(attempt)}
+        try:
+            response = await self._client.post(url, content=event.body, headers=headers)
+        except httpx.HTTPError as error:
+            return _failure(error)
+        return Answer(response.status_code, _error_code(response))
+
+    async def probe(self, url: str, within: float) -> Liveness:
+        """Ask for a sign of life within so many seconds, while a request of ours is open there.
+
+        A refused connection is one: a dead function's requests would have ended with it.
+        """
+        try:
+            response = await self._client.get(url, timeout=within)
+        except httpx.ConnectError as error:
+            return Liveness.DRAINING if _is_refused(error) else Liveness.SILENT
+        except httpx.HTTPError:
+            return Liveness.SILENT
+        return Liveness.ALIVE if response.is_success else Liveness.SILENT
+
+
+def _is_refused(error: BaseException | None) -> bool:
+    """Whether the host answered that nobody listens there; httpx tells it only by the cause."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(ConnectionRefusedError) is not None
+    if error is None or isinstance(error, ConnectionRefusedError):
+        return error is not None
+    return _is_refused(error.__cause__ or error.__context__)
+
+
+def _failure(error: httpx.HTTPError) -> Failure:
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol):
+        return Failure.NOT_UP
+    if isinstance(error, httpx.TimeoutException):
+        return Failure.TIMEOUT
+    return Failure.DIED
+
+
+def _error_code(response: httpx.Response) -> str | None:
+    """The `error` member of a JSON answer, if it is a code: free text must not pass."""
+    if response.is_success or not response.content:
+        return None
+    try:
+        answer = json.loads(response.content)
+    except ValueError:
+        return None
+    code = answer.get("error") if isinstance(answer, dict) else None
+    return code if isinstance(code, str) and ERROR_CODE.fullmatch(code) else None

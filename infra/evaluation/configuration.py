@@ -1,0 +1,100 @@
+"""Which settings are evaluated: those of whatever runs, or those given for one side or two."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+
+from pydantic import AliasChoices
+from pydantic_settings import BaseSettings
+
+import shared.settings
+from infra.deployments import DEPLOYMENTS
+from infra.dispatcher import settings
+
+EXTERNAL_SERVERS = ("NATS_URL", "DATABASE_URL", "BLOBS_URL")
+SET_BY_THE_STACK = {
+    *EXTERNAL_SERVERS,
+    *("CHANNEL", "CONCURRENCY", "FUNCTION_TARGET", "HOST", "PORT"),
+}
+
+
+class UnusableSettings(ValueError):
+    """Settings that cannot be evaluated. The message names the option and what it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Settings to evaluate; with `own_stack`, on a stack of their own even if there are none."""
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    own_stack: bool = False
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}={text}" for name, text in self.settings.items()) or "as it is"
+
+
+def configurations(
+    of_a: Sequence[str] | None, of_b: Sequence[str] | None, server: str | None
+) -> list[Configuration]:
+    """The sides to evaluate: one, two if `--against` is given.
+
+    Raises `UnusableSettings`.
+    """
+    if (of_a or of_b) and server is not None:
+        raise UnusableSettings(
+            "--with and --against start stacks of their own, so --server cannot be given too."
+        )
+    first = Configuration(_settings("--with", of_a), own_stack=bool(of_a or of_b))
+    if not of_b:
+        return [first]
+    return [first, Configuration(_settings("--against", of_b), own_stack=True)]
+
+
+def _settings(option: str, pairs: Sequence[str] | None) -> dict[str, str]:
+    """The settings, split at their first `=`."""
+    split = [pair.partition("=") for pair in pairs or ()]
+    for name, equals, text in split:
+        if not (name and equals):
+            raise UnusableSettings(f"{option} {name}{text}: needed: NAME=VALUE.")
+        if name.upper() in SET_BY_THE_STACK:
+            raise UnusableSettings(f"{option} {name}: the stack itself sets {name}.")
+    return {name: text for name, _, text in split}
+
+
+def check_environment() -> None:
+    """Raise `UnusableSettings` if an own stack would use the servers of another one.
+
+    Functions and sweep of that one would do its work.
+    """
+    given = [name for name in EXTERNAL_SERVERS if os.environ.get(name)]
+    if given:
+        raise UnusableSettings(
+            f"An evaluation's stack has servers of its own; unset {', '.join(given)}."
+        )
+
+
+def unknown_settings(chosen: Iterable[Configuration]) -> list[str]:
+    """Names of settings that nothing of ours reads; a library may, so they are passed on."""
+    read = {name.upper() for settings in _all_settings() for name in _names(settings)}
+    names = (name for configuration in chosen for name in configuration.settings)
+    return [name for name in names if name.upper() not in read]
+
+
+def _all_settings() -> Iterator[type[BaseSettings]]:
+    packages = {deployment.module.rpartition(".")[0] for deployment in DEPLOYMENTS}
+    functions = (import_module(f"{package}.settings") for package in packages)
+    for module in (*functions, shared.settings, settings):
+        for each in vars(module).values():
+            if isinstance(each, type) and issubclass(each, BaseSettings):
+                yield each
+
+
+def _names(settings: type[BaseSettings]) -> Iterator[str]:
+    prefix = settings.model_config.get("env_prefix", "")
+    for name, described in settings.model_fields.items():
+        alias = described.validation_alias
+        if isinstance(alias, AliasChoices):
+            yield from map(str, alias.choices)
+        else:
+            yield str(alias or f"{prefix}{name}")

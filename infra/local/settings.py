@@ -1,0 +1,32 @@
+"""What a user may set of the stack itself."""
+
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings
+
+from infra.local.supervisor.child import CannotStart
+
+
+class SupervisionSettings(BaseSettings):
+    """How processes are watched."""
+
+    alive_limit: Annotated[
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="Seconds within which a function answers at /alive; one that misses them"
+            " twice in a row is killed and started again.",
+        ),
+    ] = 10.0
+
+
+def supervision_settings() -> SupervisionSettings:
+    """The settings of the environment. Raise `CannotStart` if one of them is wrong."""
+    try:
+        return SupervisionSettings()
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name = str(wrong["loc"][0]).upper()
+        raise CannotStart(f"{name} is {wrong['input']!r}. {wrong['msg']}.") from error

@@ -1,0 +1,179 @@
+"""Blobs as files. What has a name is whole, and on the disk before anyone is told of it."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from io import FileIO
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+from uuid import uuid4
+
+from shared.errors import Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+STAGING = ".staging"
+STALE = 86_400.0  # seconds
+MIB = 1 << 20
+WRITE = MIB // 2
+WRITE_BACK = 32 * MIB
+MOST_CHUNKS = os.sysconf("SC_IOV_MAX")
+RESERVE_SHARE = 20
+"""The reserve is at most this part of the disk, or a small disk would never be ready."""
+
+
+class FolderWriter:
+    """Writes blobs into a folder, all of it on one file system that knows hard links.
+
+    A blob gets a name of its own in `.staging`; once its bytes are on the disk it is linked to its
+    key, which fails if the key is taken. What killed processes left is removed after a day.
+    """
+
+    def __init__(self, root: Path, reserve: int) -> None:
+        self._root = root
+        self._staging = root / STAGING
+        self._reserve = reserve
+        _remove_stale(self._staging)
+
+    async def create(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+        """Store the chunks unless the key is taken."""
+        async with self._staged() as file:
+            begun = written = 0
+            async for batch in batches(chunks, WRITE):
+                await finished(_write, file, batch)
+                written += sum(map(len, batch))
+                if written - begun >= WRITE_BACK:
+                    await finished(_begin_write_back, file, begun, written)
+                    begun = written
+            await finished(self._link, file, key)
+
+    async def write(self, key: str, content: bytes, *, replace: bool) -> bool:
+        """Store a small blob. Returns False if the key is taken and it may not `replace` it."""
+        async with self._staged() as file:
+            await finished(_write, file, [content])
+            return await finished(self._replace if replace else self._link, file, key)
+
+    async def settle(self, key: str) -> None:
+        """Put the name of a blob that somebody else wrote on the disk; its bytes are there."""
+        await finished(_fsync, self._path(key).parent)
+
+    async def check(self) -> None:
+        """Raise `Unavailable` while the disk is nearly full."""
+        disk = await finished(os.statvfs, self._root)
+        free = disk.f_bavail * disk.f_frsize
+        needed = min(self._reserve, disk.f_blocks * disk.f_frsize // RESERVE_SHARE)
+        if free < needed:
+            raise Unavailable(
+                "The blob store's disk is nearly full: "
+                f"{free // MIB} MiB free, {needed // MIB} MiB needed."
+            )
+
+    @asynccontextmanager
+    async def _staged(self) -> AsyncIterator[FileIO]:
+        """A new file in `.staging`, which is gone in the end."""
+        self._staging.mkdir(exist_ok=True)
+        file = FileIO(self._staging / uuid4().hex, "x")
+        try:
+            yield file
+        finally:
+            await finished(_drop, file)
+
+    def _link(self, file: FileIO, key: str) -> bool:
+        os.fsync(file.fileno())
+        path = self._make_way(key)
+        try:
+            path.hardlink_to(str(file.name))
+        except FileExistsError:
+            return False
+        finally:
+            _fsync(path.parent)
+        return True
+
+    def _replace(self, file: FileIO, key: str) -> bool:
+        os.fsync(file.fileno())
+        path = self._make_way(key)
+        Path(str(file.name)).replace(path)
+        _fsync(path.parent)
+        return True
+
+    def _make_way(self, key: str) -> Path:
+        path = self._path(key)
+        _make(path.parent)
+        return path
+
+    def _path(self, key: str) -> Path:
+        path = self._root / key
+        if ".." in path.parts or not path.is_relative_to(self._root):
+            raise ValueError(f"A key stays in its folder; this does not: {key!r}.")
+        return path
+
+
+async def batches(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[list[bytes]]:
+    """The same chunks in lists of at least `size` bytes in all, but for the last.
+
+    Another thread costs more for each call than for each byte.
+    """
+    batch: list[bytes] = []
+    waiting = 0
+    async for chunk in chunks:
+        batch.append(chunk)
+        waiting += len(chunk)
+        if waiting >= size or len(batch) == MOST_CHUNKS:
+            yield batch
+            batch, waiting = [], 0
+    if batch:
+        yield batch
+
+
+async def finished(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do the work in a thread, to its end even if the caller is cancelled: it may use a file."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+
+
+def _write(file: FileIO, batch: list[bytes]) -> None:
+    written = os.writev(file.fileno(), batch)
+    if written < sum(map(len, batch)):  # the disk is full, or nearly so
+        rest = memoryview(b"".join(batch))[written:]
+        while rest:
+            rest = rest[file.write(rest) :]
+
+
+def _begin_write_back(file: FileIO, start: int, end: int) -> None:
+    """Let the kernel write these bytes now; by itself it would wait for the fsync."""
+    os.posix_fadvise(file.fileno(), start, end - start, os.POSIX_FADV_DONTNEED)
+
+
+def _drop(file: FileIO) -> None:
+    with file:
+        Path(str(file.name)).unlink(missing_ok=True)
+
+
+def _make(folder: Path) -> None:
+    """Make the folder and those above it that are missing, and put their names on the disk."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _fsync(folder.parent)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_stale(staging: Path) -> None:
+    for path in staging.glob("*"):
+        with suppress(OSError):
+            if path.stat().st_mtime < time.time() - STALE:
+                path.unlink()

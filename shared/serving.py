@@ -1,0 +1,160 @@
+"""Serves a function over HTTP until SIGTERM, and lets the work in hand end first."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from types import FrameType
+from typing import Any, Literal, TypeAlias, cast
+
+import uvicorn
+from functions_framework.aio import create_asgi_app
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from shared.settings import ServeSettings, read_settings
+from shared.telemetry import configure_logging
+
+HttpProtocol: TypeAlias = Callable[..., asyncio.Protocol]
+PROBES = {"alive", "live", "ready", "health", "metrics"}
+"""Last segments of the paths that tell of a process and are no work."""
+STOPPING = "This process is stopping; try again."
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\n"
+    b"retry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
+
+
+def serve(
+    source: str, target: str = "handle", http: HttpProtocol | Literal["auto"] = "auto"
+) -> None:
+    """Serve a functions-framework target under uvicorn until SIGTERM, then let work finish.
+
+    functions-framework's own gunicorn would kill long work 30 s after SIGTERM. `FUNCTION_TARGET`
+    picks another target of the same file, as it does for functions-framework itself. `http` is
+    what speaks HTTP/1.1 on a connection.
+    """
+    configure_logging()
+    settings = read_settings(ServeSettings)
+    app = Draining(create_asgi_app(os.environ.get("FUNCTION_TARGET", target), source))
+    protocol = AutoHTTPProtocol if http == "auto" else http
+    limited = partial(connection, protocol, settings.max_connections)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=cast("type[asyncio.Protocol]", limited),
+        timeout_graceful_shutdown=settings.grace,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+    )
+    Server(config, app).run()
+
+
+class Draining:
+    """ASGI middleware that counts requests at work, and takes no new ones once it drains.
+
+    Probes are always answered: a process that drains is alive, and not ready.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.at_work = 0
+        self.draining = False
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if is_probe(scope) and not (self.draining and scope["path"].endswith("/ready")):
+            await self._app(scope, receive, send)
+        elif self.draining:
+            await _stopping(scope, receive, send)
+        else:
+            await self._work(scope, receive, send)
+
+    async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.at_work += 1
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self.draining:
+                raise
+            # The grace is over, which is not the call's fault. An answer under way breaks off.
+            with suppress(RuntimeError):
+                await _stopping(scope, receive, send)
+        finally:
+            self.at_work -= 1
+
+
+def is_probe(scope: Scope) -> bool:
+    """Whether the request asks how the process is."""
+    return str(scope["path"]).rpartition("/")[2] in PROBES
+
+
+_stopping = JSONResponse(
+    {
+        "type": "about:blank",
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": STOPPING,
+        "error": "unavailable",
+        "message": STOPPING,
+        "code": 503,
+    },
+    503,
+    {"Retry-After": "5", "Connection": "close"},
+    "application/problem+json",
+)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, but at SIGTERM it listens on until no request is at work, or the grace is over.
+
+    uvicorn closes its listener at once: whoever probes the process then takes it for dead.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: Draining) -> None:
+        super().__init__(config)
+        self._app = app
+        self._deadline = float("inf")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; Ctrl-C while it drains ends it at once."""
+        del frame
+        if not self._app.draining:
+            self._app.draining = True
+            self._deadline = time.monotonic() + (self.config.timeout_graceful_shutdown or 0)
+        elif sig == signal.SIGINT:
+            self.should_exit = self.force_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell uvicorn, ten times a second, whether to stop."""
+        if self._app.draining and (not self._app.at_work or time.monotonic() > self._deadline):
+            left = max(0, int(self._deadline - time.monotonic()))
+            self.config.timeout_graceful_shutdown = left
+            return True
+        return await super().on_tick(counter)
+
+
+def connection(
+    protocol: HttpProtocol,
+    most: int,
+    *,
+    server_state: uvicorn.server.ServerState,
+    **given: Any,  # noqa: ANN401 - uvicorn's
+) -> asyncio.Protocol:
+    """What speaks on a new connection: HTTP, or with `most` connections open only a 503."""
+    if len(server_state.connections) >= most:
+        return _Full()
+    return protocol(server_state=server_state, **given)
+
+
+class _Full(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.write(FULL)
+        transport.close()

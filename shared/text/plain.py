@@ -1,0 +1,34 @@
+"""A conversation as plain text, one line per segment."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+Session: TypeAlias = Mapping[str, Any]
+"""A recording as the API's body tells it."""
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds with tenths, as in 01:23.4."""
+    minutes, rest = divmod(max(0.0, round(seconds, 1)), 60)
+    return f"{int(minutes):02d}:{rest:04.1f}"
+
+
+def plain_lines(session: Session) -> Iterator[str]:
+    """The conversation, one line per segment; signs of listening in brackets."""
+    names = names_of(session)
+    for segment in segments_of(session):
+        speaker = names.get(segment["speaker"], segment["speaker"])
+        text = f"({segment['text']})" if segment.get("backchannel") else segment["text"]
+        yield f"[{clock(segment['start_time'])}] {speaker}: {text}"
+
+
+def names_of(session: Session) -> dict[str, str]:
+    """Who speaks on a channel, where the upload said so."""
+    names: dict[str, str] = (session.get("request") or {}).get("channels") or {}
+    return names
+
+
+def segments_of(session: Session) -> list[dict[str, Any]]:
+    """The segments; none while there is no transcript."""
+    segments: list[dict[str, Any]] = (session.get("transcript") or {}).get("segments", [])
+    return segments

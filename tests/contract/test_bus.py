@@ -1,0 +1,256 @@
+"""What the bus promises, on a real nats-server."""
+
+import asyncio
+import os
+import re
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from nats.errors import ConnectionClosedError
+from nats.js.api import StreamConfig
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from events import Envelope, Event
+from infra.local.storing import refusal
+from shared import bus as bus_module
+from shared.bus import Bus, Complaints
+from shared.errors import Unavailable
+from tests.support.examples import received
+from tests.support.servers import NatsServer, free_port, nats_server
+
+ENVELOPE: Envelope[Event] = Envelope(
+    received(), "/pocwhisp/test", datetime(2026, 7, 1, 12, tzinfo=UTC)
+)
+SMALL_DISK = "size=16m"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    with nats_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own that is soon full."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["/bin/mount", "-t", "tmpfs", "-o", SMALL_DISK, "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("needs root and the right to mount a tmpfs")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["/bin/umount", "-l", folder], check=True)
+
+
+def on(server: NatsServer, work: Callable[[Bus], Awaitable[None]], *, stream: bool = True) -> None:
+    async def scenario() -> None:
+        async with Bus.connect(server.url) as bus:
+            if stream:
+                await keep_events(bus)
+            await work(bus)
+
+    asyncio.run(scenario())
+
+
+async def keep_events(bus: Bus) -> None:
+    await bus.stream_context.add_stream(StreamConfig(name="EVENTS", subjects=["io.pocwhisp.>"]))
+
+
+async def healthy(bus: Bus) -> bool:
+    try:
+        await bus.check()
+    except Unavailable:
+        return False
+    return True
+
+
+async def refuses(bus: Bus) -> bool:
+    """Whether it refuses one more event; a full disk takes a few that it had allocated for."""
+    number = bus.client.stats["out_msgs"]  # a new one each time, so that it is no duplicate
+    try:
+        await bus.publish(replace(ENVELOPE, redrive=number))
+    except Unavailable:
+        return True
+    return False
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 - a broker sets no event
+            await asyncio.sleep(0.02)
+
+
+def test_a_broker_that_keeps_events_is_healthy(server: NatsServer) -> None:
+    async def work(bus: Bus) -> None:
+        await bus.check()
+        await bus.publish(ENVELOPE)
+        await bus.check()
+
+    on(server, work)
+
+
+def test_a_broker_without_jetstream_is_not_healthy(tmp_path: Path) -> None:
+    with nats_server(tmp_path, jetstream=False) as server:
+
+        async def work(bus: Bus) -> None:
+            with pytest.raises(Unavailable):
+                await bus.check()
+
+        on(server, work, stream=False)
+
+
+def test_after_a_refused_event_the_broker_is_unhealthy_until_it_keeps_it(
+    server: NatsServer,
+) -> None:
+    async def work(bus: Bus) -> None:
+        with pytest.raises(Unavailable):
+            await bus.publish(ENVELOPE)  # no stream holds its subject
+        for _ in range(2):
+            assert not await healthy(bus)
+        await keep_events(bus)
+        assert await healthy(bus)
+        event = await bus.last(received().subject)
+        assert event is not None
+        assert event["id"] == ENVELOPE.id
+
+    on(server, work, stream=False)
+
+
+def test_a_broker_whose_disk_is_full_is_unhealthy_and_well_again_after_a_restart(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus_module, "PUBLISH_TIMEOUT", 0.5)
+    monkeypatch.setattr(bus_module, "CHECK_TIMEOUT", 0.2)
+
+    monitor = free_port()
+
+    async def refused() -> str | None:
+        return await refusal(f"http://127.0.0.1:{monitor}")
+
+    async def stores() -> bool:
+        return await refused() is None
+
+    async def work(bus: Bus) -> None:
+        await bus.publish(ENVELOPE)
+        assert await stores()
+        fill(small_disk / "ballast")
+        await until(lambda: refuses(bus))
+        assert not await healthy(bus)
+        (small_disk / "ballast").unlink()
+        assert not await healthy(bus), "nats-server keeps the error of its stream"
+        assert "no space left" in str(await refused())
+        await asyncio.to_thread(on_disk.stop)
+        await asyncio.to_thread(on_disk.start)
+        await until(lambda: healthy(bus))
+        await until(stores)
+
+    with nats_server(small_disk, more=f"http: 127.0.0.1:{monitor}") as on_disk:
+        on(on_disk, work)
+
+
+def fill(file: Path) -> None:
+    with file.open("wb", buffering=0) as ballast:
+        try:
+            while ballast.write(b"\0" * 4096):
+                pass
+        except OSError:
+            return
+
+
+def test_a_refused_login_is_logged_with_its_reason_and_without_the_password(
+    tmp_path: Path,
+) -> None:
+    users = "authorization { user: pocwhisp, password: right-one }"
+    with nats_server(tmp_path, more=users) as server, capture_logs() as lines:
+        url = server.url.replace("//", "//pocwhisp:wrong-one@")
+
+        async def scenario() -> None:
+            async with Bus.connect(url):
+
+                async def logged() -> bool:
+                    return bool(lines)
+
+                await until(logged)
+
+        asyncio.run(scenario())
+    reasons = [line["reason"] for line in lines if line["event"] == "broker_away"]
+    assert any("Authorization Violation" in reason for reason in reasons)
+    assert not any("wrong-one" in str(line) for line in lines)
+
+
+def test_a_broker_that_does_not_answer_stores_nothing() -> None:
+    reason = asyncio.run(refusal(f"http://127.0.0.1:{free_port()}"))
+    assert reason == "it does not answer (ConnectError)"
+
+
+def test_the_same_reason_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("shared.bus.time.monotonic", lambda: now)
+
+    def complain(complaints: Complaints, *errors: Exception) -> list[EventDict]:
+        with capture_logs() as lines:
+            for error in errors:
+                asyncio.run(complaints.log(error))
+        return lines
+
+    complaints = Complaints("nats://user:pass-word@a,nats://to-ken@b")
+    first = complain(complaints, OSError("no pass-word"), OSError("no pass-word"))
+    assert [line["reason"] for line in first] == ["no ***"]
+    assert len(complain(complaints, OSError("to-ken"), OSError("no pass-word"))) == 2
+    now += 59
+    assert complain(complaints, OSError("no pass-word")) == []
+    now += 1
+    assert len(complain(complaints, OSError("no pass-word"))) == 1
+
+
+def test_an_address_that_cannot_be_used_is_told_without_its_password() -> None:
+    async def scenario() -> None:
+        async with Bus.connect("nats://user:pa/ss@host:4222"):
+            pass
+
+    with pytest.raises(Unavailable, match=re.escape("NATS_URL is no address")) as told:
+        asyncio.run(scenario())
+    assert told.value.__suppress_context__ or told.value.__context__ is None
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_cancellation_that_comes_with_the_acknowledgement_is_heeded(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    async def work(bus: Bus) -> None:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def publish(*_: object, **__: object) -> None:
+            await asyncio.wait_for(answer, 60)
+
+        monkeypatch.setattr(bus.stream_context, "publish", publish)
+        publishing = asyncio.create_task(bus.publish(ENVELOPE))
+        for _ in range(6):
+            await asyncio.sleep(0)
+        answer.set_result(None)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        was_waiting = publishing.cancel()
+        await asyncio.wait({publishing})
+        assert publishing.cancelled() == was_waiting
+
+    on(server, work)
+
+
+def test_a_lost_connection_while_listening_starts_is_no_error(server: NatsServer) -> None:
+    async def work(bus: Bus) -> None:
+        async def gone(*_: object, **__: object) -> None:
+            raise ConnectionClosedError
+
+        bus.client.subscribe = gone  # type: ignore[method-assign, assignment]
+        async with bus.heard("io.pocwhisp.x") as notice:
+            assert not notice.is_set()
+
+    on(server, work)

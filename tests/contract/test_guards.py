@@ -1,0 +1,185 @@
+"""Nothing outlives a supervisor that was killed, and its folder is free only afterwards."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from infra.local.state import is_alive, lock, lock_at_once
+from infra.local.supervisor import guard, log
+from infra.local.supervisor.supervisor import CannotStart, Supervisor
+from tests.support.processes import Lines, gone, numbers, python, shell, within
+
+SUPERVISOR = """
+import asyncio, sys
+from pathlib import Path
+from infra.local.supervisor.supervisor import Process, Supervisor
+
+async def family(hold):
+    async with Supervisor(hold=hold) as supervisor:
+        script = "sleep 600 & echo grandchild $!; sleep 600"
+        await supervisor.start(Process(name="parent", argv=["sh", "-c", script]))
+        print("child", supervisor.pid_of("parent"), flush=True)
+        for number, pid in enumerate(supervisor.guard_pids):
+            print(f"guard{number}", pid, flush=True)
+        await asyncio.Event().wait()
+
+async def with_lock(data):
+    from infra.local.state import lock  # it takes a while
+    async with lock(data) as held:
+        await family([held])
+
+asyncio.run(with_lock(Path(sys.argv[1])) if sys.argv[1:] else family([]))
+"""
+
+
+@contextmanager
+def supervisor(*data: Path) -> Iterator[tuple[subprocess.Popen[str], list[int], list[int]]]:
+    """A supervisor of its own with a child and a grandchild, their pids, and its guards'."""
+    with python(SUPERVISOR, *data) as process:
+        pids = numbers(process, "child", "grandchild", "guard0", "guard1")
+        yield process, pids[:2], pids[2:]
+
+
+@contextmanager
+def held_still(*pids: int) -> Iterator[None]:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def test_nothing_is_left_of_a_supervisor_that_was_killed() -> None:
+    with supervisor() as (process, family, guards):
+        assert all(is_alive(pid) for pid in family)
+        process.kill()
+        asyncio.run(gone(*family, *guards))
+
+
+@pytest.mark.parametrize("order", [("guard0", "supervisor"), ("supervisor", "guard1")])
+def test_nothing_is_left_of_a_supervisor_killed_with_a_guard(order: tuple[str, str]) -> None:
+    with supervisor() as (process, family, guards):
+        pids = {"supervisor": process.pid, "guard0": guards[0], "guard1": guards[1]}
+        for name in order:
+            os.kill(pids[name], signal.SIGKILL)
+        asyncio.run(gone(*family))
+
+
+def test_a_dead_guard_is_told_of_and_replaced_by_one_that_knows_all_groups() -> None:
+    async def scenario() -> None:
+        lines = Lines()
+        async with Supervisor(lines) as supervisor:
+            await supervisor.start(shell("exec sleep 600"))
+            first = supervisor.guard_pids
+            for pid in first:
+                os.kill(pid, signal.SIGKILL)
+
+            async def replaced() -> bool:
+                return len(supervisor.guard_pids) == 2 and not {*first} & {*supervisor.guard_pids}
+
+            await within(5, replaced)
+            assert lines.count("ended with SIGKILL; another one takes its place") == 2
+
+    asyncio.run(scenario())
+
+
+REPLACED = """
+import asyncio, os, signal
+from infra.local.supervisor.supervisor import Process, Supervisor
+
+async def main():
+    async with Supervisor() as supervisor:
+        script = "sleep 600 & echo grandchild $!; sleep 600"
+        await supervisor.start(Process(name="parent", argv=["sh", "-c", script]))
+        first = set(supervisor.guard_pids)
+        for pid in first:
+            os.kill(pid, signal.SIGKILL)
+        while len(supervisor.guard_pids) < 2 or first & set(supervisor.guard_pids):
+            await asyncio.sleep(0.001)
+        print("replaced", 1, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def test_guards_that_were_replaced_end_what_started_before_them() -> None:
+    with python(REPLACED) as process:
+        grandchild, _ = numbers(process, "grandchild", "replaced")
+        process.kill()
+        asyncio.run(gone(grandchild))
+
+
+def test_a_child_dies_with_its_supervisor_even_if_no_guard_acts() -> None:
+    with supervisor() as (process, family, guards), held_still(*guards):
+        process.kill()
+        asyncio.run(gone(family[0]))
+        assert is_alive(family[1])
+    asyncio.run(gone(*family))
+
+
+def test_the_folder_of_a_killed_stack_is_free_only_once_its_processes_are_dead(
+    tmp_path: Path,
+) -> None:
+    async def taken() -> None:
+        async with lock(tmp_path):
+            assert not any(is_alive(pid) for pid in family)
+
+    with supervisor(tmp_path) as (process, family, guards):
+        with held_still(*guards):
+            process.kill()
+            process.wait()
+            with pytest.raises(CannotStart, match="already"), lock_at_once(tmp_path):
+                pass
+        asyncio.run(taken())
+
+
+def test_the_folder_of_a_living_stack_is_refused_with_its_pid(tmp_path: Path) -> None:
+    async def take() -> None:
+        async with lock(tmp_path):
+            pass
+
+    with (
+        supervisor(tmp_path) as (process, *_),
+        pytest.raises(CannotStart, match=f"already \\(pid {process.pid}\\)"),
+    ):
+        asyncio.run(take())
+
+
+def test_a_guard_leaves_only_when_what_it_killed_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["/bin/sleep", "600"], start_new_session=True) as dying:
+        later = threading.Timer(0.1, dying.kill)
+        monkeypatch.setattr(guard, "kill_group", lambda _: later.start())
+        guard.end({dying.pid})
+        assert not is_alive(dying.pid)
+
+
+def test_a_supervisor_that_ends_waits_for_its_guards_without_blocking() -> None:
+    async def scenario() -> int:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0)
+                ticks += 1
+
+        ticking = asyncio.create_task(tick())
+        async with Supervisor(log.silent) as supervisor:
+            pids = supervisor.guard_pids
+            ticks = 0
+        assert not any(is_alive(pid) for pid in pids)
+        ticking.cancel()
+        return ticks
+
+    assert asyncio.run(scenario()) > 10

@@ -1,0 +1,154 @@
+"""What a stack runs: in which order, with what, and when it is asked."""
+
+import asyncio
+import signal
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from infra.deployments import DEPLOYMENTS, Deployment, routes
+from infra.local.plan import DISPATCHER, FUNCTIONS, STORES, Plan
+from infra.local.postgres import Postgres
+from infra.local.servers import Nats
+from infra.local.settings import supervision_settings
+from infra.local.supervisor.child import CannotStart
+from infra.local.supervisor.process import Process
+from infra.local.supervisor.waiting import back_off
+from shared.delivery import ROOM
+
+NEEDS_DATABASE = [it for it in DEPLOYMENTS if it.needs_database]
+NEEDS_NONE = [it for it in DEPLOYMENTS if not it.needs_database]
+
+
+def name_of(it: Deployment) -> str:
+    return it.name
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return Plan(
+        deployments=DEPLOYMENTS,
+        # nobody listens there
+        ports={it.name: number for number, it in enumerate(DEPLOYMENTS, 1)},
+        nats_url="nats://pocwhisp:secret@127.0.0.1:4222",
+        database_url="postgresql://here",
+        blobs_url="file:///blobs",
+        env={"WHISPER_MODEL": "tiny"},
+    )
+
+
+def test_the_dispatcher_stops_before_the_functions_and_they_before_the_stores(
+    plan: Plan, tmp_path: Path
+) -> None:
+    stores = {Nats(tmp_path).process().layer, Postgres(tmp_path / "p").process(Path("p")).layer}
+    functions = {plan.function(it).layer for it in DEPLOYMENTS}
+    assert stores == {STORES}
+    assert functions == {FUNCTIONS}
+    assert plan.dispatcher().layer == DISPATCHER
+    assert STORES < FUNCTIONS < DISPATCHER
+
+
+async def is_asked(process: Process) -> bool:
+    """Whether the function is asked if it is ready, without waiting for a store."""
+    assert callable(process.ready)
+    asking = asyncio.ensure_future(process.ready())
+    done, _ = await asyncio.wait({asking}, timeout=0.05)
+    asking.cancel()
+    return bool(done)
+
+
+@pytest.mark.parametrize("it", NEEDS_DATABASE, ids=name_of)
+def test_what_needs_the_database_is_asked_only_after_the_migration(
+    plan: Plan, it: Deployment
+) -> None:
+    async def scenario() -> None:
+        plan.broker_up.set()
+        assert not await is_asked(plan.function(it))
+        plan.migrated.set()
+        assert await is_asked(plan.function(it))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("it", NEEDS_NONE, ids=name_of)
+def test_what_needs_no_database_is_asked_once_the_broker_is_up(plan: Plan, it: Deployment) -> None:
+    async def scenario() -> None:
+        assert not await is_asked(plan.function(it))
+        plan.broker_up.set()
+        assert await is_asked(plan.function(it))
+
+    asyncio.run(scenario())
+
+
+def test_every_function_and_every_store_is_asked_whether_it_hangs(
+    plan: Plan, tmp_path: Path
+) -> None:
+    stores = [Nats(tmp_path).process(), Postgres(tmp_path / "p").process(Path("p"))]
+    for process in [*stores, *(plan.function(it) for it in DEPLOYMENTS)]:
+        assert process.liveness is not None, process.name
+        assert process.liveness.misses >= 2
+
+
+def test_a_function_may_be_silent_for_as_long_as_the_user_sets(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    liveness = replace(plan, alive_limit=77.0).function(DEPLOYMENTS[0]).liveness
+    assert liveness is not None
+    assert liveness.limit == 77.0
+    monkeypatch.setenv("ALIVE_LIMIT", "77")
+    assert supervision_settings().alive_limit == 77.0
+    monkeypatch.setenv("ALIVE_LIMIT", "-1")
+    with pytest.raises(CannotStart, match=r"^ALIVE_LIMIT is '-1'\. Input should be greater than 0"):
+        supervision_settings()
+
+
+def test_functions_get_the_stores_their_limits_and_the_users_settings(plan: Plan) -> None:
+    env = plan.function(DEPLOYMENTS[1]).env
+    assert env["NATS_URL"] == "nats://pocwhisp:secret@127.0.0.1:4222"
+    assert env["WHISPER_MODEL"] == "tiny"
+    assert env["CONCURRENCY"] == str(DEPLOYMENTS[1].concurrency)
+
+
+def test_transcribe_has_few_arenas_of_memory(plan: Plan) -> None:
+    [transcribe] = [it for it in DEPLOYMENTS if it.name == "transcribe"]
+    assert plan.function(transcribe).env["MALLOC_ARENA_MAX"] == "2"
+
+
+def test_the_database_is_stopped_in_good_order_and_without_waiting_for_clients(
+    tmp_path: Path,
+) -> None:
+    process = Postgres(tmp_path / "postgres").process(Path("postgres"))
+    assert process.stop_signal == signal.SIGINT
+
+
+def test_a_first_start_of_the_database_is_tried_for_ten_seconds(tmp_path: Path) -> None:
+    process = Postgres(tmp_path / "postgres").process(Path("postgres"))
+    assert sum(islice(back_off(), process.tries - 1)) >= 10
+
+
+def test_an_event_the_broker_acknowledged_is_on_the_disk(tmp_path: Path) -> None:
+    Nats(tmp_path).write_config()
+    assert "sync_interval: always" in (tmp_path / "nats.conf").read_text()
+
+
+def test_every_event_a_function_accepts_has_a_route_to_each_of_its_deployments() -> None:
+    ports = {deployment.name: 4000 + n for n, deployment in enumerate(DEPLOYMENTS)}
+    found = routes(ports)
+    split = {
+        (route["function"], route["url"])
+        for route in found
+        if route["type"] == "io.pocwhisp.recording.split.v1"
+    }
+    assert split == {
+        (name, f"http://127.0.0.1:{ports[name]}/") for name in ("transcribe", "persist")
+    }
+    assert {route["function"] for route in found} == set(ports) - {"ingest", "sweep"}
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment.name)
+def test_all_that_is_in_flight_to_a_function_finds_room_there(deployment: Deployment) -> None:
+    sent = [route["in_flight"] for route in routes({deployment.name: 4000}, [deployment])]
+    assert all(in_flight >= 1 for in_flight in sent)
+    assert sum(sent) <= ROOM * (deployment.concurrency or 0)
