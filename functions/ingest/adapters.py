@@ -45,7 +45,12 @@ class PostgresRecord:
         self._database = database
 
     async def accept(
-        self, received: RecordingReceived, audio: Audio, request: Request, age: float
+        self,
+        received: RecordingReceived,
+        audio: Audio,
+        request: Request,
+        age: float,
+        traceparent: str | None = None,
     ) -> None:
         asked = request.model_dump(mode="json", exclude={"document"}, exclude_defaults=True)
         row = {
@@ -59,11 +64,12 @@ class PostgresRecord:
             "sample_rate": audio.sample_rate,
             "request": Jsonb(asked),
             "age": age,
+            "traceparent": traceparent,
         }
         async with self._database.transaction() as connection:
             await connection.execute(queries.ADD_RECORDING, row)
             await connection.execute(queries.ADD_RUN, row)
-            await reach_stage(connection, received.recording, received.run, "received")
+            await reach_stage(connection, received, "received")
 
     async def find(self, tenant: str, recording: UUID) -> Session | None:
         async with self._database.transaction() as connection:

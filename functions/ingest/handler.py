@@ -25,9 +25,17 @@ class Record(Protocol):
     """What ingest writes and reads. All raise `errors.Unavailable` while the database is away."""
 
     async def accept(
-        self, received: RecordingReceived, audio: Audio, request: Request, age: float
+        self,
+        received: RecordingReceived,
+        audio: Audio,
+        request: Request,
+        age: float,
+        traceparent: str | None = None,
     ) -> None:
-        """Promise the recording, whose upload ended `age` seconds ago: row, run 1, first stage."""
+        """Promise the recording, whose upload ended `age` seconds ago: row, run 1, first stage.
+
+        Events of the run that must be sent again go on with the trace.
+        """
         ...
 
     async def find(self, tenant: str, recording: UUID) -> Session | None:
@@ -75,8 +83,14 @@ class Ports:
     checks: Mapping[str, Check]
 
 
-async def take_in(
-    ports: Ports, key: RecordingKey, upload: Upload, body: AsyncIterator[bytes], query: Fields
+async def take_in(  # noqa: PLR0913 - the trace is beside what the request is made of
+    ports: Ports,
+    key: RecordingKey,
+    upload: Upload,
+    body: AsyncIterator[bytes],
+    query: Fields,
+    *,
+    traceparent: str | None = None,
 ) -> RecordingReceived:
     """Store the upload and put it on record: blobs, then row. Take back what was not promised.
 
@@ -91,7 +105,7 @@ async def take_in(
         await ports.blobs.put_json(key.request, request)
         received = received_event(key, upload.audio)
         age = (ports.clock() - ended).total_seconds()
-        await ports.record.accept(received, upload.audio, request, age)
+        await ports.record.accept(received, upload.audio, request, age, traceparent)
     except BaseException:
         await discard_unless_promised(ports, key)
         raise

@@ -9,7 +9,8 @@ ADD_RECORDING = """
             %(duration)s, %(channels)s, %(sample_rate)s, %(request)s)
 """
 ADD_RUN = """
-    INSERT INTO runs (recording, run, tenant) VALUES (%(recording)s, %(run)s, %(tenant)s)
+    INSERT INTO runs (recording, run, tenant, traceparent)
+    VALUES (%(recording)s, %(run)s, %(tenant)s, %(traceparent)s)
 """
 LATEST_RUN = """
     SELECT recordings.*, runs.run, runs.state, runs.finished_at, runs.recognizer, runs.degraded,

@@ -31,7 +31,7 @@ class PostgresRecord:
         self, event: TranscriptSummarized, transcript: Transcript, summary: Summary | None
     ) -> bool:
         async with self._database.transaction() as connection:
-            await reach_stage(connection, event.recording, event.run, "summarize")
+            await reach_stage(connection, event, "summarize")
             if not await _end(connection, event, "completed", all_degraded(transcript, summary)):
                 return await _state(connection, event) == {"state": "completed", "failure": None}
             await connection.execute(  # the news of the split may still be on its way
@@ -41,7 +41,7 @@ class PostgresRecord:
             await _write_transcript(connection, event, transcript)
             if summary is not None:
                 await _write_summary(connection, event, summary)
-            await reach_stage(connection, event.recording, event.run, "completed")
+            await reach_stage(connection, event, "completed")
             return True
 
     async def fail(self, event: DeliveryParked, transcript: Transcript | None) -> bool:
@@ -52,12 +52,12 @@ class PostgresRecord:
                 return await _state(connection, event) == {"state": "failed", "failure": failure}
             if transcript is not None:
                 await _write_transcript(connection, event, transcript)
-            await reach_stage(connection, event.recording, event.run, "failed")
+            await reach_stage(connection, event, "failed")
             return True
 
 
 async def _reach(connection: Connection, event: Event, stage: str) -> bool:
-    news = await reach_stage(connection, event.recording, event.run, stage, event.part)
+    news = await reach_stage(connection, event, stage)
     if news:
         await connection.execute(
             """

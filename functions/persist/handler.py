@@ -49,9 +49,11 @@ async def persist(
 async def complete(
     event: TranscriptSummarized, record: Record, blobs: Blobs
 ) -> RecordingCompleted | None:
-    """Put the result on record and announce it."""
+    """Put the result on record and announce it, unless a newer one took its place meanwhile."""
     transcript = await needed(blobs, event.transcript, Transcript)
     summary = await needed(blobs, event.summary, Summary) if event.summary else None
+    if not (is_meant(transcript, event.digest) and is_meant(summary, event.summary_digest)):
+        return None  # the newer one's own event will bring us back
     if not await record.complete(event, transcript, summary):
         return None
     return RecordingCompleted(
@@ -84,6 +86,11 @@ async def needed(blobs: Blobs, key: str, model: type[D]) -> D:
     if document is None:
         raise Missing(key)
     return document
+
+
+def is_meant(document: Transcript | Summary | None, digest: str | None) -> bool:
+    """Whether an event that names the digest is about the document; older events name none."""
+    return document is None or digest is None or document.digest == digest
 
 
 def all_degraded(transcript: Transcript, summary: Summary | None) -> tuple[str, ...]:

@@ -71,6 +71,7 @@ async def transcribe_channel(
         channels=split.channels,
         duration=split.duration,
         transcript=key,
+        digest=digest,
     )
 
 

@@ -3,19 +3,20 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal, TypeAlias
-from uuid import UUID
 
 from psycopg import AsyncConnection, OperationalError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from events import Event
 from shared.errors import Unavailable
 
 Role: TypeAlias = Literal["pocwhisp_app", "pocwhisp_system"]
 Connection: TypeAlias = AsyncConnection[DictRow]
 SCHEMA = "pocwhisp"
-NEEDED_MIGRATION = "0003"
+NEEDED_MIGRATION = "0004"
 """The newest one; older tables lack what this code asks for."""
 ACQUIRE_TIMEOUT = 5.0
 
@@ -69,11 +70,10 @@ class Database:
             raise Unavailable(f"The database is at migration {version}, not {NEEDED_MIGRATION}.")
 
 
-async def reach_stage(
-    connection: Connection, recording: UUID, run: int, stage: str, channel: str = ""
-) -> bool:
-    """Note that the run reached a stage; tell whether it was news. An unknown run reaches none.
+async def reach_stage(connection: Connection, event: Event, stage: str) -> bool:
+    """Note that the event's run reached a stage; tell whether it was news.
 
+    An unknown run reaches none. The event is kept with the stage, for the sweep to send it again.
     Sequence numbers count the stages of a recording from 1 without gaps: the recording's row is
     locked while the next one is taken.
     """
@@ -82,25 +82,26 @@ async def reach_stage(
         SELECT recordings.tenant FROM recordings JOIN runs ON runs.recording = recordings.id
         WHERE recordings.id = %s AND runs.run = %s FOR UPDATE OF recordings
         """,
-        [recording, run],
+        [event.recording, event.run],
     )
     row = await found.fetchone()
     if row is None:
         return False
     added = await connection.execute(
         """
-        INSERT INTO stages (recording, run, tenant, stage, channel, sequence, reached_at)
+        INSERT INTO stages (recording, run, tenant, stage, channel, sequence, reached_at, event)
         SELECT %(recording)s, %(run)s, %(tenant)s, %(stage)s, %(channel)s,
-               1 + coalesce(max(sequence), 0), clock_timestamp()
+               1 + coalesce(max(sequence), 0), clock_timestamp(), %(event)s
         FROM stages WHERE recording = %(recording)s
         ON CONFLICT (recording, run, stage, channel) DO NOTHING
         """,
         {
-            "recording": recording,
-            "run": run,
+            "recording": event.recording,
+            "run": event.run,
             "tenant": row["tenant"],
             "stage": stage,
-            "channel": channel,
+            "channel": event.part,
+            "event": Jsonb(event.model_dump(mode="json")),
         },
     )
     return added.rowcount == 1

@@ -79,13 +79,14 @@ def _uploads(opening: Opening[Ports], settings: Settings, uploads: Uploads) -> A
         """Upload a stereo recording; wait for its transcript, or be told where it will be."""
         seconds = seconds_to_wait(prefer, wait, settings.wait, settings.max_wait)
         ports = await opening.get()
+        trace = next_traceparent(request.headers.get("traceparent"))
         try:
-            received = await _receive(request, ports, settings)
+            received = await _receive(request, ports, settings, trace)
         except (PocWhispError, ClientDisconnect) as error:
             uploads.note(getattr(error, "code", "broken_off"))
             raise
         uploads.note("accepted")
-        await _announce(request, ports, received)
+        await _announce(ports, received, trace)
         session = await wait_for_end(ports, received.tenant, received.recording, seconds)
         return _answer(request, session)
 
@@ -122,16 +123,18 @@ def _recordings(opening: Opening[Ports], settings: Settings) -> APIRouter:
     return router
 
 
-async def _receive(request: Request, ports: Ports, settings: Settings) -> RecordingReceived:
+async def _receive(
+    request: Request, ports: Ports, settings: Settings, trace: str
+) -> RecordingReceived:
     check_length(request.headers.get("content-length"), settings.max_upload_bytes)
     reader = reader_of(request.headers.get("content-type", ""))
     upload = Upload(reader, settings.limits, settings.max_upload_bytes)
     key = RecordingKey(settings.tenant, uuid7())
-    return await take_in(ports, key, upload, request.stream(), _query_fields(request))
+    query = _query_fields(request)
+    return await take_in(ports, key, upload, request.stream(), query, traceparent=trace)
 
 
-async def _announce(request: Request, ports: Ports, received: RecordingReceived) -> None:
-    trace = next_traceparent(request.headers.get("traceparent"))
+async def _announce(ports: Ports, received: RecordingReceived, trace: str) -> None:
     if not await announce(ports, received, trace):
         logger.warning("unannounced", recording=str(received.recording))
 
