@@ -1,12 +1,17 @@
 """What is on record but not at the broker is sent again."""
 
 import asyncio
+import json
+import os
+import signal
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import nats
 from uuid_utils.compat import uuid7
 
+from events import ChannelTranscribed
 from events.keys import RecordingKey
 from functions.ingest.adapters import PostgresRecord
 from functions.ingest.handler import Ports, take_in
@@ -55,9 +60,49 @@ def test_a_broker_that_forgot_everything_loses_no_recording(
     assert stack.ended(session_id)["transcript"] == sample_call["transcript"]
 
 
+def test_one_event_lost_in_the_middle_loses_no_recording(
+    stack: RunningStack, sample_call: Body
+) -> None:
+    """Neither the broker nor anybody's memory has it any more; all other events are there."""
+    with stopped(stack, "merge") as pids:
+        session_id = stack.post(wait="0").json()["session_id"]
+        eventually(lambda: stages(stack, session_id).count("transcribe") == 2, "both channels")
+        asyncio.run(purge(stack, f"{ChannelTranscribed.type}.>"))
+        for pid in (pids["merge"], stack.pid("dispatcher")):
+            os.kill(pid, signal.SIGKILL)
+    assert stack.ended(session_id)["transcript"] == sample_call["transcript"]
+    assert traces(stack, session_id) == 1
+
+
 def stages(stack: RunningStack, session_id: str) -> list[str]:
     body = stack.http.get(f"/api/v1/transcribe/{session_id}").json()
     return [stage["stage"] for stage in body["progress"]]
+
+
+def traces(stack: RunningStack, session_id: str) -> int:
+    """In how many traces the recording's events are."""
+    events = asyncio.run(kept(stack, f"io.pocwhisp.*.*.*.*.{session_id}"))
+    return len({event["traceparent"].split("-")[1] for event in events})
+
+
+async def kept(stack: RunningStack, subject: str) -> list[dict[str, Any]]:
+    """The events that the broker keeps on the subjects."""
+    client = await nats.connect(stack.info.nats_url)
+    try:
+        subscription = await client.jetstream().subscribe(subject, ordered_consumer=True)
+        pending = (await subscription.consumer_info()).num_pending
+        return [json.loads((await subscription.next_msg()).data) for _ in range(pending or 0)]
+    finally:
+        await client.close()
+
+
+async def purge(stack: RunningStack, subject: str) -> None:
+    """Remove all messages on the subjects."""
+    client = await nats.connect(stack.info.nats_url)
+    try:
+        await client.jetstream().purge_stream("POCWHISP", subject=subject)
+    finally:
+        await client.close()
 
 
 async def forget_everything(stack: RunningStack) -> None:

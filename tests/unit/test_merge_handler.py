@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from events import Envelope, TranscriptMerged
+from events import Envelope, Event, TranscriptMerged
 from events.base import Channel
 from events.documents import Bleed, Language, Quality, Transcript
 from functions.merge.handler import merge
@@ -173,7 +173,7 @@ def test_a_corrected_transcript_is_announced_as_another_message_about_the_same_s
     blobs: ObjectBlobs,
 ) -> None:
     async def work() -> None:
-        events = []
+        events: list[Event] = []
         for revision in ("old", "new"):
             for side in ("left", "right"):
                 await store_side(blobs, side, revision)
