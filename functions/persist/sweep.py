@@ -117,8 +117,10 @@ async def look_after(
 async def examine(run: Unannounced, broker: Broker, now: datetime, patience: timedelta) -> Verdict:
     """Ask the broker for the event that would be sent again, and for those that follow it."""
     event = event_again(run)
-    if run.ended and await _look(event, run.ended, broker):
-        return "announced"
+    if run.ended:
+        end = await _look(event, run.ended, broker)
+        if end is not None and end.run == event.run:
+            return "announced"
     types = (type(event), *FOLLOWERS.get(type(event), ()))
     kept = [await _look(event, model, broker) for model in types]
     return verdict(run, [one for one in kept if one is not None], now, patience)
@@ -180,9 +182,14 @@ def again(run: Unannounced, now: datetime) -> Envelope[Event]:
 
 
 async def _look(event: Event, model: type[Event], broker: Broker) -> Kept | None:
-    """The last event of the type about the event's run."""
+    """The last event of the type about the event's run.
+
+    One of a later run hides those of this one, which count as held then.
+    """
     kept = await broker.look(f"{model.type}.{event.tenant}.{event.recording}")
-    return kept if kept and kept.run == event.run else None
+    if kept is None or kept.run < event.run:
+        return None
+    return kept if kept.run == event.run else replace(kept, state="held")
 
 
 def _type_again(run: Unannounced) -> str:

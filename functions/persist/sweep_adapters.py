@@ -75,7 +75,9 @@ class PostgresUnfinished:
         if not runs:
             return
         async with self._database.transaction() as connection, connection.cursor() as cursor:
-            await cursor.executemany(SAVE, sorted((_row(run) for run in runs), key=itemgetter(3, 4)))
+            await cursor.executemany(
+                SAVE, sorted((_row(run) for run in runs), key=itemgetter(3, 4))
+            )
 
 
 async def _stages(

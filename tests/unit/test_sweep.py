@@ -273,10 +273,19 @@ def test_an_end_whose_news_is_not_on_record_is_brought_back_by_its_latest_stage(
     assert saved.announced
 
 
-def test_an_event_of_another_run_does_not_count() -> None:
+def test_an_event_of_an_earlier_run_does_not_count() -> None:
+    broker, second = FakeBroker(), received().model_copy(update={"run": 2})
+    broker.keep(RecordingReceived, "waiting", run=1)
+    assert sweep(broker, under_way(second))[0].redriven == 1
+
+
+def test_behind_an_event_of_a_later_run_one_of_this_may_be_held() -> None:
     broker = FakeBroker()
-    broker.keep(RecordingReceived, "waiting", run=2)
-    assert sweep(broker, under_way(*QUEUED))[0].redriven == 1
+    broker.keep(RecordingReceived, "done", run=2)
+    swept, [saved] = sweep(broker, under_way(*QUEUED))
+    assert (swept.redriven, saved.held_since) == (0, NOW)
+    broker.keep(RecordingCompleted, "done", run=2)
+    assert not any(run.announced for run in sweep(broker, over(COMPLETED))[1])
 
 
 def test_only_runs_that_waited_long_enough_are_looked_at() -> None:
