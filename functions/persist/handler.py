@@ -52,7 +52,7 @@ async def complete(
     """Put the result on record and announce it, unless a newer one took its place meanwhile."""
     transcript = await needed(blobs, event.transcript, Transcript)
     summary = await needed(blobs, event.summary, Summary) if event.summary else None
-    if not (is_meant(transcript, event.digest) and is_meant(summary, event.summary_digest)):
+    if not (has_digest(transcript, event.digest) and has_digest(summary, event.summary_digest)):
         return None  # the newer one's own event will bring us back
     if not await record.complete(event, transcript, summary):
         return None
@@ -88,8 +88,8 @@ async def needed(blobs: Blobs, key: str, model: type[D]) -> D:
     return document
 
 
-def is_meant(document: Transcript | Summary | None, digest: str | None) -> bool:
-    """Whether an event that names the digest is about the document; older events name none."""
+def has_digest(document: Transcript | Summary | None, digest: str | None) -> bool:
+    """Whether the document is the one that an event names; events of older releases name none."""
     return document is None or digest is None or document.digest == digest
 
 
