@@ -24,7 +24,13 @@ FunctionName = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="The function that gave up.")
 ]
 BlobKey = Annotated[str, Field(description="Key of a blob in the object store.")]
+DocumentDigest = Annotated[
+    str | None,
+    Field(description="Digest of the document under the key; null in events of older releases."),
+]
 
+FINGERPRINT = 8
+"""As many digits of a digest tell two outputs of one step apart."""
 EVENT_NAMESPACE = UUID("6f1c1d0e-6c3b-5f7a-9a53-0a3f0c8b7d11")
 
 
@@ -62,6 +68,15 @@ class Event(Frozen):
     @property
     def part(self) -> str:
         """What tells two events of one type in one run apart: the channel, else nothing."""
+        return ""
+
+    @property
+    def fingerprint(self) -> str:
+        """The start of the digest of the document that the event is about, else nothing.
+
+        It is part of the message id, so that news of a document that replaced another is no
+        duplicate.
+        """
         return ""
 
     @property

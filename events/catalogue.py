@@ -5,8 +5,10 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from events.base import (
+    FINGERPRINT,
     BlobKey,
     Channel,
+    DocumentDigest,
     ErrorClass,
     ErrorCode,
     Event,
@@ -62,10 +64,15 @@ class ChannelTranscribed(Event):
     channels: Channels
     duration: Duration
     transcript: BlobKey
+    digest: DocumentDigest = None
 
     @property
     def part(self) -> str:
         return self.channel
+
+    @property
+    def fingerprint(self) -> str:
+        return (self.digest or "")[:FINGERPRINT]
 
 
 class TranscriptMerged(Event):
@@ -74,8 +81,13 @@ class TranscriptMerged(Event):
     type: ClassVar[str] = "io.pocwhisp.transcript.merged.v1"
 
     transcript: BlobKey
+    digest: DocumentDigest = None
     duration: Duration
     segments: Annotated[int, Field(ge=0, description="Number of segments in the transcript.")]
+
+    @property
+    def fingerprint(self) -> str:
+        return (self.digest or "")[:FINGERPRINT]
 
 
 class TranscriptSummarized(Event):
@@ -84,11 +96,17 @@ class TranscriptSummarized(Event):
     type: ClassVar[str] = "io.pocwhisp.transcript.summarized.v1"
 
     transcript: BlobKey
+    digest: DocumentDigest = None
     summary: Annotated[
         str | None, Field(description="Key of the summary; null if none was wanted.")
     ]
+    summary_digest: DocumentDigest = None
     duration: Duration
     segments: Annotated[int, Field(ge=0, description="Number of segments in the transcript.")]
+
+    @property
+    def fingerprint(self) -> str:
+        return (self.summary_digest or self.digest or "")[:FINGERPRINT]
 
 
 class RecordingCompleted(Event):

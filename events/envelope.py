@@ -30,8 +30,12 @@ class Envelope(Generic[E_co]):
 
     @property
     def message_id(self) -> str:
-        """The `Nats-Msg-Id`: the event's id, at the n-th re-drive `<id>.<n>`."""
-        return f"{self.id}.{self.redrive}" if self.redrive else self.id
+        """The `Nats-Msg-Id`: the event's id, at the n-th re-drive `<id>.<n>`.
+
+        Behind the id of an event about a document comes the document's fingerprint.
+        """
+        parts = (self.id, self.data.fingerprint, str(self.redrive) if self.redrive else "")
+        return ".".join(part for part in parts if part)
 
     @property
     def attributes(self) -> dict[str, str]:

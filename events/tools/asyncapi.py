@@ -102,7 +102,10 @@ HEADERS: Json = {
         "content-type": {"const": STRUCTURED},
         "Nats-Msg-Id": {
             "type": "string",
-            "description": "The event's id; `<id>.<n>` when it is sent for the n-th time again.",
+            "description": (
+                "The event's id, behind it the first 8 digits of its document's digest if it tells "
+                "of one, behind that `.<n>` when it is sent for the n-th time again."
+            ),
         },
     },
 }

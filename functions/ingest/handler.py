@@ -17,8 +17,14 @@ LOOK_AGAIN = 1.0
 """Seconds between looks at the record while waiting; a passing event makes it sooner."""
 
 
-async def take_in(
-    ports: Ports, key: RecordingKey, upload: Upload, body: AsyncIterator[bytes], query: Fields
+async def take_in(  # noqa: PLR0913 - the trace is beside what the request is made of
+    ports: Ports,
+    key: RecordingKey,
+    upload: Upload,
+    body: AsyncIterator[bytes],
+    query: Fields,
+    *,
+    traceparent: str | None = None,
 ) -> RecordingReceived:
     """Store the upload and put it on record: blobs, then row. Take back what was not promised.
 
@@ -35,7 +41,7 @@ async def take_in(
         await ports.blobs.put_json(key.request, request)
         received = received_event(key, upload.audio)
         age = (ports.clock() - ended).total_seconds()
-        await ports.record.accept(received, upload.audio, request, age)
+        await ports.record.accept(received, upload.audio, request, age, traceparent)
     except BaseException as error:
         promised = await discard_unless_promised(ports, key)
         if received is None or not promised or not isinstance(error, Exception):

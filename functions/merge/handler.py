@@ -16,9 +16,13 @@ REVISION = "2"
 
 @function("merge")
 async def merge(heard: ChannelTranscribed, *, blobs: Blobs) -> TranscriptMerged | None:
-    """Write the transcript once every channel is there; until then there is nothing to do."""
+    """Write the transcript once every channel is there, each made by the same engine.
+
+    Until then there is nothing to do. An engine that was replaced between the channels makes the
+    older one again when the sweep sends `recording.split` once more.
+    """
     sides = await present(heard, blobs)
-    if len(sides) < len(heard.channels):
+    if len(sides) < len(heard.channels) or not made_alike(sides):
         return None  # the other channel's event will bring us back
     levels = await blobs.get_json(heard.run_key.levels, Levels)
     transcript = join(heard, sides, levels.quality if levels else None)
@@ -27,7 +31,13 @@ async def merge(heard: ChannelTranscribed, *, blobs: Blobs) -> TranscriptMerged 
         duration=heard.duration,
         segments=len(transcript.segments),
         transcript=await blobs.put_json(heard.run_key.transcript, transcript),
+        digest=transcript.digest,
     )
+
+
+def made_alike(sides: Sequence[ChannelTranscript]) -> bool:
+    """Whether the same engine in the same settings made them; the request is the recording's."""
+    return all(side.engine == sides[0].engine for side in sides)
 
 
 async def present(heard: ChannelTranscribed, blobs: Blobs) -> list[ChannelTranscript]:

@@ -54,9 +54,11 @@ async def persist(
 async def complete(
     event: TranscriptSummarized, record: Record, blobs: Blobs, at: datetime | None = None
 ) -> RecordingCompleted | None:
-    """Put the result on record and announce it."""
+    """Put the result on record and announce it, unless a newer one took its place meanwhile."""
     transcript = await needed(blobs, event.transcript, Transcript)
     summary = await needed(blobs, event.summary, Summary) if event.summary else None
+    if not (has_digest(transcript, event.digest) and has_digest(summary, event.summary_digest)):
+        return None  # the newer one's own event will bring us back
     if not await record.complete(event, transcript, summary, at):
         return None
     return RecordingCompleted(
@@ -89,6 +91,11 @@ async def needed(blobs: Blobs, key: str, model: type[D]) -> D:
     if document is None:
         raise Missing(key)
     return document
+
+
+def has_digest(document: Transcript | Summary | None, digest: str | None) -> bool:
+    """Whether the document is the one that an event names; events of older releases name none."""
+    return document is None or digest is None or document.digest == digest
 
 
 def all_degraded(transcript: Transcript, summary: Summary | None) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from functions.persist.dead_letters import DeadLetters
 from functions.persist.handler import persist
 from functions.persist.settings import Settings
 from functions.persist.sweep import sweep_once
-from functions.persist.sweep_adapters import unfinished
+from functions.persist.sweep_adapters import PostgresUnfinished
+from functions.persist.sweep_broker import JetStreamBroker
 from shared.bus import Bus
 from shared.delivery import Delivery
 from shared.errors import Unavailable
@@ -41,19 +42,18 @@ async def compose_sweep() -> AsyncIterator[Parts]:
         Bus.connect(BusSettings().nats_url) as bus,
         Database.open(url, "pocwhisp_system", size=1) as db,
     ):
-        ports = {"broker": bus, "database": db}
+        ports = {"bus": bus, "database": db}
         yield Parts(bus, ports, {"broker": bus.check, "database": db.check})
 
 
 async def tick(_: Request, parts: Parts) -> Response:
     try:
-        async with unfinished(parts.ports["database"]) as runs:
-            if runs is None:
-                return JSONResponse({"swept": None})
-            swept = await sweep_once(runs, parts.ports["broker"], utc_now(), settings.patience)
-            return JSONResponse({"swept": asdict(swept)})
+        unfinished = PostgresUnfinished(parts.ports["database"])
+        broker = JetStreamBroker(parts.ports["bus"])
+        swept = await sweep_once(unfinished, broker, utc_now(), settings.patience)
     except Unavailable as error:
         return unavailable(error)
+    return JSONResponse({"swept": asdict(swept)})
 
 
 runtime = Runtime(

@@ -8,9 +8,6 @@ from typing import Protocol
 from events import (
     DeliveryParked,
     Event,
-    RecordingCompleted,
-    RecordingFailed,
-    RecordingReceived,
     RecordingSplit,
     TranscriptSummarized,
 )
@@ -56,25 +53,34 @@ class Record(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unannounced:
-    """A run whose latest event may be missing at the broker, and how often it was sent again."""
+    """A run that is under way, or has ended without the broker being known to have the news.
 
-    event: RecordingReceived | RecordingCompleted | RecordingFailed
-    redrives: int
+    `events` are those on record, in the order of the pipeline: of the stages reached, or, once
+    the run has ended, the one that announces it. `ended` is the type of that one. `held_since` is
+    when the sweep first found a delivery that its consumer holds.
+    """
+
+    events: Sequence[Event]
+    reached_at: datetime
+    ended: type[Event] | None = None
+    redrives: int = 0
+    held_since: datetime | None = None
+    announced: bool = False
+    traceparent: str | None = None
 
 
 class Unfinished(Protocol):
-    """What the sweep looks after, for one sweep at a time."""
+    """The runs that the sweep looks after. Both methods raise `errors.Unavailable`."""
 
-    async def unannounced(self, before: datetime, limit: int) -> Sequence[Unannounced]:
-        """Runs not looked at since `before`: still under way, or ended without an announcement."""
+    async def claim(self, before: datetime, limit: int) -> Sequence[Unannounced]:
+        """Take the runs that nobody looked at since `before`; no other sweep takes them as well.
+
+        A claim ends by itself: a run that a killed sweep had claimed is due again like any other.
+        """
         ...
 
-    async def announced(self, run: Unannounced) -> None:
-        """The broker has the event that ends this run."""
-        ...
-
-    async def redriven(self, run: Unannounced) -> None:
-        """The event is about to be sent once more."""
+    async def save(self, runs: Sequence[Unannounced]) -> None:
+        """Write `redrives`, `held_since` and `announced` of the runs."""
         ...

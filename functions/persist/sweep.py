@@ -1,22 +1,66 @@
-"""The sweep: send again what is on record but not at the broker."""
+"""The sweep: tell lost events from slow work by the latest stage reached, and send them again."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from itertools import groupby
+from typing import Literal, Protocol
 
-from events import Envelope, Event, RecordingReceived
+import structlog
+
+from events import (
+    ChannelTranscribed,
+    DeliveryParked,
+    Envelope,
+    Event,
+    RecordingReceived,
+    RecordingSplit,
+    TranscriptMerged,
+    TranscriptSummarized,
+)
 from functions.persist.record import Unannounced, Unfinished
+from shared.errors import Unavailable
 from shared.ports import Publisher
+from shared.telemetry import next_traceparent
 
 AT_ONCE = 100
 """Runs looked at in one sweep; the next sweep takes those that waited longest."""
+LONGEST_BACKOFF = timedelta(hours=1)
+STUCK = 5
+"""A run that was sent again so often is worth a line in the log."""
+LEAST_WORK = timedelta(minutes=10)
+WORK_FACTOR = 20
+"""A consumer may hold a delivery for `LEAST_WORK`, or for so many times the audio's length."""
+FOLLOWERS: Mapping[type[Event], tuple[type[Event], ...]] = {
+    RecordingReceived: (RecordingSplit, DeliveryParked),
+    RecordingSplit: (ChannelTranscribed, TranscriptMerged, DeliveryParked),
+    TranscriptMerged: (TranscriptSummarized, DeliveryParked),
+}
+"""What may be at the broker between the event that is sent again and the next stage on record."""
+
+State = Literal["waiting", "held", "done"]
+Verdict = Literal["announced", "moving", "held", "lost"]
+logger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The last event that the broker keeps on a subject.
+
+    `run` is the recording's run that it is about. `state`: it waits for a consumer, a consumer
+    may hold it, or all are done with it.
+    """
+
+    run: int
+    sent: datetime
+    state: State
 
 
 class Broker(Publisher, Protocol):
-    """A publisher that can be asked what it keeps."""
+    """A publisher that can be asked what it keeps. Raises `errors.Unavailable`."""
 
-    async def last(self, subject: str) -> dict[str, Any] | None:
-        """The last event on the subject as structured JSON, or None."""
+    async def look(self, subject: str) -> Kept | None:
+        """The last event on the subject, or None."""
         ...
 
 
@@ -31,29 +75,122 @@ class Swept:
 async def sweep_once(
     unfinished: Unfinished, broker: Broker, now: datetime, patience: timedelta
 ) -> Swept:
-    """Ask the broker for the event of every run that is under way or ended unannounced.
+    """Look at every run that is due, and send again what the broker lost.
 
-    What it does not have is published under a new message id. What it has is left alone: its
-    delivery goes on without us. A run is looked at once per `patience`.
+    A run is looked at once per `patience`. No row is locked while the broker is asked. A type
+    that the broker refuses ends the look at its runs, then the sweep goes on with the others and
+    raises `Unavailable` at last.
     """
-    runs = await unfinished.unannounced(now - patience, AT_ONCE)
-    missing = [run for run in runs if not await settled(run, unfinished, broker)]
-    for run in missing:
-        await unfinished.redriven(run)
-        await broker.publish(again(run, now))
-    return Swept(len(runs), len(missing))
+    runs = await unfinished.claim(now - patience, AT_ONCE)
+    after: list[Unannounced] = []
+    failures: list[Unavailable] = []
+    for _, alike in groupby(sorted(runs, key=_type_again), key=_type_again):
+        try:
+            for run in alike:
+                state = await look_after(run, broker, now, patience)
+                after.append(state)  # one by one: an error leaves what was done before it
+        except Unavailable as error:
+            failures.append(error)
+    await unfinished.save([run for run in after if run not in runs])
+    if failures:
+        raise failures[0]
+    redriven = sum(run.redrives for run in after) - sum(run.redrives for run in runs)
+    return Swept(len(runs), redriven)
 
 
-async def settled(run: Unannounced, unfinished: Unfinished, broker: Broker) -> bool:
-    """Whether the broker has the run's event; an ended run is then done with."""
-    last = await broker.last(run.event.subject)
-    if last is None or last["id"] != run.event.event_id:
-        return False
-    if not isinstance(run.event, RecordingReceived):
-        await unfinished.announced(run)
-    return True
+async def look_after(
+    run: Unannounced, broker: Broker, now: datetime, patience: timedelta
+) -> Unannounced:
+    """Send the run's event again if it is lost; return what is to be known of the run next."""
+    match await examine(run, broker, now, patience):
+        case "announced":
+            return replace(run, announced=True)
+        case "moving":
+            return replace(run, held_since=None)
+        case "held":
+            return replace(run, held_since=run.held_since or now)
+        case "lost":
+            await broker.publish(again(run, now))
+            return replace(run, redrives=run.redrives + 1, held_since=None)
+
+
+async def examine(run: Unannounced, broker: Broker, now: datetime, patience: timedelta) -> Verdict:
+    """Ask the broker for the event that would be sent again, and for those that follow it."""
+    event = event_again(run)
+    if run.ended:
+        end = await _look(event, run.ended, broker)
+        if end is not None and end.run == event.run:
+            return "announced"
+    types = (type(event), *FOLLOWERS.get(type(event), ()))
+    kept = [await _look(event, model, broker) for model in types]
+    return verdict(run, [one for one in kept if one is not None], now, patience)
+
+
+def verdict(run: Unannounced, kept: Sequence[Kept], now: datetime, patience: timedelta) -> Verdict:
+    """How a run stands, of which the broker keeps these events.
+
+    None there: lost. One waits, or is held no longer than its work may take: the run goes on. All
+    done, and no further stage for a while: what should have followed is lost. The while doubles
+    with each time, because what is stuck for another reason must not be driven round and round.
+    """
+    if not kept:
+        return "lost"
+    if any(one.state == "waiting" for one in kept):
+        return "moving"
+    held_since = run.held_since or now
+    if any(one.state == "held" for one in kept) and now - held_since <= longest_work(run):
+        return "held"
+    latest = max(run.reached_at, *(one.sent for one in kept))
+    return "lost" if now - latest >= backoff(run.redrives, patience) else "moving"
+
+
+def event_again(run: Unannounced) -> Event:
+    """The event to send again: the announcement of an ended run, else of the latest stage.
+
+    The channels are one stage: `recording.split` brings back what one of them lost, and makes the
+    older of two again that different engines made.
+    """
+    return [event for event in run.events if not isinstance(event, ChannelTranscribed)][-1]
+
+
+def longest_work(run: Unannounced) -> timedelta:
+    """How long a consumer may hold a delivery of the run."""
+    seconds = max(getattr(event, "duration", None) or 0.0 for event in run.events)
+    return max(LEAST_WORK, WORK_FACTOR * timedelta(seconds=seconds))
+
+
+def backoff(redrives: int, patience: timedelta) -> timedelta:
+    """How long to wait for the next stage."""
+    doubled: timedelta = patience * 2 ** min(redrives, 30)
+    return min(doubled, max(patience, LONGEST_BACKOFF))
 
 
 def again(run: Unannounced, now: datetime) -> Envelope[Event]:
-    """The run's event for one more sending."""
-    return Envelope(data=run.event, source="/pocwhisp/persist", time=now, redrive=run.redrives + 1)
+    """The run's event for one more sending, in the run's trace; caused by itself."""
+    event = event_again(run)
+    redrive = run.redrives + 1
+    if redrive == STUCK:
+        logger.warning("stuck", recording=str(event.recording), run=event.run, type=event.type)
+    return Envelope(
+        data=event,
+        source="/pocwhisp/persist",
+        time=now,
+        causationid=event.event_id,
+        traceparent=next_traceparent(run.traceparent),
+        redrive=redrive,
+    )
+
+
+async def _look(event: Event, model: type[Event], broker: Broker) -> Kept | None:
+    """The last event of the type about the event's run.
+
+    One of a later run hides those of this one, which count as held then.
+    """
+    kept = await broker.look(f"{model.type}.{event.tenant}.{event.recording}")
+    if kept is None or kept.run < event.run:
+        return None
+    return kept if kept.run == event.run else replace(kept, state="held")
+
+
+def _type_again(run: Unannounced) -> str:
+    return event_again(run).type

@@ -1,108 +1,147 @@
 """What the sweep looks after, on PostgreSQL."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
+from uuid import UUID
 
 import structlog
 from pydantic import ValidationError
 
-from events import RecordingCompleted, RecordingFailed, RecordingReceived
+from events import (
+    ChannelTranscribed,
+    Event,
+    RecordingCompleted,
+    RecordingFailed,
+    RecordingReceived,
+    RecordingSplit,
+    TranscriptMerged,
+    TranscriptSummarized,
+)
 from events.keys import RecordingKey
 from functions.persist.record import Unannounced
 from shared.record.database import Connection, Database
 
+STAGE_EVENTS: Mapping[str, type[Event]] = {
+    "split": RecordingSplit,
+    "transcribe": ChannelTranscribed,
+    "merge": TranscriptMerged,
+    "summarize": TranscriptSummarized,
+}
+"""In the order of the pipeline."""
+ENDS: Mapping[str, type[Event]] = {"completed": RecordingCompleted, "failed": RecordingFailed}
+CLAIM = """
+    WITH due AS MATERIALIZED (
+        SELECT recording, run FROM runs
+        WHERE announced_at IS NULL AND state <> 'cancelled'
+          AND coalesce(swept_at, created_at) < %s
+        ORDER BY coalesce(swept_at, created_at) LIMIT %s
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE runs SET swept_at = now()
+    FROM due, recordings
+    WHERE (runs.recording, runs.run) = (due.recording, due.run) AND recordings.id = runs.recording
+    RETURNING runs.recording, runs.run, runs.tenant, runs.state, runs.created_at, runs.redrives,
+              runs.held_since, runs.traceparent, runs.degraded, runs.failure,
+              recordings.duration, recordings.files
+"""
+STAGES = """
+    SELECT recording, run, stage, reached_at, event FROM stages WHERE recording = ANY(%s)
+"""
+SAVE = """
+    UPDATE runs SET redrives = %s, held_since = %s,
+           announced_at = CASE WHEN %s THEN now() ELSE announced_at END
+    WHERE recording = %s AND run = %s
+"""
 logger = structlog.get_logger()
-LOCK = 0x73776570
-"""Advisory lock ("swep"): one sweep at a time in the whole system."""
 
 
 class PostgresUnfinished:
-    """`record.Unfinished` within one transaction that holds the sweep's lock."""
+    """`record.Unfinished` in two short transactions: no row stays locked in between."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    async def unannounced(self, before: datetime, limit: int) -> Sequence[Unannounced]:
-        await self._connection.execute(
-            """
-            UPDATE runs SET swept_at = now()
-            WHERE (recording, run) IN (
-                SELECT recording, run FROM runs
-                WHERE announced_at IS NULL AND state <> 'cancelled'
-                  AND coalesce(swept_at, created_at) < %s
-                ORDER BY coalesce(swept_at, created_at) LIMIT %s
-            )
-            """,
-            [before, limit],
-        )
-        # Asked for only now: a run that ended while its row was waited for has its result, too.
-        found = await self._connection.execute(
-            """
-            SELECT runs.*, recordings.duration, recordings.files,
-                EXISTS (SELECT FROM summaries
-                 WHERE summaries.recording = runs.recording AND summaries.run = runs.run)
-                 AS summarized,
-                (SELECT count(*) FROM segments
-                 WHERE segments.recording = runs.recording AND segments.run = runs.run) AS segments
-            FROM runs JOIN recordings ON recordings.id = runs.recording
-            WHERE announced_at IS NULL AND swept_at = now()
-            ORDER BY runs.created_at
-            """
-        )
-        runs = [_unannounced(row) for row in await found.fetchall()]
+    async def claim(self, before: datetime, limit: int) -> Sequence[Unannounced]:
+        async with self._database.transaction() as connection:
+            claimed = await (await connection.execute(CLAIM, [before, limit])).fetchall()
+            stages = await _stages(connection, {row["recording"] for row in claimed})
+        runs = [_unannounced(row, stages[row["recording"], row["run"]]) for row in claimed]
         return [run for run in runs if run is not None]
 
-    async def announced(self, run: Unannounced) -> None:
-        await self._update(run, "announced_at = now()")
-
-    async def redriven(self, run: Unannounced) -> None:
-        await self._update(run, "redrives = redrives + 1")
-
-    async def _update(self, run: Unannounced, change: str) -> None:
-        await self._connection.execute(
-            f"UPDATE runs SET {change} WHERE recording = %s AND run = %s",  # noqa: S608 - fixed text
-            [run.event.recording, run.event.run],
-        )
+    async def save(self, runs: Sequence[Unannounced]) -> None:
+        if not runs:
+            return
+        async with self._database.transaction() as connection, connection.cursor() as cursor:
+            await cursor.executemany(
+                SAVE, sorted((_row(run) for run in runs), key=itemgetter(3, 4))
+            )
 
 
-@asynccontextmanager
-async def unfinished(database: Database) -> AsyncIterator[PostgresUnfinished | None]:
-    """The runs to sweep, or None while another sweep is at work."""
-    async with database.transaction() as connection:
-        found = await connection.execute("SELECT pg_try_advisory_xact_lock(%s) AS mine", [LOCK])
-        row = await found.fetchone()
-        yield PostgresUnfinished(connection) if row and row["mine"] else None
+async def _stages(
+    connection: Connection, recordings: Iterable[UUID]
+) -> Mapping[tuple[UUID, int], list[dict[str, Any]]]:
+    """The stages reached by each run of the recordings."""
+    stages: dict[tuple[UUID, int], list[dict[str, Any]]] = defaultdict(list)
+    for row in await (await connection.execute(STAGES, [list(recordings)])).fetchall():
+        stages[row["recording"], row["run"]].append(row)
+    return stages
 
 
-def _unannounced(row: dict[str, Any]) -> Unannounced | None:
+def _row(run: Unannounced) -> tuple[int, datetime | None, bool, UUID, int]:
+    event = run.events[0]
+    return run.redrives, run.held_since, run.announced, event.recording, event.run
+
+
+def _unannounced(row: Mapping[str, Any], stages: list[dict[str, Any]]) -> Unannounced | None:
     try:
-        return Unannounced(_event(row), row["redrives"])
+        return Unannounced(
+            events=_events(row, stages),
+            reached_at=max([row["created_at"], *(stage["reached_at"] for stage in stages)]),
+            ended=ENDS.get(row["state"]),
+            redrives=row["redrives"],
+            held_since=row["held_since"],
+            traceparent=row["traceparent"],
+        )
     except ValidationError:  # one bad row must not stop the sweep of all others
         logger.exception("unsweepable", recording=str(row["recording"]), run=row["run"])
         return None
 
 
-def _event(row: dict[str, Any]) -> RecordingReceived | RecordingCompleted | RecordingFailed:
+def _events(row: Mapping[str, Any], stages: list[dict[str, Any]]) -> tuple[Event, ...]:
+    """Those on record, or the one that announces the end, if what it tells is on record."""
     recording = RecordingKey(row["tenant"], row["recording"])
-    run = recording.run(row["run"])
-    facts = {name: row[name] for name in ("tenant", "recording", "run", "duration", "segments")}
-    match row["state"]:
-        case "completed":
-            return RecordingCompleted(
-                **facts,
-                transcript=run.transcript,
-                summary=run.summary if row["summarized"] else None,
-                request=recording.request,
-                degraded=row["degraded"],
-            )
-        case "failed":
-            return RecordingFailed(**facts, **row["failure"])
-        case _:
-            return RecordingReceived(
-                **facts,
-                audio=recording.audio,
-                audio_right=recording.audio_right if row["files"] > 1 else None,
-                request=recording.request,
-            )
+    same_run = {name: row[name] for name in ("tenant", "recording", "run")}
+    if row["state"] == "failed":
+        return (RecordingFailed(**same_run, **row["failure"]),)
+    reached = [
+        model.model_validate(stage["event"])
+        for name, model in STAGE_EVENTS.items()
+        for stage in stages
+        if stage["stage"] == name and stage["event"] is not None
+    ]
+    latest = reached[-1] if reached else None
+    if row["state"] == "completed" and isinstance(latest, TranscriptSummarized):
+        return (_completed(latest, row["degraded"]),)
+    received = RecordingReceived(
+        **same_run,
+        duration=row["duration"],
+        audio=recording.audio,
+        audio_right=recording.audio_right if row["files"] > 1 else None,
+        request=recording.request,
+    )
+    return (received, *reached)
+
+
+def _completed(summarized: TranscriptSummarized, degraded: Sequence[str]) -> RecordingCompleted:
+    return RecordingCompleted(
+        **summarized.same_run,
+        transcript=summarized.transcript,
+        summary=summarized.summary,
+        request=summarized.recording_key.request,
+        duration=summarized.duration,
+        segments=summarized.segments,
+        degraded=tuple(degraded),
+    )

@@ -15,28 +15,35 @@ async def summarize(
 ) -> TranscriptSummarized:
     """Write the summary, unless none is wanted or the very same one is already there."""
     request = await blobs.get_json(merged.recording_key.request, Request) or Request()
-    if not request.enable_summarization:
-        return summarized(merged, None)
     transcript = await blobs.get_json(merged.transcript, Transcript)
     if transcript is None:
         raise Missing(merged.transcript)
+    if not request.enable_summarization:
+        return summarized(merged, transcript)
     key = merged.run_key.summary
     digest = work_digest(transcript.digest, request, summarizer.engine)
     done = await blobs.get_json(key, Summary)
     if done is None or done.digest != digest:
         result = await summarizer.summarize(transcript, request)
         await blobs.put_json(key, summary_of(transcript, result, digest))
-    return summarized(merged, key)
+    return summarized(merged, transcript, key, digest)
 
 
-def summarized(merged: TranscriptMerged, summary: str | None) -> TranscriptSummarized:
-    """The event that follows, with the summary's key if there is one."""
+def summarized(
+    merged: TranscriptMerged,
+    transcript: Transcript,
+    summary: str | None = None,
+    summary_digest: str | None = None,
+) -> TranscriptSummarized:
+    """The event that follows: about the transcript that was read, which may be a newer one."""
     return TranscriptSummarized(
         **merged.same_run,
         duration=merged.duration,
-        segments=merged.segments,
+        segments=len(transcript.segments),
         transcript=merged.transcript,
+        digest=transcript.digest,
         summary=summary,
+        summary_digest=summary_digest,
     )
 
 

@@ -72,6 +72,7 @@ async def transcribe_channel(
         channels=split.channels,
         duration=split.duration,
         transcript=key,
+        digest=digest,
     )
 
 

@@ -17,8 +17,10 @@ from events.tools.additive import Schema
 from events.tools.schema import schemas
 from shared.delivery import parse
 from shared.errors import Permanent
+from tests.support import examples
 
 SCHEMAS = schemas()
+TIME = datetime(2026, 7, 1, tzinfo=UTC)
 STRUCTURED = {"content-type": "application/cloudevents+json"}
 TENANTS = st.from_regex(r"[a-z0-9-]{1,40}", fullmatch=True)
 CODES = st.from_regex(r"[a-z_]{1,20}", fullmatch=True)
@@ -26,6 +28,7 @@ KEYS = st.from_regex(r"[a-z0-9-]{1,40}/[a-z0-9./-]{1,60}", fullmatch=True)
 CHANNELS = st.sampled_from(["left", "right"])
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True)
 WORDS = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
+DIGESTS = st.none() | st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "tenant": TENANTS,
     "recording": st.uuids(),
@@ -35,7 +38,9 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "levels": KEYS,
     "request": KEYS,
     "transcript": KEYS,
+    "digest": DIGESTS,
     "summary": KEYS,
+    "summary_digest": DIGESTS,
     "duration": st.floats(0, 1e6, exclude_min=True),
     "channel": CHANNELS,
     "channels": st.sampled_from([("left",), ("right",), ("left", "right")]),
@@ -220,10 +225,31 @@ def test_the_message_id_is_the_id_at_first_and_numbered_at_a_redrive(
     first, third = (
         Envelope(envelope.data, envelope.source, envelope.time, redrive=n) for n in (0, 3)
     )
-    assert first.message_id == first.id == envelope.id
-    assert third.message_id == f"{envelope.id}.3"
+    assert first.id == envelope.id
+    assert first.message_id == ".".join(filter(None, [envelope.id, envelope.data.fingerprint]))
+    assert third.message_id == f"{first.message_id}.3"
     assert "redrive" not in first.attributes
     assert third.attributes["redrive"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (examples.transcribed("left"), "digest"),
+        (examples.merged(), "digest"),
+        (examples.summarized(), "summary_digest"),
+        (examples.summarized(), "digest"),
+    ],
+)
+def test_the_news_of_a_document_that_replaced_another_has_its_id_and_another_message_id(
+    event: Event, field: str
+) -> None:
+    first, same, second = (
+        Envelope(event.model_copy(update={field: digest * 64}), "/pocwhisp/test", TIME)
+        for digest in ("a", "a", "b")
+    )
+    assert first.id == second.id
+    assert first.message_id == same.message_id != second.message_id
 
 
 @settings(deadline=None)
@@ -256,9 +282,10 @@ FUNCTION_AND_CODE = {"function", "error_code"}
 MAY_HOLD_TEXT = {
     "io.pocwhisp.recording.received.v1": IDENTITY | {"audio", "audio_right", "request"},
     "io.pocwhisp.recording.split.v1": IDENTITY | {"levels"},
-    "io.pocwhisp.channel.transcribed.v1": IDENTITY | {"transcript"},
-    "io.pocwhisp.transcript.merged.v1": IDENTITY | {"transcript"},
-    "io.pocwhisp.transcript.summarized.v1": IDENTITY | {"transcript", "summary"},
+    "io.pocwhisp.channel.transcribed.v1": IDENTITY | {"transcript", "digest"},
+    "io.pocwhisp.transcript.merged.v1": IDENTITY | {"transcript", "digest"},
+    "io.pocwhisp.transcript.summarized.v1": IDENTITY
+    | {"transcript", "digest", "summary", "summary_digest"},
     "io.pocwhisp.recording.completed.v1": IDENTITY
     | {"transcript", "summary", "request", "degraded"},
     "io.pocwhisp.recording.failed.v1": IDENTITY | FUNCTION_AND_CODE,

@@ -1,12 +1,24 @@
 """What is on record but not at the broker is sent again."""
 
 import asyncio
+import os
+import signal
+import wave
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID
 
 import nats
+import pytest
 from uuid_utils.compat import uuid7
 
+from events import (
+    ChannelTranscribed,
+    Event,
+    RecordingCompleted,
+    RecordingReceived,
+    RecordingSplit,
+)
 from events.keys import RecordingKey
 from functions.ingest.adapters import PostgresRecord
 from functions.ingest.handler import take_in
@@ -56,9 +68,49 @@ def test_a_broker_that_forgot_everything_loses_no_recording(
     assert own_stack.ended(session_id)["transcript"] == sample_call["transcript"]
 
 
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """The sample call's first three seconds."""
+    clip = tmp_path / "clip.wav"
+    with wave.open(str(SAMPLE_CALL)) as call, wave.open(str(clip), "wb") as short:
+        short.setparams(call.getparams())
+        short.writeframes(call.readframes(3 * call.getframerate()))
+    return clip
+
+
+def test_one_event_lost_in_the_middle_loses_no_recording(stack: RunningStack, clip: Path) -> None:
+    """Neither the broker nor anybody's memory has it any more; all other events are there."""
+    undisturbed = stack.ended(stack.post(clip, wait="0").json()["session_id"])
+    with stopped(stack, "merge") as pids:
+        session_id = stack.post(clip, wait="0").json()["session_id"]
+        eventually(lambda: stages(stack, session_id).count("transcribe") == 2, "both channels")
+        asyncio.run(purge(stack, f"{ChannelTranscribed.type}.>"))
+        for pid in (pids["merge"], stack.pid("dispatcher")):
+            os.kill(pid, signal.SIGKILL)
+    assert stack.ended(session_id)["transcript"] == undisturbed["transcript"]
+    of_all = traces(stack, session_id, RecordingReceived, RecordingSplit, RecordingCompleted)
+    assert len(asyncio.run(of_all)) == 1
+
+
 def stages(stack: RunningStack, session_id: str) -> list[str]:
     body = stack.http.get(f"/api/v1/transcribe/{session_id}").json()
     return [stage["stage"] for stage in body["progress"]]
+
+
+async def traces(stack: RunningStack, session_id: str, *models: type[Event]) -> set[str]:
+    """The traces of the last events of these types about the recording."""
+    async with Bus.connect(stack.info.nats_url) as bus:
+        events = [await bus.last(f"{model.type}.default.{session_id}") for model in models]
+    return {event["traceparent"].split("-")[1] for event in events if event is not None}
+
+
+async def purge(stack: RunningStack, subject: str) -> None:
+    """Remove all messages on the subjects."""
+    client = await nats.connect(stack.info.nats_url)
+    try:
+        await client.jetstream().purge_stream("POCWHISP", subject=subject)
+    finally:
+        await client.close()
 
 
 async def forget_everything(stack: RunningStack) -> None:

@@ -1,15 +1,25 @@
 """What the tests of handlers share."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from events import Event
 from events.documents import Request
 from tests.support.examples import merged
 
 KEY = merged().run_key
+DIGESTS = {"digest", "summary_digest"}
 REQUEST = Request(prompt="about a refund")
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(work)
+
+
+def undigested(events: Sequence[Event]) -> tuple[Event, ...]:
+    """The events without the digests of their documents, as the examples are."""
+    return tuple(
+        event.model_copy(update=dict.fromkeys(DIGESTS & type(event).model_fields.keys()))
+        for event in events
+    )

@@ -52,9 +52,10 @@ def rows(url: str, query: str, role: str | None = None) -> list[tuple[Any, ...]]
         return list(connection.execute(sql.SQL(query)))
 
 
-async def accept(database: Database, *recordings: UUID) -> None:
+async def accept(database: Database, *recordings: UUID, traceparent: str | None = None) -> None:
     for recording in recordings or (RECORDING,):
-        await IngestRecord(database).accept(received(recording), AUDIO, Request(), age=0.0)
+        event = received(recording)
+        await IngestRecord(database).accept(event, AUDIO, Request(), 0.0, traceparent)
 
 
 async def found(database: Database, recording: UUID = RECORDING) -> Session:

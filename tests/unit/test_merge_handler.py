@@ -1,15 +1,18 @@
 """The handler of merge on small fakes."""
 
+from datetime import UTC, datetime
+
 import pytest
 
-from events import TranscriptMerged
+from events import Envelope, Event, TranscriptMerged
 from events.base import Channel
 from events.documents import Bleed, Language, Quality, Transcript
 from functions.merge.handler import merge
 from shared.blobs import ObjectBlobs
-from tests.support.examples import heard, levels, merged, segment, transcribed
-from tests.support.handlers import KEY, run
+from tests.support.examples import ENGINE, heard, levels, merged, segment, transcribed
+from tests.support.handlers import KEY, run, undigested
 
+TIME = datetime(2026, 7, 1, tzinfo=UTC)
 LEAKING = Quality(
     dual_mono=False,
     channels=(),
@@ -33,7 +36,7 @@ def test_merge_waits_for_both_channels_in_either_order(
         await blobs.put_json(KEY.channel_transcript(first), heard(first, segment(1, 2)))
         assert await merge(transcribed(first), blobs=blobs) == ()
         await blobs.put_json(KEY.channel_transcript(second), heard(second, segment(3, 4)))
-        assert await merge(transcribed(second), blobs=blobs) == (merged(),)
+        assert undigested(await merge(transcribed(second), blobs=blobs)) == (merged(),)
         kept = await blobs.get_json(KEY.transcript, Transcript)
         assert kept is not None
         assert [(turn.id, turn.speaker) for turn in kept.segments] == [
@@ -59,7 +62,8 @@ def test_both_channels_events_give_the_same_transcript(blobs: ObjectBlobs) -> No
         await blobs.put_json(KEY.channel_transcript("left"), heard("left", segment()))
         await blobs.put_json(KEY.channel_transcript("right"), heard("right", segment(2, 3)))
         outputs = [
-            await merge(transcribed(side), blobs=blobs) for side in ("left", "right", "left")
+            undigested(await merge(transcribed(side), blobs=blobs))
+            for side in ("left", "right", "left")
         ]
         assert outputs == [(merged(),)] * 3
 
@@ -131,5 +135,51 @@ def test_merge_says_in_what_language_each_channel_is(blobs: ObjectBlobs) -> None
         await blobs.put_json(KEY.channel_transcript("right"), heard("right"))
         (language,) = (await merge_both(blobs)).languages
         assert (language.channel, language.code, language.probability) == ("left", "de", 0.9)
+
+    run(work())
+
+
+async def store_side(blobs: ObjectBlobs, side: Channel, revision: str) -> None:
+    engine = ENGINE.model_copy(update={"revision": revision})
+    document = heard(side, segment(text=f"{side} {revision}"), digest=f"{side} {revision}")
+    await blobs.put_json(
+        KEY.channel_transcript(side), document.model_copy(update={"engine": engine})
+    )
+
+
+@pytest.mark.parametrize("first", ["left", "right"])
+def test_channels_of_different_engines_are_not_joined_until_the_older_is_made_again(
+    blobs: ObjectBlobs, first: Channel
+) -> None:
+    second: Channel = "right" if first == "left" else "left"
+
+    async def work() -> None:
+        await store_side(blobs, first, "new")
+        await store_side(blobs, second, "old")
+        for side in ("left", "right"):
+            assert await merge(transcribed(side), blobs=blobs) == ()
+        assert await blobs.size(KEY.transcript) is None
+        await store_side(blobs, second, "new")
+        await merge(transcribed(second), blobs=blobs)
+        kept = await blobs.get_json(KEY.transcript, Transcript)
+        assert kept is not None
+        assert {turn.text for turn in kept.segments} == {"left new", "right new"}
+        assert kept.engine.revision == "new"
+
+    run(work())
+
+
+def test_a_corrected_transcript_is_announced_as_another_message_about_the_same_step(
+    blobs: ObjectBlobs,
+) -> None:
+    async def work() -> None:
+        events: list[Event] = []
+        for revision in ("old", "new"):
+            for side in ("left", "right"):
+                await store_side(blobs, side, revision)
+            events += await merge(transcribed("left"), blobs=blobs)
+        older, newer = (Envelope(event, "/pocwhisp/merge", TIME) for event in events)
+        assert older.id == newer.id
+        assert older.message_id != newer.message_id
 
     run(work())

@@ -165,6 +165,25 @@ def test_the_summary_completes_the_run(blobs: ObjectBlobs, record: FakeRecord) -
     assert record.completed == [kept, kept]
 
 
+MEANT = summarized().model_copy(update={"digest": "t", "summary_digest": "s"})
+
+
+@pytest.mark.parametrize("field", ["digest", "summary_digest"])
+def test_a_result_of_which_a_part_was_replaced_waits_for_the_newer_part_s_event(
+    blobs: ObjectBlobs, record: FakeRecord, field: str
+) -> None:
+    """Else a summary would stand beside a transcript from which it was not made."""
+
+    async def work() -> None:
+        await store_result(blobs)
+        outdated = MEANT.model_copy(update={field: "older"})
+        assert await persist(outdated, record=record, blobs=blobs) == ()
+        assert record.completed == []
+        assert await persist(MEANT, record=record, blobs=blobs) == (COMPLETED,)
+
+    run(work())
+
+
 def test_a_run_that_ended_otherwise_is_not_announced_as_completed(blobs: ObjectBlobs) -> None:
     async def work() -> None:
         await store_result(blobs)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from events import Event
+from events import Event, TranscriptSummarized
 from events.documents import Engine, Request, Summary, SummaryContent, Transcript
 from functions.summarize.fallback import FallbackSummarizer
 from functions.summarize.handler import summarize
@@ -18,7 +18,7 @@ from tests.support.examples import (
     summarized,
     transcript,
 )
-from tests.support.handlers import KEY, REQUEST, run
+from tests.support.handlers import KEY, REQUEST, run, undigested
 
 
 @dataclass
@@ -60,7 +60,7 @@ def test_a_summary_is_written_with_what_made_it(blobs: ObjectBlobs) -> None:
         await blobs.put_json(KEY.transcript, transcript())
         await blobs.put_json(merged().recording_key.request, REQUEST)
         summarizer = CountingSummarizer()
-        assert await summarize_in(blobs, summarizer) == (summarized(),)
+        assert undigested(await summarize_in(blobs, summarizer)) == (summarized(),)
         kept = await blobs.get_json(KEY.summary, Summary)
         assert kept is not None
         assert (kept.text, kept.key_points, kept.sentiment) == ("2 segments", ("one",), "positive")
@@ -100,6 +100,24 @@ def test_another_transcript_or_engine_is_summarized_again(blobs: ObjectBlobs) ->
     run(work())
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_event_tells_of_the_transcript_that_was_read_and_not_of_an_older_one(
+    blobs: ObjectBlobs, *, wanted: bool
+) -> None:
+    async def work() -> None:
+        await blobs.put_json(merged().recording_key.request, Request(enable_summarization=wanted))
+        newer = transcript("s1", "s2", "s3").model_copy(update={"digest": "newer"})
+        await blobs.put_json(KEY.transcript, newer)
+        older = merged().model_copy(update={"digest": "older"})
+        (event,) = await summarize(older, blobs=blobs, summarizer=CountingSummarizer())
+        assert isinstance(event, TranscriptSummarized)
+        assert (event.digest, event.segments) == ("newer", 3)
+        kept = await blobs.get_json(KEY.summary, Summary)
+        assert event.summary_digest == (kept.digest if kept else None)
+
+    run(work())
+
+
 def test_a_summary_that_nobody_wants_is_not_made(blobs: ObjectBlobs) -> None:
     async def work() -> None:
         unwanted = REQUEST.model_copy(update={"enable_summarization": False})
@@ -107,7 +125,7 @@ def test_a_summary_that_nobody_wants_is_not_made(blobs: ObjectBlobs) -> None:
         await blobs.put_json(merged().recording_key.request, unwanted)
         summarizer = CountingSummarizer()
         [event] = await summarize_in(blobs, summarizer)
-        assert event == summarized().model_copy(update={"summary": None})
+        assert undigested([event]) == (summarized().model_copy(update={"summary": None}),)
         assert summarizer.requests == []
         assert await blobs.size(KEY.summary) is None
 

@@ -1,21 +1,46 @@
+"""The sweep on small fakes: what is lost, and what only takes its time."""
+
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
-from events import Envelope, Event, RecordingCompleted, RecordingFailed, RecordingReceived
+from events import (
+    ChannelTranscribed,
+    DeliveryParked,
+    Envelope,
+    Event,
+    RecordingCompleted,
+    RecordingFailed,
+    RecordingReceived,
+    RecordingSplit,
+    TranscriptMerged,
+    TranscriptSummarized,
+)
 from functions.persist.record import Unannounced
-from functions.persist.sweep import AT_ONCE, Swept, sweep_once
+from functions.persist.sweep import (
+    AT_ONCE,
+    LONGEST_BACKOFF,
+    STUCK,
+    Kept,
+    State,
+    Swept,
+    Verdict,
+    sweep_once,
+    verdict,
+)
 from shared.errors import Unavailable
-from tests.support.examples import RECORDING, received
+from tests.support.examples import RECORDING, merged, received, transcribed, was_split
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 PATIENCE = timedelta(seconds=10)
-RECEIVED = received()
+LONG_AGO = NOW - timedelta(hours=20)
+JUST_NOW = NOW - timedelta(seconds=1)
+TRACE = f"00-{'ab' * 16}-{'cd' * 8}-01"
 COMPLETED = RecordingCompleted(
     tenant="default",
     recording=RECORDING,
@@ -34,112 +59,247 @@ FAILED = RecordingFailed(
     error_class="permanent",
     error_code="invalid_audio",
 )
+QUEUED = (received(),)
+SPLIT = (received(), was_split())
+ONE_CHANNEL = (*SPLIT, transcribed("left"))
+BOTH_CHANNELS = (*ONE_CHANNEL, transcribed("right"))
+MERGED = (*BOTH_CHANNELS, merged())
 
 
 @dataclass
 class FakeUnfinished:
-    """Gives these runs and remembers what it was told of them, in order."""
+    """Gives these runs and keeps what was saved of them."""
 
-    runs: list[Unannounced]
-    told: list[tuple[str, Event]] = field(default_factory=list)
-    asked: tuple[datetime, int] | None = None
+    runs: Sequence[Unannounced]
+    saved: list[Unannounced] = field(default_factory=list)
+    claimed: tuple[datetime, int] | None = None
 
-    async def unannounced(self, before: datetime, limit: int) -> Sequence[Unannounced]:
-        self.asked = before, limit
+    async def claim(self, before: datetime, limit: int) -> Sequence[Unannounced]:
+        self.claimed = before, limit
         return self.runs
 
-    async def announced(self, run: Unannounced) -> None:
-        self.told.append(("announced", run.event))
-
-    async def redriven(self, run: Unannounced) -> None:
-        self.told.append(("redriven", run.event))
+    async def save(self, runs: Sequence[Unannounced]) -> None:
+        self.saved += runs
 
 
 @dataclass
 class FakeBroker:
-    """Keeps the last event per subject, as a stream does."""
+    """Keeps the last event per subject, as a stream does; it may refuse to store some types."""
 
-    kept: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kept: dict[str, Kept] = field(default_factory=dict)
     published: list[Envelope[Event]] = field(default_factory=list)
-    away: bool = False
+    refuses: tuple[type[Event], ...] = ()
 
     async def publish(self, envelope: Envelope[Event]) -> None:
-        if self.away:
-            raise Unavailable("The broker is away.")
+        if isinstance(envelope.data, self.refuses):
+            raise Unavailable("The broker has no stream for it.")
         self.published.append(envelope)
-        self.kept[envelope.data.subject] = envelope.structured()
+        self.keep(type(envelope.data), "waiting", sent=NOW)
 
-    async def last(self, subject: str) -> dict[str, Any] | None:
+    async def look(self, subject: str) -> Kept | None:
         return self.kept.get(subject)
 
+    def keep(
+        self, model: type[Event], state: State, sent: datetime = LONG_AGO, run: int = 1
+    ) -> None:
+        self.kept[f"{model.type}.default.{RECORDING}"] = Kept(run, sent, state)
 
-def sweep(unfinished: FakeUnfinished, broker: FakeBroker) -> Swept:
-    return asyncio.run(sweep_once(unfinished, broker, NOW, PATIENCE))
+
+def under_way(*events: Event, reached_at: datetime = LONG_AGO, redrives: int = 0) -> Unannounced:
+    return Unannounced(events=events, reached_at=reached_at, redrives=redrives, traceparent=TRACE)
 
 
-@pytest.mark.parametrize("event", [RECEIVED, COMPLETED, FAILED])
+def over(event: Event) -> Unannounced:
+    return Unannounced(events=(event,), reached_at=LONG_AGO, ended=type(event))
+
+
+def sweep(
+    broker: FakeBroker, *runs: Unannounced, now: datetime = NOW
+) -> tuple[Swept, list[Unannounced]]:
+    unfinished = FakeUnfinished(runs)
+    return asyncio.run(sweep_once(unfinished, broker, now, PATIENCE)), unfinished.saved
+
+
+@pytest.mark.parametrize(
+    ("events", "sent_again"),
+    [
+        (QUEUED, received()),
+        (SPLIT, was_split()),
+        (ONE_CHANNEL, was_split()),
+        (BOTH_CHANNELS, was_split()),
+        (MERGED, merged()),
+    ],
+)
 @pytest.mark.parametrize("redrives", [0, 4])
-def test_an_event_that_the_broker_lacks_is_sent_under_the_next_number(
-    event: RecordingReceived | RecordingCompleted | RecordingFailed, redrives: int
+def test_a_broker_that_forgot_everything_gets_the_event_of_the_latest_stage(
+    events: tuple[Event, ...], sent_again: Event, redrives: int
 ) -> None:
-    unfinished, broker = FakeUnfinished([Unannounced(event, redrives)]), FakeBroker()
-    assert sweep(unfinished, broker) == Swept(looked_at=1, redriven=1)
-    (sent,) = broker.published
-    assert sent.data == event
-    assert sent.redrive == redrives + 1
-    assert sent.message_id == f"{event.event_id}.{redrives + 1}"
+    broker, run = FakeBroker(), under_way(*events, redrives=redrives)
+    swept, saved = sweep(broker, run)
+    assert swept == Swept(looked_at=1, redriven=1)
+    assert [one.data for one in broker.published] == [sent_again]
+    assert broker.published[0].redrive == redrives + 1
+    assert saved == [replace(run, redrives=redrives + 1)]
+
+
+NEXT: list[tuple[tuple[Event, ...], type[Event]]] = [
+    (QUEUED, RecordingSplit),
+    (SPLIT, ChannelTranscribed),
+    (BOTH_CHANNELS, TranscriptMerged),
+    (MERGED, TranscriptSummarized),
+    (QUEUED, DeliveryParked),
+    (SPLIT, DeliveryParked),
+    (BOTH_CHANNELS, DeliveryParked),
+    (MERGED, DeliveryParked),
+]
+
+
+@pytest.mark.parametrize(("events", "lost"), NEXT)
+def test_an_event_that_should_follow_and_does_not_is_made_again(
+    events: tuple[Event, ...], lost: type[Event]
+) -> None:
+    """Persist never had the lost one, so its cause is sent: done with, and nothing behind it."""
+    broker = FakeBroker()
+    for event in events:
+        broker.keep(type(event), "done")
+    assert sweep(broker, under_way(*events))[0].redriven == 1
+    broker.keep(lost, "waiting")
+    assert sweep(broker, under_way(*events))[0].redriven == 0
+
+
+@pytest.mark.parametrize("events", [QUEUED, SPLIT, ONE_CHANNEL, BOTH_CHANNELS, MERGED])
+@pytest.mark.parametrize("state", ["waiting", "held"])
+def test_what_waits_in_a_queue_or_is_worked_on_is_left_alone(
+    events: tuple[Event, ...], state: State
+) -> None:
+    broker = FakeBroker()
+    broker.keep(type(events[-1]), state)
+    assert sweep(broker, under_way(*events))[0].redriven == 0
+    assert broker.published == []
+
+
+def held(hours: float) -> datetime:
+    return NOW - timedelta(hours=hours)
+
+
+VERDICTS: list[tuple[Unannounced, list[Kept], Verdict]] = [
+    (under_way(*QUEUED), [], "lost"),
+    (under_way(*QUEUED, reached_at=JUST_NOW), [], "lost"),
+    (under_way(*SPLIT), [Kept(1, LONG_AGO, "done")], "lost"),
+    (under_way(*SPLIT, reached_at=JUST_NOW), [Kept(1, LONG_AGO, "done")], "moving"),
+    (under_way(*SPLIT), [Kept(1, JUST_NOW, "done")], "moving"),
+    (under_way(*SPLIT), [Kept(1, LONG_AGO, "done"), Kept(1, JUST_NOW, "done")], "moving"),
+    (under_way(*SPLIT), [Kept(1, LONG_AGO, "waiting")], "moving"),
+    (under_way(*SPLIT), [Kept(1, LONG_AGO, "done"), Kept(1, LONG_AGO, "waiting")], "moving"),
+    (under_way(*SPLIT), [Kept(1, LONG_AGO, "held")], "held"),
+    (replace(under_way(*SPLIT), held_since=held(0.1)), [Kept(1, LONG_AGO, "held")], "held"),
+    (replace(under_way(*SPLIT), held_since=held(0.2)), [Kept(1, LONG_AGO, "held")], "lost"),
+    (replace(under_way(*SPLIT), held_since=held(9)), [Kept(1, LONG_AGO, "waiting")], "moving"),
+    (over(COMPLETED), [], "lost"),
+]
+
+
+@pytest.mark.parametrize(("run", "kept", "expected"), VERDICTS)
+def test_lost_is_told_from_slow(run: Unannounced, kept: list[Kept], expected: Verdict) -> None:
+    assert verdict(run, kept, NOW, PATIENCE) == expected
+
+
+def test_a_long_recording_may_be_held_for_longer() -> None:
+    an_hour = was_split().model_copy(update={"duration": 3600.0})
+    run, kept = under_way(received(), an_hour), [Kept(1, LONG_AGO, "held")]
+    assert verdict(replace(run, held_since=held(19)), kept, NOW, PATIENCE) == "held"
+    assert verdict(replace(run, held_since=held(21)), kept, NOW, PATIENCE) == "lost"
+
+
+def test_since_when_a_delivery_is_held_is_kept_until_it_is_not() -> None:
+    broker, run = FakeBroker(), under_way(*SPLIT)
+    broker.keep(RecordingSplit, "held")
+    _, [saved] = sweep(broker, run)
+    assert saved.held_since == NOW
+    assert sweep(broker, saved, now=NOW + PATIENCE)[1] == []
+    broker.keep(RecordingSplit, "waiting")
+    assert sweep(broker, saved)[1] == [run]
+
+
+@pytest.mark.parametrize(("redrives", "seconds"), [(0, 10), (1, 20), (3, 80), (60, 3600)])
+def test_each_further_time_takes_twice_the_patience_and_an_hour_at_most(
+    redrives: int, seconds: int
+) -> None:
+    for less, expected in [(1, "moving"), (0, "lost")]:
+        reached_at = NOW - timedelta(seconds=seconds - less)
+        run = under_way(*SPLIT, reached_at=reached_at, redrives=redrives)
+        assert verdict(run, [Kept(1, LONG_AGO, "done")], NOW, PATIENCE) == expected
+    assert timedelta(hours=1) == LONGEST_BACKOFF
+
+
+def test_a_run_that_is_stuck_is_worth_one_line() -> None:
+    with capture_logs() as lines:
+        for redrives in range(2 * STUCK):
+            sweep(FakeBroker(), under_way(*SPLIT, redrives=redrives))
+    [line] = lines
+    assert (line["event"], line["log_level"]) == ("stuck", "warning")
+    assert (line["recording"], line["type"]) == (str(RECORDING), RecordingSplit.type)
+
+
+def test_an_event_that_is_sent_again_keeps_its_trace_and_names_what_it_stands_for() -> None:
+    broker = FakeBroker()
+    sweep(broker, under_way(*SPLIT))
+    [sent] = broker.published
+    assert sent.traceparent is not None
+    assert sent.traceparent.split("-")[1] == TRACE.split("-")[1]
+    assert sent.traceparent != TRACE
+    assert sent.causationid == sent.id == was_split().event_id
+    assert sent.attributes["correlationid"] == f"{RECORDING}/1"
     assert sent.time == NOW
-    assert unfinished.told == [("redriven", event)]
-
-
-def test_a_run_under_way_whose_event_is_there_is_left_alone() -> None:
-    unfinished, broker = FakeUnfinished([Unannounced(RECEIVED, 0)]), FakeBroker()
-    broker.kept[RECEIVED.subject] = {"id": RECEIVED.event_id}
-    assert sweep(unfinished, broker) == Swept(looked_at=1, redriven=0)
-    assert (broker.published, unfinished.told) == ([], [])
 
 
 @pytest.mark.parametrize("event", [COMPLETED, FAILED])
-def test_an_ended_run_whose_event_is_there_is_done_with(
-    event: RecordingCompleted | RecordingFailed,
-) -> None:
-    unfinished, broker = FakeUnfinished([Unannounced(event, 0)]), FakeBroker()
-    broker.kept[event.subject] = {"id": event.event_id}
-    assert sweep(unfinished, broker) == Swept(looked_at=1, redriven=0)
-    assert broker.published == []
-    assert unfinished.told == [("announced", event)]
+def test_the_news_of_an_end_is_sent_until_the_broker_has_it(event: Event) -> None:
+    broker, run = FakeBroker(), over(event)
+    swept, [saved] = sweep(broker, run)
+    assert swept.redriven == 1
+    assert [one.data for one in broker.published] == [event]
+    swept, [announced] = sweep(broker, saved)
+    assert (swept.redriven, announced.announced) == (0, True)
 
 
-def test_another_event_on_the_subject_does_not_count() -> None:
-    second_run = RECEIVED.model_copy(update={"run": 2})
-    unfinished, broker = FakeUnfinished([Unannounced(second_run, 0)]), FakeBroker()
-    broker.kept[RECEIVED.subject] = {"id": RECEIVED.event_id}
-    assert sweep(unfinished, broker).redriven == 1
+def test_an_end_whose_news_is_not_on_record_is_brought_back_by_its_latest_stage() -> None:
+    """An older release kept no events with the stages."""
+    broker, run = FakeBroker(), replace(under_way(*QUEUED), ended=RecordingCompleted)
+    assert sweep(broker, run)[0].redriven == 1
+    assert isinstance(broker.published[0].data, RecordingReceived)
+    broker.keep(RecordingCompleted, "done")
+    _, [saved] = sweep(broker, run)
+    assert saved.announced
 
 
-def test_what_was_sent_again_is_there_in_the_next_sweep() -> None:
-    unfinished, broker = FakeUnfinished([Unannounced(COMPLETED, 0)]), FakeBroker()
-    sweep(unfinished, broker)
-    assert sweep(unfinished, broker) == Swept(looked_at=1, redriven=0)
-    assert unfinished.told == [("redriven", COMPLETED), ("announced", COMPLETED)]
+def test_an_event_of_an_earlier_run_does_not_count() -> None:
+    broker, second = FakeBroker(), received().model_copy(update={"run": 2})
+    broker.keep(RecordingReceived, "waiting", run=1)
+    assert sweep(broker, under_way(second))[0].redriven == 1
 
 
-def test_only_the_missing_ones_of_many_are_sent() -> None:
-    events = [received(UUID(int=number)) for number in range(1, 6)]
-    unfinished = FakeUnfinished([Unannounced(event, 0) for event in events])
-    broker = FakeBroker({event.subject: {"id": event.event_id} for event in events[::2]})
-    assert sweep(unfinished, broker) == Swept(looked_at=5, redriven=2)
-    assert [sent.data for sent in broker.published] == events[1::2]
+def test_behind_an_event_of_a_later_run_one_of_this_may_be_held() -> None:
+    broker = FakeBroker()
+    broker.keep(RecordingReceived, "done", run=2)
+    swept, [saved] = sweep(broker, under_way(*QUEUED))
+    assert (swept.redriven, saved.held_since) == (0, NOW)
+    broker.keep(RecordingCompleted, "done", run=2)
+    assert not any(run.announced for run in sweep(broker, over(COMPLETED))[1])
 
 
 def test_only_runs_that_waited_long_enough_are_looked_at() -> None:
-    unfinished = FakeUnfinished([])
-    assert sweep(unfinished, FakeBroker()) == Swept(looked_at=0, redriven=0)
-    assert unfinished.asked == (NOW - PATIENCE, AT_ONCE)
+    unfinished = FakeUnfinished(())
+    assert asyncio.run(sweep_once(unfinished, FakeBroker(), NOW, PATIENCE)) == Swept(0, 0)
+    assert unfinished.claimed == (NOW - PATIENCE, AT_ONCE)
 
 
-def test_a_broker_that_goes_away_ends_the_sweep_with_an_error() -> None:
-    unfinished, broker = FakeUnfinished([Unannounced(RECEIVED, 0)]), FakeBroker(away=True)
+def test_a_type_that_the_broker_refuses_does_not_hold_up_the_others() -> None:
+    others = [under_way(received(UUID(int=number))) for number in range(1, 4)]
+    split = [under_way(*SPLIT)] * 3
+    unfinished = FakeUnfinished([*split, *others])
+    broker = FakeBroker(refuses=(RecordingSplit,))
     with pytest.raises(Unavailable):
-        sweep(unfinished, broker)
-    assert unfinished.told == [("redriven", RECEIVED)]
+        asyncio.run(sweep_once(unfinished, broker, NOW, PATIENCE))
+    assert [one.data for one in broker.published] == [run.events[0] for run in others]
+    assert unfinished.saved == [replace(run, redrives=1) for run in others]

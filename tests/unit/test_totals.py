@@ -1,7 +1,9 @@
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 
+from events.base import Channel
 from shared.record.runs import Ended, Ending, Failure
 from shared.record.stages import Stage
 from shared.record.totals import of_run, of_stage, stage_seconds
@@ -9,7 +11,7 @@ from shared.record.totals import of_run, of_stage, stage_seconds
 START = datetime(2026, 7, 1, tzinfo=UTC)
 
 
-def reached(stage: str, seconds: float, channel: str = "") -> Stage:
+def reached(stage: str, seconds: float, channel: Channel | Literal[""] = "") -> Stage:
     return Stage(stage, channel, 1, START + timedelta(seconds=seconds))
 
 

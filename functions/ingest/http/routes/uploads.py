@@ -53,14 +53,16 @@ async def transcribe(  # noqa: PLR0913, PLR0917 - what FastAPI injects
     """Upload a stereo recording; wait for its transcript, or be told where it will be."""
     settings, uploads = current.settings, current.uploads
     seconds = seconds_to_wait(prefer, wait, settings.wait, settings.max_wait)
+    trace = next_traceparent(request.headers.get("traceparent"))
+    bind_contextvars(trace=trace_id(trace))
     try:
-        received = await _receive(request, ports, settings, caller.tenant)
+        received = await _receive(request, ports, settings, caller.tenant, trace)
     except (PocWhispError, ClientDisconnect) as error:
         uploads.note(getattr(error, "code", "broken_off"))
         raise
     uploads.note("accepted")
     try:
-        await _announce(request, ports, received)
+        await _announce(ports, received, trace)
         session = await wait_for_end(ports, received.tenant, received.recording, seconds)
     except Exception as error:
         logger.warning("not_awaited", exc_info=error)
@@ -69,7 +71,7 @@ async def transcribe(  # noqa: PLR0913, PLR0917 - what FastAPI injects
 
 
 async def _receive(
-    request: Request, ports: Ports, settings: Settings, tenant: str
+    request: Request, ports: Ports, settings: Settings, tenant: str, trace: str
 ) -> RecordingReceived:
     check_encoding(request.headers.get("content-encoding"))
     check_length(request.headers, settings.max_upload_bytes)
@@ -78,12 +80,10 @@ async def _receive(
     key = RecordingKey(tenant, uuid7())
     bind_contextvars(recording=str(key.recording))
     body = within(request.stream(), settings.body_timeout)
-    return await take_in(ports, key, upload, body, _query_fields(request))
+    return await take_in(ports, key, upload, body, _query_fields(request), traceparent=trace)
 
 
-async def _announce(request: Request, ports: Ports, received: RecordingReceived) -> None:
-    trace = next_traceparent(request.headers.get("traceparent"))
-    bind_contextvars(trace=trace_id(trace))
+async def _announce(ports: Ports, received: RecordingReceived, trace: str) -> None:
     if not await announce(ports, received, trace):
         logger.warning("unannounced")
 

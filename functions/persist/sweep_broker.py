@@ -1,0 +1,123 @@
+"""What the sweep asks of JetStream."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from nats.errors import Error as NatsError
+from nats.js.api import AckPolicy, ConsumerInfo, RawStreamMsg
+from nats.js.errors import NotFoundError
+
+from events import Envelope, Event
+from functions.persist.sweep import Kept, State
+from shared.bus import Bus
+from shared.errors import Unavailable
+
+FUNCTION_CONSUMER = re.compile(r"[a-z0-9-]+--[a-z0-9-]+|KN_SUB_\w+")
+"""Names of the dispatcher's consumers and of eventing-natss': others' are not waited for."""
+PAGE = 256
+"""Consumers in one answer of the broker."""
+LEAST_SETTLED: tuple[State, ...] = ("waiting", "held", "done")
+
+
+class JetStreamBroker:
+    """`sweep.Broker` on JetStream, for one sweep: consumers are asked once for how far they are.
+
+    What they did since then only makes an event seem less settled than it is.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._streams: dict[str, str | None] = {}
+        self._consumers: dict[str, list[ConsumerInfo]] = {}
+
+    async def publish(self, envelope: Envelope[Event]) -> None:
+        await self._bus.publish(envelope)
+
+    async def look(self, subject: str) -> Kept | None:
+        await self._bus.check()
+        with _broker_errors():
+            stream = await self._stream(subject)
+            if stream is None:
+                return None
+            consumers = await self._consumers_of(stream)
+            try:
+                message = await self._bus.stream_context.get_last_msg(stream, subject)
+            except NotFoundError:
+                return None
+        return _kept(message, [one for one in consumers if _takes(one, subject)])
+
+    async def _stream(self, subject: str) -> str | None:
+        kind = subject.rsplit(".", 2)[0]
+        if kind not in self._streams:
+            try:
+                name = await self._bus.stream_context.find_stream_name_by_subject(subject)
+            except NotFoundError:
+                name = None
+            self._streams[kind] = name
+        return self._streams[kind]
+
+    async def _consumers_of(self, stream: str) -> list[ConsumerInfo]:
+        if stream not in self._consumers:
+            found: list[ConsumerInfo] = []
+            while len(found) % PAGE == 0:
+                page = await self._bus.stream_context.consumers_info(stream, len(found))
+                found += page
+                if not page:
+                    break
+            self._consumers[stream] = found
+        return self._consumers[stream]
+
+
+def _kept(message: RawStreamMsg, consumers: Sequence[ConsumerInfo]) -> Kept | None:
+    event = json.loads(message.data or b"{}")
+    run = str(event.get("correlationid", "")).rpartition("/")[2]
+    if not run.isdecimal() or message.time is None or message.seq is None:
+        return None
+    states: set[State] = {_state(consumer, message.seq) for consumer in consumers} or {"held"}
+    state = next(state for state in LEAST_SETTLED if state in states)
+    return Kept(int(run), message.time, state)
+
+
+def _state(consumer: ConsumerInfo, sequence: int) -> State:
+    """How far the consumer is with the message.
+
+    Messages between the ack floor and the last delivered one are acknowledged in any order, and
+    the broker does not tell which: they count as held while any is.
+    """
+    delivered, floor = consumer.delivered, consumer.ack_floor
+    if delivered is None or sequence > delivered.stream_seq:
+        return "waiting" if consumer.num_pending else "done"
+    if floor is None or sequence > floor.stream_seq:
+        return "held" if consumer.num_ack_pending else "done"
+    return "done"
+
+
+def _takes(consumer: ConsumerInfo, subject: str) -> bool:
+    """Whether it is a function's consumer, and the subject is among those it is sent."""
+    config = consumer.config
+    filters = config.filter_subjects or [config.filter_subject or ">"]
+    return (
+        config.ack_policy == AckPolicy.EXPLICIT
+        and FUNCTION_CONSUMER.fullmatch(consumer.name) is not None
+        and any(_matches(pattern, subject) for pattern in filters)
+    )
+
+
+def _matches(pattern: str, subject: str) -> bool:
+    """Whether a NATS filter takes the subject."""
+    tokens, names = pattern.split("."), subject.split(".")
+    if tokens[-1] == ">":
+        tokens, names = tokens[:-1], names[: len(tokens) - 1]
+    return len(tokens) == len(names) and all(
+        token in ("*", name) for token, name in zip(tokens, names, strict=True)
+    )
+
+
+@contextmanager
+def _broker_errors() -> Iterator[None]:
+    try:
+        yield
+    except (NatsError, OSError, TimeoutError) as error:
+        raise Unavailable(f"The broker failed: {error or type(error).__name__}") from error
