@@ -3,9 +3,11 @@
 import re
 import subprocess
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.deploy.checks import CEILING, revision
 from tests.deploy.durations import backoff_seconds, go_seconds, iso_seconds
@@ -50,6 +52,18 @@ def test_the_platforms_settings_are_config_maps(platform: str) -> None:
 def test_the_platform_turns_on_exactly_the_features_that_are_used(overlay: Rendered) -> None:
     features = settings(PROFILE[overlay.overlay]).get(("knative-serving", "config-features"), {})
     assert {name for name, state in features.items() if state == "enabled"} == flags_needed(overlay)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_eventing_natss_goes_on_reconnecting_for_days(platform: str) -> None:
+    """With less than none it ends at the first disconnect (its pkg/common/nats/conn.go)."""
+    nats = settings(platform).get(("knative-eventing", "config-nats"))
+    if nats is None:
+        assert platform != "kind"
+        return
+    options = yaml.safe_load(nats["eventing-nats"])["connOpts"]
+    waited = options["maxReconnects"] * options["reconnectWaitMilliseconds"] / 1_000
+    assert waited > timedelta(days=7).total_seconds()
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
