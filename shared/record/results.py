@@ -6,10 +6,11 @@ from typing import TypeVar
 from uuid import UUID
 
 from events import Event
-from events.documents import Document, Levels, Summary, Transcript
+from events.documents import Document, Levels, SpokenSegment, Summary, Transcript
 from shared.record.connection import Connection
 
 D = TypeVar("D", bound=Document)
+SEGMENTS_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +43,37 @@ async def write(connection: Connection, event: Event, *documents: Document | Non
 
 
 async def read(connection: Connection, recording: UUID, run: int) -> Results:
-    """The documents of the run."""
+    """Return the documents of the run.
+
+    The transcript's segments are read a few at a time, so that nobody waits for a long call.
+    """
     found = await connection.execute(
-        "SELECT name, body::text AS body FROM documents WHERE recording = %s AND run = %s",
-        [recording, run],
+        """
+        SELECT name, (CASE WHEN name = %s THEN body || '{"segments": []}' ELSE body END)::text
+                     AS body
+        FROM documents WHERE recording = %s AND run = %s
+        """,
+        [Transcript.name, recording, run],
     )
     bodies = {row["name"]: row["body"] for row in await found.fetchall()}
-    return Results(
-        _document(bodies, Levels), _document(bodies, Transcript), _document(bodies, Summary)
-    )
+    transcript = _document(bodies, Transcript)
+    if transcript is not None:
+        segments = await _segments(connection, recording, run)
+        transcript = transcript.model_copy(update={"segments": segments})
+    return Results(_document(bodies, Levels), transcript, _document(bodies, Summary))
+
+
+async def _segments(connection: Connection, recording: UUID, run: int) -> tuple[SpokenSegment, ...]:
+    async with connection.cursor(name="segments") as cursor:
+        cursor.itersize = SEGMENTS_AT_ONCE
+        await cursor.execute(
+            """
+            SELECT jsonb_array_elements(body -> 'segments')::text AS segment
+            FROM documents WHERE recording = %s AND run = %s AND name = %s
+            """,
+            [recording, run, Transcript.name],
+        )
+        return tuple([SpokenSegment.model_validate_json(row["segment"]) async for row in cursor])
 
 
 def _document(bodies: Mapping[str, str], kind: type[D]) -> D | None:
