@@ -1,5 +1,6 @@
 """What runs made, kept as the documents they are."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -65,7 +66,6 @@ async def read(connection: Connection, recording: UUID, run: int) -> Results:
 
 async def _segments(connection: Connection, recording: UUID, run: int) -> tuple[SpokenSegment, ...]:
     async with connection.cursor(name="segments") as cursor:
-        cursor.itersize = SEGMENTS_AT_ONCE
         await cursor.execute(
             """
             SELECT jsonb_array_elements(body -> 'segments')::text AS segment
@@ -73,7 +73,11 @@ async def _segments(connection: Connection, recording: UUID, run: int) -> tuple[
             """,
             [recording, run, Transcript.name],
         )
-        return tuple([SpokenSegment.model_validate_json(row["segment"]) async for row in cursor])
+        segments: list[SpokenSegment] = []
+        while rows := await cursor.fetchmany(SEGMENTS_AT_ONCE):
+            segments += [SpokenSegment.model_validate_json(row["segment"]) for row in rows]
+            await asyncio.sleep(0)
+        return tuple(segments)
 
 
 def _document(bodies: Mapping[str, str], kind: type[D]) -> D | None:
