@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
-from events import RecordingSplit
+from events import ChannelTranscribed, RecordingSplit, TranscriptMerged
 from events.documents import (
     ChannelTranscript,
     Engine,
@@ -69,7 +69,9 @@ async def process(blobs: ObjectBlobs, number: int, engine: CountingEngine) -> Su
     (done,) = await split(begun, blobs=blobs, limits=Limits(), decoder=FakeDecoder())
     assert isinstance(done, RecordingSplit)
     left, _ = await transcribe(done, blobs=blobs, recognizer=engine, serves=BOTH, degraded=())
+    assert isinstance(left, ChannelTranscribed)
     (joined,) = await merge(left, blobs=blobs)
+    assert isinstance(joined, TranscriptMerged)
     await summarize(joined, blobs=blobs, summarizer=engine)
     summary = await blobs.get_json(begun.run_key.summary, Summary)
     assert summary is not None
