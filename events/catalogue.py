@@ -43,6 +43,13 @@ class RecordingReceived(Event):
         float | None,
         Field(gt=0, description="Length in seconds; null if only decoding can tell."),
     ]
+    sha256: Annotated[
+        str | None,
+        Field(
+            description="SHA-256 of the upload; of two files', of both digests in a row. Null in "
+            "events of older releases."
+        ),
+    ] = None
 
 
 class RecordingSplit(Event):

@@ -209,6 +209,10 @@ class Levels(RunDocument):
     quality: Annotated[
         Quality | None, Field(description="Null in documents from before it was measured.")
     ] = None
+    sha256: Annotated[
+        dict[Channel, str],
+        Field(description="Of each channel's samples; empty in documents of older releases."),
+    ] = Field(default_factory=dict)
 
 
 class ChannelTranscript(EngineDocument):

@@ -39,6 +39,11 @@ class RunKey:
     recording: UUID
     number: int
 
+    @property
+    def previous(self) -> "RunKey | None":
+        """The run before this one; None for the first."""
+        return RunKey(self.tenant, self.recording, self.number - 1) if self.number > 1 else None
+
     def audio(self, channel: str) -> str:
         return f"{self}/{channel}.wav"
 

@@ -59,6 +59,7 @@ def received_event(key: RecordingKey, audio: Audio) -> RecordingReceived:
         audio_right=key.audio_right if audio.files > 1 else None,
         request=key.request,
         duration=audio.duration,
+        sha256=audio.sha256,
     )
 
 

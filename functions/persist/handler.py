@@ -43,7 +43,7 @@ async def persist(
         case DeliveryParked():
             return await fail(event, record, blobs)
         case RecordingSplit():
-            await record.describe(event, await needed(blobs, event.levels, Levels), at)
+            await record.describe(event, await needed(blobs, event.run_key.levels, Levels), at)
         case ChannelTranscribed():
             await record.reach(event, "transcribe", at)
         case TranscriptMerged():
@@ -55,16 +55,17 @@ async def complete(
     event: TranscriptSummarized, record: Record, blobs: Blobs, at: datetime | None = None
 ) -> RecordingCompleted | None:
     """Put the result on record and announce it, unless a newer one took its place meanwhile."""
-    transcript = await needed(blobs, event.transcript, Transcript)
-    summary = await needed(blobs, event.summary, Summary) if event.summary else None
+    key = event.run_key
+    transcript = await needed(blobs, key.transcript, Transcript)
+    summary = await needed(blobs, key.summary, Summary) if event.summary else None
     if not (has_digest(transcript, event.digest) and has_digest(summary, event.summary_digest)):
         return None  # the newer one's own event will bring us back
     if not await record.complete(event, transcript, summary, at):
         return None
     return RecordingCompleted(
         **event.same_run,
-        transcript=event.transcript,
-        summary=event.summary,
+        transcript=key.transcript,
+        summary=key.summary if event.summary else None,
         request=event.recording_key.request,
         duration=event.duration,
         segments=len(transcript.segments),

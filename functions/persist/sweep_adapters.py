@@ -1,11 +1,7 @@
 """What the sweep looks after, on PostgreSQL."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from operator import itemgetter
-from typing import Any
-from uuid import UUID
 
 import structlog
 from pydantic import ValidationError
@@ -20,9 +16,11 @@ from events import (
     TranscriptMerged,
     TranscriptSummarized,
 )
+from events.base import RunFields
 from events.keys import RecordingKey
 from functions.persist.record import Unannounced
-from shared.record.database import Connection, Database
+from shared.record import outbox
+from shared.record.database import Database
 
 STAGE_EVENTS: Mapping[str, type[Event]] = {
     "split": RecordingSplit,
@@ -32,29 +30,6 @@ STAGE_EVENTS: Mapping[str, type[Event]] = {
 }
 """In the order of the pipeline."""
 ENDS: Mapping[str, type[Event]] = {"completed": RecordingCompleted, "failed": RecordingFailed}
-CLAIM = """
-    WITH due AS MATERIALIZED (
-        SELECT recording, run FROM runs
-        WHERE announced_at IS NULL AND state <> 'cancelled'
-          AND coalesce(swept_at, created_at) < %s
-        ORDER BY coalesce(swept_at, created_at) LIMIT %s
-        FOR UPDATE SKIP LOCKED
-    )
-    UPDATE runs SET swept_at = now()
-    FROM due, recordings
-    WHERE (runs.recording, runs.run) = (due.recording, due.run) AND recordings.id = runs.recording
-    RETURNING runs.recording, runs.run, runs.tenant, runs.state, runs.created_at, runs.redrives,
-              runs.held_since, runs.traceparent, runs.degraded, runs.failure,
-              recordings.duration, recordings.files
-"""
-STAGES = """
-    SELECT recording, run, stage, reached_at, event FROM stages WHERE recording = ANY(%s)
-"""
-SAVE = """
-    UPDATE runs SET redrives = %s, held_since = %s,
-           announced_at = CASE WHEN %s THEN now() ELSE announced_at END
-    WHERE recording = %s AND run = %s
-"""
 logger = structlog.get_logger()
 
 
@@ -66,80 +41,74 @@ class PostgresUnfinished:
 
     async def claim(self, before: datetime, limit: int) -> Sequence[Unannounced]:
         async with self._database.transaction() as connection:
-            claimed = await (await connection.execute(CLAIM, [before, limit])).fetchall()
-            stages = await _stages(connection, {row["recording"] for row in claimed})
-        runs = [_unannounced(row, stages[row["recording"], row["run"]]) for row in claimed]
+            claimed = await outbox.claim(connection, before, limit)
+        runs = [_unannounced(run) for run in claimed]
         return [run for run in runs if run is not None]
 
     async def save(self, runs: Sequence[Unannounced]) -> None:
         if not runs:
             return
-        async with self._database.transaction() as connection, connection.cursor() as cursor:
-            await cursor.executemany(
-                SAVE, sorted((_row(run) for run in runs), key=itemgetter(3, 4))
-            )
+        async with self._database.transaction() as connection:
+            await outbox.save(connection, [_outcome(run) for run in runs])
 
 
-async def _stages(
-    connection: Connection, recordings: Iterable[UUID]
-) -> Mapping[tuple[UUID, int], list[dict[str, Any]]]:
-    """The stages reached by each run of the recordings."""
-    stages: dict[tuple[UUID, int], list[dict[str, Any]]] = defaultdict(list)
-    for row in await (await connection.execute(STAGES, [list(recordings)])).fetchall():
-        stages[row["recording"], row["run"]].append(row)
-    return stages
-
-
-def _row(run: Unannounced) -> tuple[int, datetime | None, bool, UUID, int]:
+def _outcome(run: Unannounced) -> outbox.Outcome:
     event = run.events[0]
-    return run.redrives, run.held_since, run.announced, event.recording, event.run
+    return outbox.Outcome(
+        event.recording, event.run, run.redrives, run.held_since, announced=run.announced
+    )
 
 
-def _unannounced(row: Mapping[str, Any], stages: list[dict[str, Any]]) -> Unannounced | None:
+def _unannounced(run: outbox.Run) -> Unannounced | None:
     try:
         return Unannounced(
-            events=_events(row, stages),
-            reached_at=max([row["created_at"], *(stage["reached_at"] for stage in stages)]),
-            ended=ENDS.get(row["state"]),
-            redrives=row["redrives"],
-            held_since=row["held_since"],
-            traceparent=row["traceparent"],
+            events=_events(run),
+            reached_at=max([run.created_at, *(stage.reached_at for stage in run.reached)]),
+            ended=ENDS.get(run.state),
+            redrives=run.redrives,
+            held_since=run.held_since,
+            traceparent=run.traceparent,
         )
     except ValidationError:  # one bad row must not stop the sweep of all others
-        logger.exception("unsweepable", recording=str(row["recording"]), run=row["run"])
+        logger.exception("unsweepable", recording=str(run.recording), run=run.run)
         return None
 
 
-def _events(row: Mapping[str, Any], stages: list[dict[str, Any]]) -> tuple[Event, ...]:
+def _events(run: outbox.Run) -> tuple[Event, ...]:
     """Those on record, or the one that announces the end, if what it tells is on record."""
-    recording = RecordingKey(row["tenant"], row["recording"])
-    same_run = {name: row[name] for name in ("tenant", "recording", "run")}
-    if row["state"] == "failed":
-        return (RecordingFailed(**same_run, **row["failure"]),)
+    same_run = RunFields(tenant=run.tenant, recording=run.recording, run=run.run)
+    if run.state == "failed":
+        return (RecordingFailed(**same_run, **(run.failure or {})),)
     reached = [
-        model.model_validate(stage["event"])
+        model.model_validate(stage.event)
         for name, model in STAGE_EVENTS.items()
-        for stage in stages
-        if stage["stage"] == name and stage["event"] is not None
+        for stage in run.reached
+        if stage.stage == name and stage.event is not None
     ]
     latest = reached[-1] if reached else None
-    if row["state"] == "completed" and isinstance(latest, TranscriptSummarized):
-        return (_completed(latest, row["degraded"]),)
-    received = RecordingReceived(
+    if run.state == "completed" and isinstance(latest, TranscriptSummarized):
+        return (_completed(latest, run.degraded),)
+    return (_received(run, same_run), *reached)
+
+
+def _received(run: outbox.Run, same_run: RunFields) -> RecordingReceived:
+    recording = RecordingKey(run.tenant, run.recording)
+    return RecordingReceived(
         **same_run,
-        duration=row["duration"],
+        duration=run.duration,
         audio=recording.audio,
-        audio_right=recording.audio_right if row["files"] > 1 else None,
+        audio_right=recording.audio_right if run.files > 1 else None,
         request=recording.request,
+        sha256=run.sha256,
     )
-    return (received, *reached)
 
 
 def _completed(summarized: TranscriptSummarized, degraded: Sequence[str]) -> RecordingCompleted:
+    key = summarized.run_key
     return RecordingCompleted(
         **summarized.same_run,
-        transcript=summarized.transcript,
-        summary=summarized.summary,
+        transcript=key.transcript,
+        summary=key.summary if summarized.summary else None,
         request=summarized.recording_key.request,
         duration=summarized.duration,
         segments=summarized.segments,

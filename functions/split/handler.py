@@ -42,8 +42,8 @@ async def split(
     What is in the store already is not made again. Two files of one speaker each may differ in
     length: the recording lasts as long as the longer one, and neither is padded.
     """
-    files = (received.audio, received.audio_right or "")
-    digest = work_digest(*files, ENGINE, decoder.engine)
+    content = [received.sha256] if received.sha256 else uploads(received)
+    digest = work_digest(*content, ENGINE, decoder.engine)
     key = received.run_key.levels
     levels = await blobs.get_json(key, Levels)
     if levels is None or levels.digest != digest:
@@ -57,6 +57,12 @@ async def split(
     )
 
 
+def uploads(received: RecordingReceived) -> list[str]:
+    """The keys of the upload's files, left first."""
+    key = received.recording_key
+    return [key.audio] if received.audio_right is None else [key.audio, key.audio_right]
+
+
 async def write_channels(
     received: RecordingReceived, digest: str, blobs: Blobs, limits: Limits, decoder: Decoder
 ) -> Levels:
@@ -65,8 +71,7 @@ async def write_channels(
     async with AsyncExitStack() as stack:
         sources = [
             await stack.enter_async_context(open_source(blobs, key, each, decoder))
-            for key in (received.audio, received.audio_right)
-            if key is not None
+            for key in uploads(received)
         ]
         works = [write_channel(blobs, received, track) for track in tracks(sources)]
         measured = await together(*works)
@@ -86,7 +91,9 @@ async def write_channel(blobs: Blobs, received: RecordingReceived, track: Track)
     clipped = round(reader.clipping.share, 6)
     quality = ChannelQuality(channel=track.channel, silent=meter.silent, clipped=clipped)
     level = meter.level(track.channel)
-    return ChannelMeasures(resampler.frames, level, quality, reader.not_numbers)
+    return ChannelMeasures(
+        resampler.frames, level, quality, reader.not_numbers, meter.sha256.hexdigest()
+    )
 
 
 async def metered(blobs: Blobs, key: str) -> Meter:

@@ -1,5 +1,6 @@
 """Measure a recording's channels while they are split, and write the document of levels."""
 
+import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,10 +27,11 @@ MUCH_CLIPPED = 0.001
 
 
 class Meter:
-    """Measures 16-bit samples as they pass. Exact, so chunks of any size give the same result."""
+    """Measures and digests 16-bit samples as they pass, the same in chunks of any size."""
 
     def __init__(self) -> None:
         self.frames = 0
+        self.sha256 = hashlib.sha256()
         self._peak = 0
         self._squares = 0
         self._loudest = 0
@@ -38,6 +40,7 @@ class Meter:
     def add(self, samples: NDArray[np.int16]) -> None:
         if len(samples):
             self.frames += len(samples)
+            self.sha256.update(samples.astype("<i2", copy=False).tobytes())
             self._peak = max(self._peak, int(samples.max()), -int(samples.min()))
             joined = np.concatenate([self._rest, samples])
             end = len(joined) - len(joined) % MOMENT
@@ -86,13 +89,14 @@ class Track:
 class ChannelMeasures:
     """The measures of one channel, `frames` samples at 16 kHz.
 
-    `not_numbers` counts NaN and infinite values in the upload.
+    `not_numbers` counts NaN and infinite values in the upload; `sha256` is of the samples.
     """
 
     frames: int
     level: Level
     quality: ChannelQuality
     not_numbers: int
+    sha256: str
 
 
 def tracks(sources: Sequence[AudioSource]) -> tuple[Track, ...]:
@@ -131,6 +135,7 @@ def levels_of(
         levels=tuple(one.level for one in (measured[:1] if quality.dual_mono else measured)),
         warnings=(*_warnings(sources), *_not_numbers(measured), *_doubts(quality)),
         quality=quality,
+        sha256={one.level.channel: one.sha256 for one in measured},
     )
 
 

@@ -7,6 +7,7 @@ from shared.digest import work_digest
 from shared.errors import Missing
 from shared.function import function
 from shared.ports import Blobs
+from shared.reuse import Work, made_before
 
 
 @function("summarize")
@@ -15,18 +16,18 @@ async def summarize(
 ) -> TranscriptSummarized:
     """Write the summary, unless none is wanted or the very same one is already there."""
     request = await blobs.get_json(merged.recording_key.request, Request) or Request()
-    transcript = await blobs.get_json(merged.transcript, Transcript)
+    key = merged.run_key
+    transcript = await blobs.get_json(key.transcript, Transcript)
     if transcript is None:
-        raise Missing(merged.transcript)
+        raise Missing(key.transcript)
     if not request.enable_summarization:
         return summarized(merged, transcript)
-    key = merged.run_key.summary
     digest = work_digest(transcript.digest, request, summarizer.engine)
-    done = await blobs.get_json(key, Summary)
-    if done is None or done.digest != digest:
+    work = Work(key, lambda run: run.summary, digest, summarizer.engine)
+    if not await made_before(blobs, work, Summary):
         result = await summarizer.summarize(transcript, request)
-        await blobs.put_json(key, summary_of(transcript, result, digest))
-    return summarized(merged, transcript, key, digest)
+        await blobs.put_json(key.summary, summary_of(transcript, result, digest))
+    return summarized(merged, transcript, key.summary, digest)
 
 
 def summarized(
@@ -40,7 +41,7 @@ def summarized(
         **merged.same_run,
         duration=merged.duration,
         segments=len(transcript.segments),
-        transcript=merged.transcript,
+        transcript=merged.run_key.transcript,
         digest=transcript.digest,
         summary=summary,
         summary_digest=summary_digest,

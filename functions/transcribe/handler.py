@@ -7,13 +7,14 @@ import numpy as np
 
 from events import ChannelTranscribed, RecordingSplit
 from events.base import Channel
-from events.documents import ChannelTranscript, Request
+from events.documents import ChannelTranscript, Engine, Levels, Request
 from functions.transcribe.checkpoints import Checkpoints
 from functions.transcribe.recognizer import Recognizer, Samples
 from shared.audio.wav import PCM16_BYTES, HeaderReader, whole_frames
 from shared.digest import work_digest
 from shared.function import function
 from shared.ports import Blobs
+from shared.reuse import Work, made_before
 from shared.tasks import together
 
 
@@ -47,24 +48,14 @@ async def transcribe_channel(
     degraded: tuple[str, ...],
 ) -> ChannelTranscribed:
     """Recognise one channel, unless a transcript of the same work is in the store."""
-    key = split.run_key.channel_transcript(channel)
+    key, engine = split.run_key.channel_transcript(channel), recognizer.engine
     request = await blobs.get_json(split.recording_key.request, Request) or Request()
-    digest = work_digest(split.run_key.audio(channel), request, recognizer.engine)
+    digest = work_digest(await content(split, channel, blobs), request, engine)
     checkpoints = Checkpoints(blobs, split, channel, digest)
-    done = await blobs.get_json(key, ChannelTranscript)
-    if done is None or done.digest != digest:
+    work = Work(split.run_key, lambda run: run.channel_transcript(channel), digest, engine)
+    if not await made_before(blobs, work, ChannelTranscript):
         await recognize(checkpoints, recognizer, request)
-        transcript = ChannelTranscript(
-            recording=split.recording,
-            run=split.run,
-            channel=channel,
-            digest=digest,
-            engine=recognizer.engine,
-            degraded=degraded,
-            segments=tuple(checkpoints.segments),
-            language=checkpoints.resume.language if checkpoints.segments else None,
-        )
-        await blobs.put_json(key, transcript)
+        await blobs.put_json(key, transcript_of(checkpoints, engine, degraded))
     await checkpoints.remove()
     return ChannelTranscribed(
         **split.same_run,
@@ -73,6 +64,29 @@ async def transcribe_channel(
         duration=split.duration,
         transcript=key,
         digest=digest,
+    )
+
+
+async def content(split: RecordingSplit, channel: Channel, blobs: Blobs) -> str:
+    """What tells the channel's sound from others: its digest, or its key if there is none."""
+    levels = await blobs.get_json(split.run_key.levels, Levels)
+    digest = levels.sha256.get(channel) if levels else None
+    return digest or split.run_key.audio(channel)
+
+
+def transcript_of(
+    checkpoints: Checkpoints, engine: Engine, degraded: tuple[str, ...]
+) -> ChannelTranscript:
+    """The document, once the channel is recognised to its end."""
+    return ChannelTranscript(
+        recording=checkpoints.split.recording,
+        run=checkpoints.split.run,
+        channel=checkpoints.channel,
+        digest=checkpoints.digest,
+        engine=engine,
+        degraded=degraded,
+        segments=tuple(checkpoints.segments),
+        language=checkpoints.resume.language if checkpoints.segments else None,
     )
 
 

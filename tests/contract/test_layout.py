@@ -1,4 +1,5 @@
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -18,6 +19,8 @@ FIRST_PARTY = ("events", "functions", "shared", "infra")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 ENGINES = {"transcribe": ("whisper",)}
 """Extras of engines that a function imports only where they are installed and asked for."""
+SQL = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM)\s+\w")
+RUN = re.compile(r"\brun=\d")
 HEAVY = {"torch", "faster_whisper", "ctranslate2", "llama_cpp", "pocketsphinx"}
 
 
@@ -65,6 +68,25 @@ def test_a_function_imports_only_what_it_or_every_function_declares(name: str) -
     declared: set[str] = {canonicalize_name(each) for each in declared_by(name)}
     imported = {top for path in sources(name) for top in third_party(path)}
     assert {top for top in imported if not distributions_of(top) & declared} == set()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_leaves_sql_to_the_record(name: str) -> None:
+    texts = {text for path in (ROOT / "functions" / name).rglob("*.py") for text in strings(path)}
+    assert {text for text in texts if SQL.search(text)} == set()
+
+
+def test_runs_are_numbered_where_they_begin_and_nowhere_else() -> None:
+    files = (path for part in FIRST_PARTY for path in (ROOT / part).rglob("*.py"))
+    numbered = {path.relative_to(ROOT).as_posix() for path in files if RUN.search(path.read_text())}
+    assert numbered == {"functions/ingest/handler.py"}
+
+
+def strings(path: Path) -> Iterator[str]:
+    """Every string in a file."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
 
 
 def distributions_of(top: str) -> set[str]:

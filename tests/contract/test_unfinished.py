@@ -21,9 +21,12 @@ from tests.support.examples import (
     parked,
     received,
     summarized,
+    summary,
     transcribed,
+    transcript,
     was_split,
 )
+from tests.support.handlers import misdirected
 from tests.support.records import (
     EARLY,
     LATE,
@@ -112,6 +115,20 @@ def test_the_sweep_gets_the_events_of_the_stages_reached_or_of_the_end(
         assert abs(datetime.now(UTC) - run.reached_at) < timedelta(minutes=1)
 
     prepared(url, end=end)
+    on(url, work, role="pocwhisp_system")
+
+
+async def complete_misdirected(database: Database) -> None:
+    done = transcript(degraded=("recognizer:sphinx",)), summary(degraded=("summarizer:test",))
+    await PostgresRecord(database).complete(misdirected(summarized()), *done)
+
+
+def test_an_end_is_announced_with_the_keys_of_its_own_run(url: str) -> None:
+    async def work(database: Database) -> None:
+        [run] = await claim(database)
+        assert run.events == (COMPLETED,)
+
+    prepared(url, end=complete_misdirected)
     on(url, work, role="pocwhisp_system")
 
 

@@ -31,6 +31,7 @@ from events.keys import RecordingKey
 
 RECORDING = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 ENGINE = Engine(name="test", revision="1", digest="")
+SHA256 = "ab" * 32
 BOTH: tuple[Channel, ...] = ("left", "right")
 BOUNDARY = "----boundary"
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
@@ -39,7 +40,7 @@ MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 def received(recording: UUID = RECORDING) -> RecordingReceived:
     key = RecordingKey("default", recording)
     return RecordingReceived(
-        **_run_of(recording), duration=2.0, audio=key.audio, request=key.request
+        **_run_of(recording), duration=2.0, audio=key.audio, request=key.request, sha256=SHA256
     )
 
 

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from events import Event
 from events.documents import Request
 from tests.support.examples import merged
 
 KEY = merged().run_key
+E = TypeVar("E", bound=Event)
+KEYS = {"audio", "audio_right", "request", "levels", "transcript", "summary"}
 DIGESTS = {"digest", "summary_digest"}
 REQUEST = Request(prompt="about a refund")
 
@@ -23,3 +25,9 @@ def undigested(events: Sequence[Event]) -> tuple[Event, ...]:
         event.model_copy(update=dict.fromkeys(DIGESTS & type(event).model_fields.keys()))
         for event in events
     )
+
+
+def misdirected(event: E) -> E:
+    """The event with keys of another recording in it."""
+    given = {name for name in KEYS & type(event).model_fields.keys() if getattr(event, name)}
+    return event.model_copy(update={name: f"other/{name}" for name in given})

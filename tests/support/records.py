@@ -19,6 +19,7 @@ from shared.errors import Unavailable
 from shared.record.database import Database, Role, conninfo
 from tests.support.examples import (
     RECORDING,
+    SHA256,
     received,
     summarized,
     summary,
@@ -28,7 +29,7 @@ from tests.support.examples import (
 Work: TypeAlias = Callable[[Database], Coroutine[Any, Any, None]]
 ROOT = Path(__file__).parents[2]
 VERSIONS = ROOT / "shared" / "record" / "migrations" / "versions"
-AUDIO = Audio("call.wav", 1, 64_044, "ab" * 32, "wav", 2, 8_000, 2.0)
+AUDIO = Audio("call.wav", 1, 64_044, SHA256, "wav", 2, 8_000, 2.0)
 TABLES = {"recordings", "runs", "stages", "documents", "totals"}
 EARLY = datetime(2020, 1, 1, tzinfo=UTC)
 LATE = datetime(2100, 1, 1, tzinfo=UTC)

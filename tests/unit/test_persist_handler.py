@@ -33,7 +33,7 @@ from tests.support.examples import (
     transcript,
     was_split,
 )
-from tests.support.handlers import KEY, run
+from tests.support.handlers import KEY, misdirected, run
 
 
 @dataclass
@@ -229,5 +229,19 @@ def test_a_failed_run_keeps_the_transcript_that_it_has(
 def test_a_run_that_ended_otherwise_is_not_announced_as_failed(blobs: ObjectBlobs) -> None:
     async def work() -> None:
         assert await persist(parked(), record=FakeRecord(alive=False), blobs=blobs) == ()
+
+    run(work())
+
+
+def test_a_foreign_key_in_the_event_is_neither_read_nor_passed_on(
+    blobs: ObjectBlobs, record: FakeRecord
+) -> None:
+    async def work() -> None:
+        await blobs.put_json(KEY.levels, levels())
+        await store_result(blobs)
+        assert await persist(misdirected(was_split()), record=record, blobs=blobs) == ()
+        done = await persist(misdirected(summarized()), record=record, blobs=blobs)
+        assert done == (COMPLETED,)
+        assert record.described == [levels()]
 
     run(work())

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import io
 from collections.abc import AsyncIterator
 from typing import TypeAlias
@@ -18,7 +19,8 @@ from functions.split.handler import split
 from shared.audio.formats import ENCODINGS, AudioFormat, Limits
 from shared.blobs import ObjectBlobs
 from shared.errors import Missing, Permanent, Unavailable
-from tests.support.examples import chunk, cut, fmt, riff, stream, wav_file
+from tests.support.examples import chunk, cut, fmt, riff, stream, was_split, wav_file
+from tests.support.handlers import misdirected
 from tests.support.sounds import (
     AMPLITUDE,
     PLAIN,
@@ -424,3 +426,41 @@ def test_a_channel_that_fails_ends_the_other_and_the_levels_are_not_written() ->
 def test_a_recording_that_is_not_there_is_missing() -> None:
     with pytest.raises(Missing):
         run(split_in(ObjectBlobs(MemoryStore())))
+
+
+def test_a_foreign_key_in_the_event_is_not_read() -> None:
+    async def work() -> None:
+        blobs = await stored(mono(440, 8_000, 8_000), mono(880, 8_000, 8_000))
+        assert await split_in(blobs, call=misdirected(TWO_FILES)) == (
+            was_split().model_copy(update={"duration": 1.0}),
+        )
+
+    run(work())
+
+
+def test_the_digest_of_a_channel_is_that_of_its_samples_whoever_wrote_them() -> None:
+    async def work() -> None:
+        blobs = await stored(wav_file(HEARD))
+        await split_in(blobs)
+        first = await levels_in(blobs)
+        assert first.sha256 == {
+            name: hashlib.sha256((await channel(blobs, name)).tobytes()).hexdigest()
+            for name in ("left", "right")
+        }
+        await blobs.delete(KEY.levels)
+        await split_in(blobs)
+        assert await levels_in(blobs) == first
+
+    run(work())
+
+
+def test_the_work_is_told_by_the_uploads_content_and_by_its_key_where_that_is_not_known() -> None:
+    async def digest(**changes: object) -> str:
+        blobs = await stored(wav_file(HEARD))
+        await split_in(blobs, call=CALL.model_copy(update=changes))
+        return (await levels_in(blobs)).digest
+
+    same, other, unknown = (run(digest(sha256=sha256)) for sha256 in (CALL.sha256, "cd", None))
+    assert len({same, other, unknown}) == 3
+    assert run(digest(tenant="default")) == same
+    assert run(digest(sha256=None)) == unknown

@@ -18,7 +18,7 @@ from tests.support.examples import (
     summarized,
     transcript,
 )
-from tests.support.handlers import KEY, REQUEST, run, undigested
+from tests.support.handlers import KEY, REQUEST, misdirected, run, undigested
 
 
 @dataclass
@@ -178,5 +178,15 @@ def test_a_summary_of_a_substitute_is_kept_and_not_made_again(blobs: ObjectBlobs
         await summarize_in(blobs, summarizer)
         await summarize_in(blobs, summarizer)
         assert failing.attempts == 1
+
+    run(work())
+
+
+def test_a_foreign_key_in_the_event_is_not_read(blobs: ObjectBlobs) -> None:
+    async def work() -> None:
+        await blobs.put_json(KEY.transcript, transcript())
+        event = misdirected(merged())
+        done = await summarize(event, blobs=blobs, summarizer=CountingSummarizer())
+        assert undigested(done) == (summarized(),)
 
     run(work())

@@ -23,12 +23,13 @@ from tests.support.examples import (
     ENGINE,
     RECORDING,
     cut,
+    levels,
     segment,
     stream,
     transcribed,
     was_split,
 )
-from tests.support.handlers import KEY, REQUEST, run, undigested
+from tests.support.handlers import KEY, REQUEST, misdirected, run, undigested
 
 
 @dataclass
@@ -345,5 +346,36 @@ def test_samples_are_the_same_wherever_the_blob_is_cut(at: list[int]) -> None:
         await transcribe_in(blobs, SumRecognizer())
         assert await said_on(blobs, "left") == "sum 3000"
         assert await said_on(blobs, "right") == "sum -3000"
+
+    run(work())
+
+
+def test_a_foreign_key_in_the_event_is_not_read(blobs: ObjectBlobs) -> None:
+    async def work() -> None:
+        await store_channels(blobs, left=7)
+        await blobs.put_json("other/levels", levels().model_copy(update={"sha256": {"left": "1"}}))
+        event = was_split(channels=LEFT)
+        for each in (event, misdirected(event)):
+            recognizer = SumRecognizer()
+            await transcribe(each, blobs=blobs, recognizer=recognizer, serves=LEFT, degraded=())
+        assert recognizer.requests == []
+
+    run(work())
+
+
+@pytest.mark.parametrize(("sha256", "times"), [("1", 1), ("2", 2)])
+def test_the_channels_content_tells_whether_it_was_transcribed(
+    blobs: ObjectBlobs, sha256: str, times: int
+) -> None:
+    async def work() -> None:
+        await store_channels(blobs, left=7)
+        recognizer = SumRecognizer()
+        for number, digest in enumerate(("1", sha256)):
+            measured = levels().model_copy(
+                update={"digest": str(number), "sha256": {"left": digest}}
+            )
+            await blobs.put_json(KEY.levels, measured)
+            await transcribe_in(blobs, recognizer, LEFT, LEFT)
+        assert len(recognizer.requests) == times
 
     run(work())
