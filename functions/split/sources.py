@@ -7,7 +7,7 @@ from dataclasses import replace
 from events.documents import AudioWarning
 from functions.split.decoder import AudioSource, Decoder
 from shared.audio.formats import Limits
-from shared.audio.validator import Judge
+from shared.audio.validator import UploadValidator
 from shared.audio.wav import LOOK_BEHIND_SAMPLES, Extent, Header
 from shared.errors import Missing
 from shared.ports import Blobs
@@ -29,9 +29,9 @@ async def open_source(
             yield checked(replace(source, warnings=warnings), limits)
 
 
-async def validate(blobs: Blobs, key: str, limits: Limits) -> Judge:
+async def validate(blobs: Blobs, key: str, limits: Limits) -> UploadValidator:
     """Return a validator that has read enough to know what the blob is."""
-    judge = Judge(limits)
+    judge = UploadValidator(limits)
     async for chunk in blobs.read(key):
         judge.feed(chunk)
         if judge.facts is not None:

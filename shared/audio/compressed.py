@@ -13,7 +13,7 @@ from typing import TypeAlias
 from shared.errors import Permanent
 
 LONGEST_OPENING = 1 << 13
-ALLOWED = "WAV, RF64, FLAC, MP3, Ogg with Opus or Vorbis, M4A"
+ALLOWED_FILES = "WAV, RF64, FLAC, MP3, Ogg with Opus or Vorbis, M4A"
 ID3_HEADER_BYTES = 10
 STREAMINFO_END = 42
 OGG_PAGE_BYTES = 27
@@ -27,12 +27,16 @@ MP3_BITRATES = {
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 """Layer III's, in kbit/s, for MPEG-1 and for MPEG-2 and 2.5; 0 is "free", which nobody uses."""
-MP3_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+MP3_SAMPLE_RATES = {
+    3: (44_100, 48_000, 32_000),
+    2: (22_050, 24_000, 16_000),
+    0: (11_025, 12_000, 8_000),
+}
 """In Hz, by the header's two version bits: MPEG-1, MPEG-2, MPEG-2.5."""
 
 
 @dataclass(frozen=True, slots=True)
-class AudioFacts:
+class AudioProperties:
     """What can be said of a file without decoding it; None where only decoding can tell.
 
     `sample_rate` in Hz, `duration` in seconds.
@@ -44,7 +48,7 @@ class AudioFacts:
     duration: float | None = None
 
 
-Opening: TypeAlias = Callable[[bytes], AudioFacts | None]
+OpeningReader: TypeAlias = Callable[[bytes], AudioProperties | None]
 
 
 def id3_length(start: bytes) -> int:
@@ -56,36 +60,36 @@ def id3_length(start: bytes) -> int:
     return ID3_HEADER_BYTES + size + footer
 
 
-def opening_of(start: bytes) -> Opening:
+def opening_reader(start: bytes) -> OpeningReader:
     """The reader for a file that begins so. Raise `Permanent` (invalid_file_type) if none fits."""
     if start[4:8] == b"ftyp":
         return m4a
-    reader = OPENINGS.get(start[:4])
+    reader = OPENING_READERS.get(start[:4])
     if reader is None and mp3_header(start[:MP3_HEADER_BYTES]) is not None:
         return mp3
     if reader is None:
-        raise unknown(start)
+        raise unknown_file_type(start)
     return reader
 
 
-def unknown(start: bytes) -> Permanent:
+def unknown_file_type(start: bytes) -> Permanent:
     """The error for what is none of the files that are taken."""
     found = f"begins with {start[:12]!r}" if start else "is empty"
-    return Permanent("invalid_file_type", f"The upload {found}; allowed: {ALLOWED}.")
+    return Permanent("invalid_file_type", f"The upload {found}; allowed: {ALLOWED_FILES}.")
 
 
-def flac(start: bytes) -> AudioFacts | None:
+def flac(start: bytes) -> AudioProperties | None:
     """FLAC (RFC 9639): the STREAMINFO block tells rate, channels and, mostly, samples."""
     if len(start) < STREAMINFO_END:
         return None
     if start[4] & 0x7F or int.from_bytes(start[5:8], "big") != STREAMINFO_END - 8:
-        raise unknown(start)
+        raise unknown_file_type(start)
     packed = int.from_bytes(start[18:26], "big")
     rate, channels, frames = packed >> 44, (packed >> 41 & 7) + 1, packed & (1 << 36) - 1
-    return AudioFacts("flac", channels, rate, frames / rate if frames and rate else None)
+    return AudioProperties("flac", channels, rate, frames / rate if frames and rate else None)
 
 
-def ogg(start: bytes) -> AudioFacts | None:
+def ogg(start: bytes) -> AudioProperties | None:
     """Ogg (RFC 3533) whose first packet is the head of Opus (RFC 7845) or Vorbis I."""
     if len(start) < OGG_PAGE_BYTES:
         return None
@@ -94,23 +98,23 @@ def ogg(start: bytes) -> AudioFacts | None:
         return None
     first = start[4] == 0 and start[5] & FIRST_PAGE
     if first and packet[:8] == b"OpusHead":
-        return AudioFacts("ogg", packet[9], OPUS_RATE)
+        return AudioProperties("ogg", packet[9], OPUS_RATE)
     if first and packet[:7] == b"\x01vorbis":
         _, channels, rate = struct.unpack_from("<IBI", packet, 7)
-        return AudioFacts("ogg", channels, rate)
+        return AudioProperties("ogg", channels, rate)
     raise Permanent(
         "invalid_file_type", f"The Ogg file holds {packet[:8]!r}; allowed: Opus or Vorbis."
     )
 
 
-def m4a(start: bytes) -> AudioFacts | None:
+def m4a(start: bytes) -> AudioProperties | None:
     """MPEG-4 audio (ISO/IEC 14496-12): its `ftyp` box; the rest may stand at the file's end."""
     brand = start[8:12]
     if not 16 <= int.from_bytes(start[:4], "big") <= LONGEST_FTYP:  # noqa: PLR2004 - the least
-        raise unknown(start)
+        raise unknown_file_type(start)
     if not brand.startswith(BRANDS):
         raise Permanent("invalid_file_type", f"The MPEG-4 file is a {brand!r}; allowed: audio.")
-    return AudioFacts("m4a")
+    return AudioProperties("m4a")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +142,17 @@ def mp3_header(start: bytes) -> Mp3Header | None:
     if bitrate in (0, 15) or rate == 3 or emphasis == 2:  # noqa: PLR2004 - reserved
         return None
     first = version == 3  # noqa: PLR2004 - MPEG-1
-    hertz = MP3_RATES[version][rate]
+    hertz = MP3_SAMPLE_RATES[version][rate]
     length = (144 if first else 72) * 1000 * MP3_BITRATES[first][bitrate] // hertz
     channels = 1 if bits >> 6 & 3 == 3 else 2  # noqa: PLR2004 - single channel
     return Mp3Header(version, hertz, channels, length + (bits >> 9 & 1))
 
 
-def mp3(start: bytes) -> AudioFacts | None:
+def mp3(start: bytes) -> AudioProperties | None:
     """MP3: two frames in a row that agree. Four bytes alone are found in any file."""
     frame = mp3_header(start[:MP3_HEADER_BYTES])
     if frame is None:
-        raise unknown(start)
+        raise unknown_file_type(start)
     second = start[frame.length : frame.length + MP3_HEADER_BYTES]
     if len(second) < MP3_HEADER_BYTES:
         return None
@@ -158,7 +162,7 @@ def mp3(start: bytes) -> AudioFacts | None:
             "invalid_file_type",
             f"The upload begins like an MP3 ({start[:4].hex()}) and does not go on like one.",
         )
-    return AudioFacts("mp3", frame.channels, frame.sample_rate)
+    return AudioProperties("mp3", frame.channels, frame.sample_rate)
 
 
-OPENINGS: Mapping[bytes, Opening] = MappingProxyType({b"fLaC": flac, b"OggS": ogg})
+OPENING_READERS: Mapping[bytes, OpeningReader] = MappingProxyType({b"fLaC": flac, b"OggS": ogg})

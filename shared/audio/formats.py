@@ -112,9 +112,9 @@ class Limits:
         """The same where there is no `AudioFormat`."""
         if channels not in self.channels:
             allowed = " or ".join(str(count) for count in self.channels)
-            raise outside(f"The file has {channels} channels; allowed: {allowed}.")
+            raise outside_limits(f"The file has {channels} channels; allowed: {allowed}.")
         if not self.min_rate <= sample_rate <= self.max_rate:
-            raise outside(
+            raise outside_limits(
                 f"The sample rate is {sample_rate} Hz; "
                 f"allowed: {self.min_rate} to {self.max_rate} Hz."
             )
@@ -130,9 +130,9 @@ class Limits:
 
     def _lasts(self, found: str) -> Permanent:
         allowed = f"{self.min_seconds:g} to {self.max_seconds:g} s"
-        return outside(f"The recording lasts {found}; allowed: {allowed}.")
+        return outside_limits(f"The recording lasts {found}; allowed: {allowed}.")
 
 
-def outside(message: str) -> Permanent:
+def outside_limits(message: str) -> Permanent:
     """The error for sound audio that is outside the limits."""
     return Permanent("audio_constraints", message)

@@ -3,12 +3,12 @@
 from shared.audio.compressed import (
     ID3_HEADER_BYTES,
     LONGEST_OPENING,
-    AudioFacts,
-    Opening,
+    AudioProperties,
+    OpeningReader,
     id3_length,
     mp3,
-    opening_of,
-    unknown,
+    opening_reader,
+    unknown_file_type,
 )
 from shared.audio.formats import ENCODINGS, GSM, Limits
 from shared.audio.wav import LOOK_BEHIND_SAMPLES, SIGNATURE_BYTES, SIGNATURES, Header, HeaderReader
@@ -19,7 +19,7 @@ __all__ = ["AudioFacts", "Judge"]
 MOST_TAGS = 8
 
 
-class Judge:
+class UploadValidator:
     """One per file. `feed` it all bytes in order, then `finish`.
 
     Both raise `Permanent` as soon as the file cannot become a recording: `invalid_file_type` for
@@ -32,12 +32,12 @@ class Judge:
         self._start = b""
         self._skip = 0
         self._tags = 0
-        self._opening: Opening | None = None
-        self._wave: _WaveJudge | None = None
-        self._facts: AudioFacts | None = None
+        self._opening: OpeningReader | None = None
+        self._wave: _WavValidator | None = None
+        self._facts: AudioProperties | None = None
 
     @property
-    def facts(self) -> AudioFacts | None:
+    def facts(self) -> AudioProperties | None:
         """What is known by now; None as long as the kind of file is not."""
         return self._facts if self._wave is None else self._wave.facts
 
@@ -52,7 +52,7 @@ class Judge:
         elif self._facts is None:
             self._open(chunk)
 
-    def finish(self) -> AudioFacts:
+    def finish(self) -> AudioProperties:
         """What can be said of the whole file without decoding it."""
         if self._wave is not None:
             return self._wave.finish()
@@ -60,7 +60,7 @@ class Judge:
             return self._facts
         if self._opening not in (None, mp3):  # four bytes alone make no MP3
             raise Permanent("invalid_audio", "The file ended before its audio began.")
-        raise unknown(self._start)
+        raise unknown_file_type(self._start)
 
     def _open(self, chunk: bytes) -> None:
         """Find out what it is, from the first bytes after any ID3v2 tags."""
@@ -76,20 +76,20 @@ class Judge:
             self._skip, self._tags = tag, self._tags + 1
             self._open(rest)
         elif self._start[:4] in SIGNATURES and not self._tags:
-            self._wave = _WaveJudge(self._limits)
+            self._wave = _WavValidator(self._limits)
             self._wave.feed(self._start)
         else:
             self._recognise()
 
     def _recognise(self) -> None:
-        self._opening = self._opening or opening_of(self._start)
+        self._opening = self._opening or opening_reader(self._start)
         self._facts = self._opening(self._start[:LONGEST_OPENING])
         if self._facts is not None:
             self._start = b""
             _check(self._facts, self._limits)
 
 
-def _check(facts: AudioFacts, limits: Limits) -> None:
+def _check(facts: AudioProperties, limits: Limits) -> None:
     if facts.channels is not None and facts.sample_rate is not None:
         if facts.channels == 0 or facts.sample_rate == 0:
             found = f"{facts.channels} channels at {facts.sample_rate} Hz"
@@ -99,7 +99,7 @@ def _check(facts: AudioFacts, limits: Limits) -> None:
         limits.check_duration(facts.duration)
 
 
-class _WaveJudge:
+class _WavValidator:
     """Judges a WAV by its header and by the bytes that come, whatever the header says of them."""
 
     def __init__(self, limits: Limits) -> None:
@@ -110,8 +110,8 @@ class _WaveJudge:
         self.header: Header | None = None
 
     @property
-    def facts(self) -> AudioFacts | None:
-        return None if self.header is None else _facts(self.header, None)
+    def facts(self) -> AudioProperties | None:
+        return None if self.header is None else _properties(self.header, None)
 
     def feed(self, chunk: bytes) -> None:
         self._size += len(chunk)
@@ -123,13 +123,13 @@ class _WaveJudge:
         self._look_behind(self.header, chunk)
         self._check_longest(self.header)
 
-    def finish(self) -> AudioFacts:
+    def finish(self) -> AudioProperties:
         if self.header is None:
             raise self._reader.end()
         present = self.header.extent(self._size, self._behind).size
         seconds = self.header.audio.seconds(present)
         self._limits.check_duration(seconds)
-        return _facts(self.header, seconds)
+        return _properties(self.header, seconds)
 
     def _look_behind(self, header: Header, chunk: bytes) -> None:
         """Keep the first bytes after the samples that are declared."""
@@ -146,8 +146,8 @@ class _WaveJudge:
             raise self._limits.too_long()
 
 
-def _facts(header: Header, duration: float | None) -> AudioFacts:
+def _properties(header: Header, duration: float | None) -> AudioProperties:
     audio = header.audio
     compressed = audio.encoding is ENCODINGS[GSM, 0]
     container = "wav49" if compressed else header.container
-    return AudioFacts(container, audio.channels, audio.sample_rate, duration)
+    return AudioProperties(container, audio.channels, audio.sample_rate, duration)

@@ -19,7 +19,7 @@ SIGNATURES: Mapping[bytes, str] = MappingProxyType(
 """The container by the file's first four bytes."""
 SIGNATURE_BYTES = 12
 CHUNK_HEADER_BYTES = 8
-MOST_CHUNKS = 1_024
+MOST_HEADER_CHUNKS = 1_024
 """Before the samples; each costs time, and no real writer makes nearly as many."""
 LONGEST_HEADER = 1 << 16
 """Bytes before the samples."""
@@ -32,8 +32,8 @@ SUBFORMATS = (
     bytes.fromhex("0000 2107 d311 8644 c8c1 ca00 0000"),  # the same, for ambisonics
 )
 """What follows a format tag in a GUID that stands for it."""
-IN_DS64 = 0xFFFFFFFF
-STREAMED = (range(1), range(0x7FFFF000, 0x80000001), range(0xFFFFF000, 0x1_0000_0000))
+SIZE_IN_DS64 = 0xFFFFFFFF
+SIZES_OF_STREAMS = (range(1), range(0x7FFFF000, 0x80000001), range(0xFFFFF000, 0x1_0000_0000))
 """Sizes of programs that wrote the header before they knew: nothing, sox's, ffmpeg's, and such."""
 CHUNK_NAMES = {b"data", b"fmt ", b"fact", b"LIST", b"JUNK", b"bext", b"id3 ", b"ID3 ", b"iXML"}
 LOOK_BEHIND_SAMPLES = 1 + CHUNK_HEADER_BYTES
@@ -82,11 +82,11 @@ class Header:
         if file_bytes == self.declared_end:
             return Extent(present)
         if present < declared:
-            return Extent(present, _lie("truncated", declared, present))
+            return Extent(present, _wrong_size("truncated", declared, present))
         there = file_bytes - self.data_start
         if there - declared < CHUNK_HEADER_BYTES or _begins_chunk(behind, there - declared):
             return Extent(present)
-        return Extent(there, _lie("size_lies", declared, there))
+        return Extent(there, _wrong_size("size_lies", declared, there))
 
 
 class HeaderReader:
@@ -172,10 +172,10 @@ class HeaderReader:
     def _check_length(self, name: bytes, size: int) -> None:
         """Raise `Permanent` (invalid_audio) if too much comes before the samples."""
         self._chunks += 1
-        if self._chunks > MOST_CHUNKS:
+        if self._chunks > MOST_HEADER_CHUNKS:
             raise _broken(
-                f"The WAV has more than {MOST_CHUNKS} chunks before its samples; "
-                f"allowed: {MOST_CHUNKS}."
+                f"The WAV has more than {MOST_HEADER_CHUNKS} chunks before its samples; "
+                f"allowed: {MOST_HEADER_CHUNKS}."
             )
         if self._position + size > LONGEST_HEADER:
             raise _broken(
@@ -186,14 +186,14 @@ class HeaderReader:
     def _header(self, size: int, container: str) -> Header:
         if self._audio is None:
             raise _broken("The WAV has samples before its format (no fmt chunk before data).")
-        streamed = size == 2**64 - 1 or any(size in sizes for sizes in STREAMED)
+        streamed = size == 2**64 - 1 or any(size in sizes for sizes in SIZES_OF_STREAMS)
         start = self._position + CHUNK_HEADER_BYTES
         return Header(self._audio, start, None if streamed else size, container)
 
     def _chunk(self) -> tuple[bytes, int]:
         """Name and size of the chunk that begins here."""
         name, size = struct.unpack_from("<4sI", self._pending)
-        return name, self._long_sizes.get(name, size) if size == IN_DS64 else size
+        return name, self._long_sizes.get(name, size) if size == SIZE_IN_DS64 else size
 
     def _take(self, count: int) -> bytes:
         taken = bytes(self._pending[:count])
@@ -262,7 +262,9 @@ PCM16_BYTES = 2
 """Of one frame of mono 16-bit PCM."""
 
 
-async def whole_frames(pieces: AsyncIterator[bytes], frame_bytes: int) -> AsyncIterator[bytes]:
+async def whole_frame_chunks(
+    pieces: AsyncIterator[bytes], frame_bytes: int
+) -> AsyncIterator[bytes]:
     """The same bytes in pieces that end where a frame ends; a last broken frame is dropped."""
     rest = b""
     async for piece in pieces:
@@ -278,13 +280,13 @@ def pcm16_header(frames: int, sample_rate: int) -> bytes:
 
     More than 4 GiB cannot be told in it; such a file says, as streamed ones do, 0xFFFFFFFF.
     """
-    size = min(2 * frames, IN_DS64)
-    riff = struct.pack("<4sI4s", b"RIFF", min(36 + size, IN_DS64), b"WAVE")
+    size = min(2 * frames, SIZE_IN_DS64)
+    riff = struct.pack("<4sI4s", b"RIFF", min(36 + size, SIZE_IN_DS64), b"WAVE")
     fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, PCM, 1, sample_rate, 2 * sample_rate, 2, 16)
     return riff + fmt + struct.pack("<4sI", b"data", size)
 
 
-def _lie(code: str, declared: int, there: int) -> AudioWarning:
+def _wrong_size(code: str, declared: int, there: int) -> AudioWarning:
     return AudioWarning(
         code=code,
         message=f"The header says {declared} bytes of samples and {there} are there; "

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.audio.compressed import LONGEST_OPENING, AudioFacts, id3_length, mp3_header
+from shared.audio.compressed import LONGEST_OPENING, AudioProperties, id3_length, mp3_header
 from shared.audio.formats import Limits
-from shared.audio.validator import MOST_TAGS, Judge
+from shared.audio.validator import MOST_TAGS, UploadValidator
 from shared.errors import Permanent
 from tests.support.examples import chunk, cut, fmt, riff, wav_file
 from tests.support.sounds import rf64
@@ -17,27 +17,27 @@ TEN_SECONDS = Limits(max_seconds=10.0)
 MP3_FRAME = bytes.fromhex("fffb9064") + bytes(413)
 MP3 = 3 * MP3_FRAME
 FILES = {
-    "call.flac": AudioFacts("flac", 2, 8_000, 1.5),
-    "call.mp3": AudioFacts("mp3", 2, 44_100),
-    "mono-8k.mp3": AudioFacts("mp3", 1, 8_000),
-    "call.opus": AudioFacts("ogg", 2, 48_000),
-    "call.ogg": AudioFacts("ogg", 2, 32_000),
-    "call.m4a": AudioFacts("m4a"),
-    "call-faststart.m4a": AudioFacts("m4a"),
-    "call-alac.m4a": AudioFacts("m4a"),
-    "video.mp4": AudioFacts("m4a"),
-    "wav49.wav": AudioFacts("wav49", 1, 8_000, 2.52),
-    "sox-streamed-alaw.wav": AudioFacts("wav", 2, 8_000, 1.25),
-    "ffmpeg-streamed-mulaw.wav": AudioFacts("wav", 2, 8_000, 1.25),
-    "rf64-alaw.wav": AudioFacts("rf64", 2, 8_000, 1.25),
-    "bext-u8.wav": AudioFacts("wav", 2, 8_000, 1.25),
-    "sox-24bit.wav": AudioFacts("wav", 2, 8_000, 1.0),
+    "call.flac": AudioProperties("flac", 2, 8_000, 1.5),
+    "call.mp3": AudioProperties("mp3", 2, 44_100),
+    "mono-8k.mp3": AudioProperties("mp3", 1, 8_000),
+    "call.opus": AudioProperties("ogg", 2, 48_000),
+    "call.ogg": AudioProperties("ogg", 2, 32_000),
+    "call.m4a": AudioProperties("m4a"),
+    "call-faststart.m4a": AudioProperties("m4a"),
+    "call-alac.m4a": AudioProperties("m4a"),
+    "video.mp4": AudioProperties("m4a"),
+    "wav49.wav": AudioProperties("wav49", 1, 8_000, 2.52),
+    "sox-streamed-alaw.wav": AudioProperties("wav", 2, 8_000, 1.25),
+    "ffmpeg-streamed-mulaw.wav": AudioProperties("wav", 2, 8_000, 1.25),
+    "rf64-alaw.wav": AudioProperties("rf64", 2, 8_000, 1.25),
+    "bext-u8.wav": AudioProperties("wav", 2, 8_000, 1.25),
+    "sox-24bit.wav": AudioProperties("wav", 2, 8_000, 1.0),
 }
 places = st.lists(st.integers(0, 1 << 16), max_size=12)
 
 
-def judged(*pieces: bytes, limits: Limits = TEN_SECONDS) -> AudioFacts:
-    judge = Judge(limits)
+def judged(*pieces: bytes, limits: Limits = TEN_SECONDS) -> AudioProperties:
+    judge = UploadValidator(limits)
     for piece in pieces:
         judge.feed(piece)
     return judge.finish()
@@ -157,7 +157,7 @@ def test_a_tag_with_a_footer_is_skipped_with_it() -> None:
 
 
 def test_a_long_tag_is_skipped_in_little_memory() -> None:
-    judge = Judge(TEN_SECONDS)
+    judge = UploadValidator(TEN_SECONDS)
     judge.feed(id3(50 << 20, b""))
     for _ in range(50):
         judge.feed(bytes(1 << 20))
@@ -246,7 +246,7 @@ def test_a_wav_lasts_as_long_as_what_is_there(file: bytes, seconds: float, piece
 
 
 def test_a_recording_is_refused_as_soon_as_it_is_too_long() -> None:
-    judge = Judge(TEN_SECONDS)
+    judge = UploadValidator(TEN_SECONDS)
     judge.feed(riff(fmt(), chunk(b"data", b"", 40 * 60 * 32_000)))
     judge.feed(bytes(320_000))
     with pytest.raises(Permanent, match="lasts 2400 s; allowed: 1 to 10 s"):
@@ -254,16 +254,16 @@ def test_a_recording_is_refused_as_soon_as_it_is_too_long() -> None:
 
 
 def test_a_streamed_recording_that_is_too_long_has_no_length_to_tell() -> None:
-    judge = Judge(TEN_SECONDS)
+    judge = UploadValidator(TEN_SECONDS)
     judge.feed(riff(fmt(), chunk(b"data", b"", 0)))
     with pytest.raises(Permanent, match="lasts more than 10 s; allowed: 1 to 10 s"):
         judge.feed(bytes(320_004))
 
 
 def test_what_is_known_is_told_before_the_end() -> None:
-    judge = Judge(TEN_SECONDS)
+    judge = UploadValidator(TEN_SECONDS)
     judge.feed(wav_file()[:20])
     assert (judge.facts, judge.header) == (None, None)
     judge.feed(wav_file()[20:44])
-    assert judge.facts == AudioFacts("wav", 2, 8_000, None)
+    assert judge.facts == AudioProperties("wav", 2, 8_000, None)
     assert judge.header is not None

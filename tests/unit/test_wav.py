@@ -11,7 +11,7 @@ from shared.audio.formats import ENCODINGS, AudioFormat
 from shared.audio.wav import (
     LONGEST_HEADER,
     LONGEST_READ_CHUNK,
-    MOST_CHUNKS,
+    MOST_HEADER_CHUNKS,
     Extent,
     Header,
     HeaderReader,
@@ -186,7 +186,7 @@ def test_64_kib_before_the_samples_are_read_and_one_more_is_refused_at_once() ->
 
 
 def test_1024_chunks_before_the_samples_are_read_and_one_more_is_refused() -> None:
-    empty = [chunk(b"JUNK", b"")] * (MOST_CHUNKS - 1)
+    empty = [chunk(b"JUNK", b"")] * (MOST_HEADER_CHUNKS - 1)
     assert read(riff(fmt(), *empty, chunk(b"data", b"abcd"))).audio == STEREO
     code, message = refusal(riff(fmt(), *empty, chunk(b"JUNK", b""), chunk(b"data", b"abcd")))
     assert code == "invalid_audio"

@@ -11,7 +11,7 @@ from functions.ingest.upload.body import BodyReader, most_bytes, pieces_of, too_
 from functions.ingest.upload.digest import Digest
 from functions.ingest.upload.multipart import Piece
 from shared.audio.formats import Limits
-from shared.audio.validator import AudioFacts, Judge
+from shared.audio.validator import AudioProperties, UploadValidator
 from shared.errors import Permanent
 
 ONE_FILE = ("audio", "file")
@@ -42,7 +42,7 @@ class Received:
     file_name: str | None
     size: int
     sha256: str
-    facts: AudioFacts
+    facts: AudioProperties
 
 
 class AudioFile:
@@ -54,7 +54,7 @@ class AudioFile:
         self.field = piece.field
         self.next: Piece | None = None
         self._first, self._rest = piece, rest
-        self._judge = Judge(limits)
+        self._judge = UploadValidator(limits)
         self._max_bytes = max_bytes
         self._digest = Digest()
         self._size = 0
@@ -211,11 +211,11 @@ def _digest_of(digests: list[str]) -> str:
     )
 
 
-def _both(left: AudioFacts, right: AudioFacts) -> AudioFacts:
+def _both(left: AudioProperties, right: AudioProperties) -> AudioProperties:
     """Two mono files as one recording: as long as the longer one, sampled as the left one."""
     lengths = (left.duration, right.duration)
     known = [length for length in lengths if length is not None]
-    return AudioFacts(
+    return AudioProperties(
         container=left.container,
         channels=2,
         sample_rate=left.sample_rate,
