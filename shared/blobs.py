@@ -25,14 +25,14 @@ D = TypeVar("D", bound=Document)
 READ_CHUNK = MIB
 WRITE_CHUNK = MIB
 UPLOAD_CONCURRENCY = 2
-CHECK_TIMEOUT = 5.0
-GOOD_FOR = 15.0
-BAD_FOR = 5.0
-AWAY = "The blob store is unavailable."
-FULL = "The blob store's disk is full."
+BUCKET_CHECK_TIMEOUT = 5.0
+SUCCESS_VALIDITY = 15.0
+FAILURE_VALIDITY = 5.0
+STORE_AWAY = "The blob store is unavailable."
+DISK_FULL = "The blob store's disk is full."
 
 
-class Writer(Protocol):
+class BlobWriter(Protocol):
     """How blobs get into one kind of store."""
 
     async def create(self, key: str, chunks: AsyncIterator[bytes]) -> None:
@@ -66,7 +66,7 @@ class ObjectBlobs:
         reserve: int = 0,
     ) -> None:
         self._store = store
-        self._writer: Writer
+        self._writer: BlobWriter
         if isinstance(store, LocalStore) and store.prefix is not None:
             self._writer = FolderWriter(Path(store.prefix), reserve)
         else:
@@ -91,7 +91,7 @@ class ObjectBlobs:
         with _store_errors():
             if not await self._writer.write(key, content, replace=False):
                 kept = await self.get_json(key, type(document))
-                if kept is None or not _same_work(kept, document):
+                if kept is None or not _has_same_digest(kept, document):
                     await self._writer.write(key, content, replace=True)
         return key
 
@@ -218,7 +218,7 @@ class BucketWriter:
 
     async def _answers(self) -> None:
         with _store_errors():
-            async with asyncio.timeout(CHECK_TIMEOUT):
+            async with asyncio.timeout(BUCKET_CHECK_TIMEOUT):
                 await self._has("check")
 
 
@@ -245,10 +245,10 @@ class RecentCheck:
             await self._check()
         except Unavailable as error:
             self._trouble = error
-            self._until = self._clock() + BAD_FOR
+            self._until = self._clock() + FAILURE_VALIDITY
         else:
             self._trouble = None
-            self._until = self._clock() + GOOD_FOR
+            self._until = self._clock() + SUCCESS_VALIDITY
 
 
 def _local_store(url: str) -> LocalStore:
@@ -257,7 +257,7 @@ def _local_store(url: str) -> LocalStore:
     return LocalStore(folder, automatic_cleanup=True)
 
 
-def _same_work(kept: Document, new: Document) -> bool:
+def _has_same_digest(kept: Document, new: Document) -> bool:
     return getattr(kept, "digest", None) == getattr(new, "digest", None)
 
 
@@ -268,4 +268,4 @@ def _store_errors() -> Iterator[None]:
         yield
     except (BaseError, OSError) as error:
         full = isinstance(error, OSError) and error.errno in {ENOSPC, EDQUOT}
-        raise Unavailable(FULL if full else AWAY) from error
+        raise Unavailable(DISK_FULL if full else STORE_AWAY) from error

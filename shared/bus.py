@@ -16,19 +16,19 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from events import Envelope, Event
-from shared.cancellation import heeding
+from shared.cancellation import cancellable
 from shared.errors import Unavailable
 
 BROKER = "The broker"
 CREDENTIALS = re.compile(r"//([^@/]+)@")
 STRUCTURED = "application/cloudevents+json"
 PUBLISH_TIMEOUT = 5.0
-CHECK_TIMEOUT = 1.0
+BROKER_CHECK_TIMEOUT = 1.0
 CONNECT_TIMEOUT = 2
 RECONNECT_WAIT = 1
-RECENT = 10.0
+RECENT_ACKNOWLEDGEMENT = 10.0
 """Seconds for which an acknowledged event says that the broker keeps events."""
-REPEAT = 60.0
+REPEATED_REASON = 60.0
 """Seconds after which a reason that is still the same is logged again."""
 
 logger = structlog.get_logger()
@@ -60,7 +60,7 @@ class Bus:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.stream_context = client.jetstream(timeout=PUBLISH_TIMEOUT)
-        self._stored_at = -RECENT
+        self._stored_at = -RECENT_ACKNOWLEDGEMENT
         self._refused: dict[str, Message] = {}
         self._proof: asyncio.Task[Unavailable | None] | None = None
 
@@ -93,8 +93,8 @@ class Bus:
         self._check_connected()
         with _bus_errors():
             try:
-                stream = await heeding(self.stream_context.find_stream_name_by_subject(subject))
-                message = await heeding(self.stream_context.get_last_msg(stream, subject))
+                stream = await cancellable(self.stream_context.find_stream_name_by_subject(subject))
+                message = await cancellable(self.stream_context.get_last_msg(stream, subject))
             except NotFoundError:
                 return None
         event: dict[str, Any] = json.loads(message.data or b"{}")
@@ -131,11 +131,11 @@ class Bus:
         is asked for its account. Never takes longer than `CHECK_TIMEOUT`.
         """
         self._check_connected()
-        if not self._refused and time.monotonic() - self._stored_at < RECENT:
+        if not self._refused and time.monotonic() - self._stored_at < RECENT_ACKNOWLEDGEMENT:
             return
         if self._proof is None or self._proof.done():
             self._proof = asyncio.create_task(self._prove(), context=contextvars.Context())
-        await asyncio.wait({self._proof}, timeout=CHECK_TIMEOUT)
+        await asyncio.wait({self._proof}, timeout=BROKER_CHECK_TIMEOUT)
         if not self._proof.done():
             raise Unavailable("The broker does not acknowledge.", part=BROKER)
         if (failure := self._proof.result()) is not None:
@@ -146,7 +146,7 @@ class Bus:
             for message in tuple(self._refused.values()):
                 await self._send(message)
             with _bus_errors():
-                account = await heeding(self.stream_context.account_info())
+                account = await cancellable(self.stream_context.account_info())
         except Unavailable as failure:
             return failure
         limit = account.limits.max_storage or -1
@@ -157,7 +157,7 @@ class Bus:
     async def _send(self, message: Message) -> None:
         self._refused[message.type] = message
         with _bus_errors():
-            await heeding(
+            await cancellable(
                 self.stream_context.publish(
                     message.subject, message.payload, headers=dict(message.headers)
                 )
@@ -170,7 +170,7 @@ class Bus:
             raise Unavailable("The broker is away.", part=BROKER)
 
 
-class Complaints:
+class OutageLog:
     """Logs why the broker is away: when the reason changes, and once a minute."""
 
     def __init__(self, url: str) -> None:
@@ -184,7 +184,7 @@ class Complaints:
         for secret in self._secrets:
             reason = reason.replace(secret, "***")
         now = time.monotonic()
-        if reason != self._reason or now - self._at >= REPEAT:
+        if reason != self._reason or now - self._at >= REPEATED_REASON:
             logger.warning("broker_away", reason=reason)
             self._reason, self._at = reason, now
 
@@ -195,7 +195,7 @@ async def _connect(client: Client, url: str) -> None:
         connect_timeout=CONNECT_TIMEOUT,
         max_reconnect_attempts=-1,
         reconnect_time_wait=RECONNECT_WAIT,
-        error_cb=Complaints(url).log,
+        error_cb=OutageLog(url).log,
     )
 
 

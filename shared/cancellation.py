@@ -13,7 +13,7 @@ from shared.tasks import together
 T = TypeVar("T")
 
 
-async def heeding(work: Coroutine[Any, Any, T]) -> T:
+async def cancellable(work: Coroutine[Any, Any, T]) -> T:
     """The result of the work. A cancellation counts even if the work misses it."""
     [result] = await together(work)
     return result

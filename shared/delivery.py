@@ -24,7 +24,7 @@ from events import EVENTS, DeliveryParked, Envelope, Event
 from shared.errors import Permanent, Unavailable
 from shared.function import EVENT_TIME, Function
 from shared.ports import Clock, utc_now
-from shared.runtime import Parts, unavailable
+from shared.runtime import Parts, unavailable_response
 from shared.telemetry import next_traceparent, trace_id
 
 logger = structlog.get_logger()
@@ -34,7 +34,7 @@ DELIVERIES = Counter(
     "Deliveries to this process, by outcome: delivered, retried or parked.",
     ["function", "outcome"],
 )
-SECONDS = Histogram(
+DELIVERY_SECONDS = Histogram(
     "pocwhisp_delivery_seconds",
     "Time per delivery.",
     ["function"],
@@ -45,15 +45,15 @@ REFUSALS = Counter(
     "Deliveries that this process had no room for; they are sent again.",
     ["function"],
 )
-ATTEMPT = "x-pocwhisp-attempt"
+ATTEMPT_HEADER = "x-pocwhisp-attempt"
 """Header of a pusher that counts: which attempt this is, from 1."""
 NUMBER = re.compile("[0-9]{1,9}")
-ROOM = 2
+DELIVERIES_PER_SLOT = 2
 """Deliveries that a function holds for each one it works on: as many wait as are worked on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class IncomingEvent:
     """An event as it came in: its envelope's attributes and its data."""
 
     attributes: Mapping[str, Any]
@@ -138,14 +138,14 @@ class Delivery:
     ) -> None:
         self._function = function
         self._slots = asyncio.Semaphore(concurrency)
-        self._room = ROOM * concurrency
+        self._room = DELIVERIES_PER_SLOT * concurrency
         self._clock = clock
 
     async def __call__(self, request: Request, parts: Parts) -> Response:
-        received = await receive(request)
+        received = await receive_event(request)
         if isinstance(received, Response):
             return received
-        attempt = _number(request.headers.get(ATTEMPT, ""))
+        attempt = _number(request.headers.get(ATTEMPT_HEADER, ""))
         counted = {} if attempt is None else {"attempt": attempt}
         with bound_contextvars(function=self._function.name, **received.place, **counted):
             return await self._queue(received, parts)
@@ -154,7 +154,7 @@ class Delivery:
         """Raise `TypeError` unless these are the ports that the handler asks for."""
         self._function.check_ports(given)
 
-    async def _queue(self, received: Received, parts: Parts) -> Response:
+    async def _queue(self, received: IncomingEvent, parts: Parts) -> Response:
         if self._room == 0:
             return self._refuse()
         self._room -= 1
@@ -167,16 +167,16 @@ class Delivery:
     def _refuse(self) -> Response:
         REFUSALS.labels(self._function.name).inc()
         logger.info("refused", reason="as many deliveries as may are at work or waiting")
-        return unavailable(Unavailable("Busy.", part="Room for one more delivery"))
+        return unavailable_response(Unavailable("Busy.", part="Room for one more delivery"))
 
-    async def _deliver(self, received: Received, parts: Parts) -> Response:
+    async def _deliver(self, received: IncomingEvent, parts: Parts) -> Response:
         started = time.perf_counter()
         failure: Exception | None = None
         try:
             outcome, reason = await self._run(received, parts)
             response = Response(status_code=204)
         except Unavailable as error:
-            outcome, reason, response = "retried", error.reason, unavailable(error)
+            outcome, reason, response = "retried", error.reason, unavailable_response(error)
         except asyncio.CancelledError:
             self._log("retried", "cut off", time.perf_counter() - started, None)
             raise
@@ -186,7 +186,7 @@ class Delivery:
         self._log(outcome, reason, time.perf_counter() - started, failure)
         return response
 
-    async def _run(self, received: Received, parts: Parts) -> tuple[str, str]:
+    async def _run(self, received: IncomingEvent, parts: Parts) -> tuple[str, str]:
         try:
             event = received.event(self._function.accepts)
             outputs = await self._function(event, **parts.ports, **self._time_of(received))
@@ -199,15 +199,15 @@ class Delivery:
             await parts.publisher.publish(envelope)
         return outcome, reason
 
-    def _time_of(self, received: Received) -> dict[str, datetime | None]:
+    def _time_of(self, received: IncomingEvent) -> dict[str, datetime | None]:
         return {EVENT_TIME: received.time} if self._function.wants_time else {}
 
-    def _parked(self, received: Received, error: Permanent) -> DeliveryParked:
+    def _parked(self, received: IncomingEvent, error: Permanent) -> DeliveryParked:
         return park(received, self._function.name, error_class="permanent", error_code=error.code)
 
     def _log(self, outcome: str, reason: str, seconds: float, failure: Exception | None) -> None:
         DELIVERIES.labels(self._function.name, outcome).inc()
-        SECONDS.labels(self._function.name).observe(seconds)
+        DELIVERY_SECONDS.labels(self._function.name).observe(seconds)
         log = logger.info if failure is None else logger.error
         because = {"reason": reason} if reason else {}
         log(outcome, ms=round(seconds * 1000, 1), exc_info=failure, **because)
@@ -217,7 +217,7 @@ def _number(text: str) -> int | None:
     return int(text) if NUMBER.fullmatch(text) else None
 
 
-async def receive(request: Request) -> Received | Response:
+async def receive_event(request: Request) -> IncomingEvent | Response:
     """Parse a CloudEvent in binary or structured mode.
 
     A request that no pusher sends (no trace of CloudEvents) is answered 400. A broken CloudEvent
@@ -225,7 +225,7 @@ async def receive(request: Request) -> Received | Response:
     """
     body = await request.body()
     try:
-        return parse(dict(request.headers), body)
+        return parse_event(dict(request.headers), body)
     except Exception as error:  # the parser lets TypeError and ValueError out, too
         pushed = "cloudevents" in request.headers.get("content-type", "") or any(
             name.startswith("ce-") for name in request.headers
@@ -237,14 +237,14 @@ async def receive(request: Request) -> Received | Response:
         )
 
 
-def parse(headers: Mapping[str, str], body: bytes) -> Received:
+def parse_event(headers: Mapping[str, str], body: bytes) -> IncomingEvent:
     """Read a CloudEvent from HTTP headers and body (or NATS headers and payload)."""
     event: CloudEvent = from_http(dict(headers), body)
-    return Received(dict(event.get_attributes()), event.get_data())
+    return IncomingEvent(dict(event.get_attributes()), event.get_data())
 
 
 def park(
-    received: Received, function: str, *, error_class: str, error_code: str, attempts: int = 1
+    received: IncomingEvent, function: str, *, error_class: str, error_code: str, attempts: int = 1
 ) -> DeliveryParked:
     """The event that says a delivery was given up. Each re-drive is a series of attempts.
 

@@ -16,11 +16,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 STAGING = ".staging"
-STALE = 86_400.0  # seconds
+STALE_SECONDS = 86_400.0  # seconds
 MIB = 1 << 20
-WRITE = MIB // 2
-WRITE_BACK = 32 * MIB
-MOST_CHUNKS = os.sysconf("SC_IOV_MAX")
+WRITE_BYTES = MIB // 2
+WRITE_BACK_BYTES = 32 * MIB
+MOST_CHUNKS_PER_WRITE = os.sysconf("SC_IOV_MAX")
 RESERVE_SHARE = 20
 """The reserve is at most this part of the disk, or a small disk would never be ready."""
 
@@ -42,27 +42,27 @@ class FolderWriter:
         """Store the chunks unless the key is taken."""
         async with self._staged() as file:
             begun = written = 0
-            async for batch in batches(chunks, WRITE):
-                await finished(_write, file, batch)
+            async for batch in batches(chunks, WRITE_BYTES):
+                await to_the_end(_write, file, batch)
                 written += sum(map(len, batch))
-                if written - begun >= WRITE_BACK:
-                    await finished(_begin_write_back, file, begun, written)
+                if written - begun >= WRITE_BACK_BYTES:
+                    await to_the_end(_begin_write_back, file, begun, written)
                     begun = written
-            await finished(self._link, file, key)
+            await to_the_end(self._link, file, key)
 
     async def write(self, key: str, content: bytes, *, replace: bool) -> bool:
         """Store a small blob. Returns False if the key is taken and it may not `replace` it."""
         async with self._staged() as file:
-            await finished(_write, file, [content])
-            return await finished(self._replace if replace else self._link, file, key)
+            await to_the_end(_write, file, [content])
+            return await to_the_end(self._replace if replace else self._link, file, key)
 
     async def settle(self, key: str) -> None:
         """Put the name of a blob that somebody else wrote on the disk; its bytes are there."""
-        await finished(_fsync, self._path(key).parent)
+        await to_the_end(_fsync, self._path(key).parent)
 
     async def check(self) -> None:
         """Raise `Unavailable` while the disk is nearly full."""
-        disk = await finished(os.statvfs, self._root)
+        disk = await to_the_end(os.statvfs, self._root)
         free = disk.f_bavail * disk.f_frsize
         needed = min(self._reserve, disk.f_blocks * disk.f_frsize // RESERVE_SHARE)
         if free < needed:
@@ -79,7 +79,7 @@ class FolderWriter:
         try:
             yield file
         finally:
-            await finished(_drop, file)
+            await to_the_end(_drop, file)
 
     def _link(self, file: FileIO, key: str) -> bool:
         os.fsync(file.fileno())
@@ -121,14 +121,14 @@ async def batches(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[list
     async for chunk in chunks:
         batch.append(chunk)
         waiting += len(chunk)
-        if waiting >= size or len(batch) == MOST_CHUNKS:
+        if waiting >= size or len(batch) == MOST_CHUNKS_PER_WRITE:
             yield batch
             batch, waiting = [], 0
     if batch:
         yield batch
 
 
-async def finished(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def to_the_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Do the work in a thread, to its end even if the caller is cancelled: it may use a file."""
     task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
     try:
@@ -175,5 +175,5 @@ def _fsync(path: Path) -> None:
 def _remove_stale(staging: Path) -> None:
     for path in staging.glob("*"):
         with suppress(OSError):
-            if path.stat().st_mtime < time.time() - STALE:
+            if path.stat().st_mtime < time.time() - STALE_SECONDS:
                 path.unlink()

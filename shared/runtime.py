@@ -96,7 +96,7 @@ class Runtime:
             return await self._respond(request)
         except Exception:
             logger.exception("crashed", method=request.method, path=request.url.path)
-            return crashed()
+            return unexpected_error()
 
     async def _respond(self, request: Request) -> Response:
         if request.url.path == "/alive":
@@ -114,7 +114,7 @@ class Runtime:
             parts = await self._parts.get()
         except Unavailable as error:
             self._complain(error.reason)
-            return unavailable(error)
+            return unavailable_response(error)
         return await route(request, parts)
 
     @asynccontextmanager
@@ -131,7 +131,7 @@ class Runtime:
                 await check()
         except Unavailable as error:
             self._complain(error.reason)
-            return unavailable(error)
+            return unavailable_response(error)
         self._complaint = ""
         return JSONResponse({"status": "ready"})
 
@@ -142,12 +142,12 @@ class Runtime:
         self._complaint = reason
 
 
-def unavailable(error: Unavailable) -> Response:
+def unavailable_response(error: Unavailable) -> Response:
     """503: the pusher tries again for an hour at least and never parks."""
     return JSONResponse({"error": error.code, "message": error.answer}, 503, {"Retry-After": "5"})
 
 
-def crashed() -> Response:
+def unexpected_error() -> Response:
     """500: why is in the log."""
     return JSONResponse(
         {"error": PocWhispError.code, "message": "An unexpected error; it is in the log."}, 500

@@ -23,7 +23,7 @@ HttpProtocol: TypeAlias = Callable[..., asyncio.Protocol]
 PROBES = {"alive", "live", "ready", "health", "metrics"}
 """Last segments of the paths that tell of a process and are no work."""
 STOPPING = "This process is stopping; try again."
-FULL = (
+TOO_MANY_CONNECTIONS = (
     b"HTTP/1.1 503 Service Unavailable\r\n"
     b"retry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 )
@@ -42,7 +42,7 @@ def serve(
     settings = read_settings(ServeSettings)
     app = Draining(create_asgi_app(os.environ.get("FUNCTION_TARGET", target), source))
     protocol = AutoHTTPProtocol if http == "auto" else http
-    limited = partial(connection, protocol, settings.max_connections)
+    limited = partial(limited_protocol, protocol, settings.max_connections)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -140,7 +140,7 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def connection(
+def limited_protocol(
     protocol: HttpProtocol,
     most: int,
     *,
@@ -156,5 +156,5 @@ def connection(
 class _Full(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.WriteTransport):
-            transport.write(FULL)
+            transport.write(TOO_MANY_CONNECTIONS)
         transport.close()

@@ -14,7 +14,7 @@ from structlog.typing import Processor
 TRACEPARENT = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?"
 )
-KNOWN_FLAGS = 0b11
+TRACE_FLAGS = 0b11
 """Sampled and random; the others are to be passed on as zeros."""
 
 logger = structlog.get_logger()
@@ -73,7 +73,7 @@ def next_traceparent(received: str | None) -> str:
     """A new span in the received trace, or in a new one (W3C Trace Context, section 3)."""
     match = _parsed(received)
     trace = match[2] if match else secrets.token_hex(16)
-    flags = int(match[3], 16) & KNOWN_FLAGS if match else 1
+    flags = int(match[3], 16) & TRACE_FLAGS if match else 1
     return f"00-{trace}-{secrets.token_hex(8)}-{flags:02x}"
 
 

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from events import Envelope, Event
-from shared.delivery import Received, park, receive
+from shared.delivery import IncomingEvent, park, receive_event
 from shared.errors import Permanent, Unavailable
 from shared.ports import Clock, utc_now
-from shared.runtime import Parts, unavailable
+from shared.runtime import Parts, unavailable_response
 
 OUTAGE = "503"
 OWN = "persist"
@@ -32,18 +32,18 @@ class DeadLetters:
         self._clock = clock
 
     async def __call__(self, request: Request, parts: Parts) -> Response:
-        received = await receive(request)
+        received = await receive_event(request)
         if isinstance(received, Response):
             return received
         try:
             await parts.publisher.publish(self.verdict(received))
         except Unavailable as error:
-            return unavailable(error)
+            return unavailable_response(error)
         except (Permanent, ValueError):
             logger.exception("lost", id=received.id, type=received.event_type)
         return Response(status_code=204)
 
-    def verdict(self, received: Received) -> Envelope[Event]:
+    def verdict(self, received: IncomingEvent) -> Envelope[Event]:
         """What to publish about a dead event.
 
         Raise `Permanent` or `ValueError` if it does not say which recording it is about.
@@ -59,7 +59,7 @@ class DeadLetters:
         return received.causes(parked, OWN, self._clock())
 
 
-def failed_function(received: Received) -> str:
+def failed_function(received: IncomingEvent) -> str:
     """The deployment that the event could not be delivered to, by its host's first label."""
     host = urlsplit(str(received.attributes.get("knativeerrordest", ""))).hostname or "unknown"
     return host.partition(".")[0]

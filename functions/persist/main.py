@@ -20,7 +20,7 @@ from shared.delivery import Delivery
 from shared.errors import Unavailable
 from shared.ports import utc_now
 from shared.record.database import Database
-from shared.runtime import Parts, Runtime, bus_and_blobs, unavailable
+from shared.runtime import Parts, Runtime, bus_and_blobs, unavailable_response
 from shared.serving import serve
 from shared.settings import BusSettings, DatabaseSettings, read_settings
 
@@ -52,7 +52,7 @@ async def tick(_: Request, parts: Parts) -> Response:
         broker = JetStreamBroker(parts.ports["bus"])
         swept = await sweep_once(unfinished, broker, utc_now(), settings.patience)
     except Unavailable as error:
-        return unavailable(error)
+        return unavailable_response(error)
     return JSONResponse({"swept": asdict(swept)})
 
 

@@ -7,7 +7,7 @@ Session: TypeAlias = Mapping[str, Any]
 """A recording as the API's body tells it."""
 
 
-def clock(seconds: float) -> str:
+def clock_time(seconds: float) -> str:
     """Minutes and seconds with tenths, as in 01:23.4."""
     minutes, rest = divmod(max(0.0, round(seconds, 1)), 60)
     return f"{int(minutes):02d}:{rest:04.1f}"
@@ -15,20 +15,20 @@ def clock(seconds: float) -> str:
 
 def plain_lines(session: Session) -> Iterator[str]:
     """The conversation, one line per segment; signs of listening in brackets."""
-    names = names_of(session)
-    for segment in segments_of(session):
+    names = speaker_names(session)
+    for segment in session_segments(session):
         speaker = names.get(segment["speaker"], segment["speaker"])
         text = f"({segment['text']})" if segment.get("backchannel") else segment["text"]
-        yield f"[{clock(segment['start_time'])}] {speaker}: {text}"
+        yield f"[{clock_time(segment['start_time'])}] {speaker}: {text}"
 
 
-def names_of(session: Session) -> dict[str, str]:
+def speaker_names(session: Session) -> dict[str, str]:
     """Who speaks on a channel, where the upload said so."""
     names: dict[str, str] = (session.get("request") or {}).get("channels") or {}
     return names
 
 
-def segments_of(session: Session) -> list[dict[str, Any]]:
+def session_segments(session: Session) -> list[dict[str, Any]]:
     """The segments; none while there is no transcript."""
     segments: list[dict[str, Any]] = (session.get("transcript") or {}).get("segments", [])
     return segments

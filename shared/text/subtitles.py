@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-Segment: TypeAlias = Mapping[str, Any]
+SegmentBody: TypeAlias = Mapping[str, Any]
 """As in the API's body: `speaker`, `text`, `start_time` and `end_time` in seconds, `words`."""
 
-LONGEST = 160
+LONGEST_CUE = 160
 """Characters of one cue: about what a player shows in a few lines."""
 
 
@@ -27,7 +27,7 @@ class Cue:
     text: str
 
 
-def cues(segments: Iterable[Segment], names: Mapping[str, str]) -> list[Cue]:
+def cues(segments: Iterable[SegmentBody], names: Mapping[str, str]) -> list[Cue]:
     """The segments as cues in order of their start, each at least 1 ms long.
 
     `names` are the speakers' names by channel; a channel without one is its own name.
@@ -42,7 +42,7 @@ def cues(segments: Iterable[Segment], names: Mapping[str, str]) -> list[Cue]:
     return sorted(found, key=lambda cue: cue.start)
 
 
-def srt(segments: Iterable[Segment], names: Mapping[str, str]) -> str:
+def srt(segments: Iterable[SegmentBody], names: Mapping[str, str]) -> str:
     """SubRip: numbered cues, a comma before the milliseconds, the speaker before the text."""
     return "\n".join(
         f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
@@ -51,7 +51,7 @@ def srt(segments: Iterable[Segment], names: Mapping[str, str]) -> str:
     )
 
 
-def vtt(segments: Iterable[Segment], names: Mapping[str, str]) -> str:
+def vtt(segments: Iterable[SegmentBody], names: Mapping[str, str]) -> str:
     """WebVTT: the speaker as the voice of the cue (`<v agent>`), the text escaped."""
     blocks = (
         f"\n{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n"
@@ -61,10 +61,10 @@ def vtt(segments: Iterable[Segment], names: Mapping[str, str]) -> str:
     return "".join(["WEBVTT\n", *blocks])
 
 
-def _parts(segment: Segment) -> Iterator[tuple[float, float, str]]:
+def _parts(segment: SegmentBody) -> Iterator[tuple[float, float, str]]:
     """The segment, or its words in rows of about equal length if it is too long for one cue."""
-    words: Sequence[Segment] = segment.get("words") or ()
-    count = math.ceil(len(segment["text"]) / LONGEST)
+    words: Sequence[SegmentBody] = segment.get("words") or ()
+    count = math.ceil(len(segment["text"]) / LONGEST_CUE)
     if count <= 1 or not words:
         yield segment["start_time"], segment["end_time"], segment["text"]
         return
@@ -72,9 +72,9 @@ def _parts(segment: Segment) -> Iterator[tuple[float, float, str]]:
         yield row[0]["start_time"], row[-1]["end_time"], " ".join(word["word"] for word in row)
 
 
-def _rows(words: Sequence[Segment], length: int) -> Iterator[list[Segment]]:
+def _rows(words: Sequence[SegmentBody], length: int) -> Iterator[list[SegmentBody]]:
     """The words in rows of at most `length` characters, if no word is longer."""
-    row: list[Segment] = []
+    row: list[SegmentBody] = []
     used = 0
     for word in words:
         size = len(word["word"]) + 1

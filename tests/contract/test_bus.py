@@ -18,7 +18,7 @@ from structlog.typing import EventDict
 from events import Envelope, Event
 from infra.local.storing import refusal
 from shared import bus as bus_module
-from shared.bus import Bus, Complaints
+from shared.bus import Bus, OutageLog
 from shared.errors import Unavailable
 from tests.support.examples import received
 from tests.support.servers import NatsServer, free_port, nats_server
@@ -194,13 +194,13 @@ def test_the_same_reason_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch
     now = 1_000.0
     monkeypatch.setattr("shared.bus.time.monotonic", lambda: now)
 
-    def complain(complaints: Complaints, *errors: Exception) -> list[EventDict]:
+    def complain(complaints: OutageLog, *errors: Exception) -> list[EventDict]:
         with capture_logs() as lines:
             for error in errors:
                 asyncio.run(complaints.log(error))
         return lines
 
-    complaints = Complaints("nats://user:pass-word@a,nats://to-ken@b")
+    complaints = OutageLog("nats://user:pass-word@a,nats://to-ken@b")
     first = complain(complaints, OSError("no pass-word"), OSError("no pass-word"))
     assert [line["reason"] for line in first] == ["no ***"]
     assert len(complain(complaints, OSError("to-ken"), OSError("no pass-word"))) == 2

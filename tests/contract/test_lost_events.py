@@ -38,7 +38,7 @@ from functions.transcribe.handler import transcribe
 from functions.transcribe.recognizer import FROM_START, Hypothesis, ResumePoint, Samples
 from shared.audio.formats import Limits
 from shared.blobs import ObjectBlobs
-from shared.delivery import Received, park
+from shared.delivery import IncomingEvent, park
 from shared.errors import Permanent
 from shared.function import Function
 from shared.record.database import Database
@@ -129,7 +129,7 @@ class Pipeline:
 
     async def _deliver(self, envelope: Envelope[Event], name: str) -> None:
         function, ports = self.functions[name]
-        delivery = Received(envelope.attributes, None)
+        delivery = IncomingEvent(envelope.attributes, None)
         outputs: Sequence[Event]
         try:
             outputs = await function(envelope.data, **ports)
