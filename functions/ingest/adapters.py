@@ -32,7 +32,7 @@ from functions.ingest.http.views import (
 from functions.ingest.upload.upload import Audio
 from shared.record import recordings, results, runs, stages, totals
 from shared.record.database import Database
-from shared.record.recordings import Cursor, Recording, Source
+from shared.record.recordings import Cursor, RecordingRow, UploadedSource
 from shared.record.results import Results
 from shared.record.totals import Totals
 
@@ -57,7 +57,7 @@ class PostgresRecord:
         age: float,
         traceparent: str | None = None,
     ) -> None:
-        source = Source(
+        source = UploadedSource(
             file_name=audio.file_name,
             files=audio.files,
             bytes=audio.size,
@@ -67,17 +67,17 @@ class PostgresRecord:
             sample_rate=audio.sample_rate,
         )
         async with self._database.transaction(received.tenant) as connection:
-            await recordings.add(connection, received, source, request, age)
-            await runs.add(connection, received, age, traceparent)
+            await recordings.insert_recording(connection, received, source, request, age)
+            await runs.enqueue(connection, received, age, traceparent)
             await stages.reach(connection, received, "received")
 
     async def find(self, tenant: str, recording: UUID) -> Session | None:
         async with self._database.transaction(tenant, snapshot=True) as connection:
-            found = await recordings.find(connection, tenant, recording)
+            found = await recordings.fetch_recording(connection, tenant, recording)
             if found is None:
                 return None
-            reached = await stages.of_run(connection, recording, found.run)
-            made = await results.read(connection, recording, found.run)
+            reached = await stages.fetch_stages(connection, recording, found.run)
+            made = await results.fetch_results(connection, recording, found.run)
         return _session(found, reached, made)
 
     async def page(
@@ -90,7 +90,7 @@ class PostgresRecord:
     ) -> Page:
         place = start and Cursor(start.created_at, start.recording, start.backwards)
         async with self._database.transaction(tenant, snapshot=True) as connection:
-            page = await recordings.page(connection, tenant, state, limit, place or offset)
+            page = await recordings.fetch_page(connection, tenant, state, limit, place or offset)
             total = await totals.recordings(connection, tenant, state)
         return Page(
             sessions=[_listed(recording) for recording in page.recordings],
@@ -112,7 +112,7 @@ class PostgresRecord:
 
     async def figures(self) -> Figures:
         async with self._database.transaction(snapshot=True) as connection:
-            kept = await totals.of_system(connection)
+            kept = await totals.system_totals(connection)
             factor = await runs.recent_factor(connection)
         return _figures(kept, factor)
 
@@ -123,7 +123,7 @@ def _cursor(place: Cursor | None) -> str | None:
     return encode_cursor(Position(place.created_at, place.id, place.backwards))
 
 
-def _session(found: Recording, reached: Sequence[stages.Stage], made: Results) -> Session:
+def _session(found: RecordingRow, reached: Sequence[stages.ReachedStage], made: Results) -> Session:
     transcript, summary = made.transcript, made.summary
     return Session(
         session_id=found.id,
@@ -138,7 +138,7 @@ def _session(found: Recording, reached: Sequence[stages.Stage], made: Results) -
     )
 
 
-def _stage(found: Recording, stage: stages.Stage) -> Stage:
+def _stage(found: RecordingRow, stage: stages.ReachedStage) -> Stage:
     seconds = (stage.at - found.began_at).total_seconds()
     return Stage(
         stage=stage.stage,
@@ -149,13 +149,13 @@ def _stage(found: Recording, stage: stages.Stage) -> Stage:
     )
 
 
-def _facts(found: Recording) -> dict[str, Any]:
+def _facts(found: RecordingRow) -> dict[str, Any]:
     finished = found.finished_at
     took = (finished - found.began_at).total_seconds() if finished else None
     return {**asdict(found), "processing_time": None if took is None else round(took, 3)}
 
 
-def _listed(found: Recording) -> Listed:
+def _listed(found: RecordingRow) -> Listed:
     return Listed(
         session_id=found.id,
         status=found.state,
@@ -165,7 +165,7 @@ def _listed(found: Recording) -> Listed:
     )
 
 
-def _metadata(found: Recording, made: Results) -> Metadata:
+def _metadata(found: RecordingRow, made: Results) -> Metadata:
     levels, transcript = made.levels, made.transcript
     echoes = transcript.echoes if transcript else ()
     known = {
@@ -179,7 +179,7 @@ def _metadata(found: Recording, made: Results) -> Metadata:
     return Metadata.model_validate({**_facts(found), **known})
 
 
-def _check_url(found: Recording) -> str:
+def _check_url(found: RecordingRow) -> str:
     return f"/api/v1/transcribe/{found.id}"
 
 

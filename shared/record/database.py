@@ -26,9 +26,9 @@ Role: TypeAlias = Literal["pocwhisp_app", "pocwhisp_system"]
 NEEDED_MIGRATION = "0007"
 """The newest one; older tables lack what this code asks for."""
 ACQUIRE_TIMEOUT = 5.0
-LISTENING = 3.0
+LISTEN_SILENCE = 3.0
 """Seconds without a notice after which the server must show that it is still there."""
-AWAY = (OperationalError, InterfaceError, ReadOnlySqlTransaction)
+SERVER_AWAY = (OperationalError, InterfaceError, ReadOnlySqlTransaction)
 """What the server or the line to it does, whatever was asked; a pool's time limit included."""
 NOT_MIGRATED = (InvalidSchemaName, UndefinedColumn, UndefinedFunction, UndefinedTable)
 """What a release meets that starts before its migrations have run."""
@@ -118,7 +118,7 @@ async def _check_connection(connection: Connection) -> None:
 async def _payloads(connection: Connection) -> AsyncGenerator[str]:
     with _translated():
         while True:
-            async with aclosing(connection.notifies(timeout=LISTENING)) as notices:
+            async with aclosing(connection.notifies(timeout=LISTEN_SILENCE)) as notices:
                 async for notice in notices:
                     yield notice.payload
             await connection.execute("")
@@ -132,6 +132,6 @@ def _translated() -> Iterator[None]:
     except NOT_MIGRATED as error:
         logger.warning("not_migrated", reason=str(error))
         raise Unavailable("The database is not migrated yet.") from error
-    except AWAY as error:
+    except SERVER_AWAY as error:
         logger.warning("database_away", reason=str(error))
         raise Unavailable("The database is unavailable.") from error

@@ -24,7 +24,7 @@ from shared.settings import DatabaseSettings
 MIGRATIONS = Path(__file__).with_name("migrations")
 LOCK = 0x706F6377
 """Advisory lock ("pocw") that serialises migrations of one database."""
-TURN = 0.2
+LOCK_RETRY = 0.2
 """Seconds between two tries to take it."""
 LOCK_TIMEOUT = 3.0
 """Seconds a migration waits for a table; everybody else's traffic waits behind it meanwhile."""
@@ -58,7 +58,7 @@ def _wait_for_turn(connection: Connection) -> None:
     """
     while not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK}):
         connection.commit()
-        time.sleep(TURN)
+        time.sleep(LOCK_RETRY)
 
 
 def configuration(connection: Connection) -> Config:

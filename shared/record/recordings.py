@@ -17,7 +17,7 @@ from shared.record.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class UploadedSource:
     """What was uploaded; None where only decoding can tell."""
 
     file_name: str | None
@@ -30,7 +30,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class RecordingRow:
     """A recording with its latest run. Durations in seconds, None where not known yet."""
 
     id: UUID
@@ -63,7 +63,7 @@ class Cursor:
 class Page:
     """Recordings in a row, newest first, and whether there are others before and after."""
 
-    recordings: Sequence[Recording]
+    recordings: Sequence[RecordingRow]
     more_before: bool
     more_after: bool
 
@@ -78,7 +78,7 @@ class Page:
         return _cursor(self.recordings[0], backwards=True) if self.more_before else None
 
 
-def _cursor(recording: Recording, *, backwards: bool = False) -> Cursor:
+def _cursor(recording: RecordingRow, *, backwards: bool = False) -> Cursor:
     return Cursor(recording.created_at, recording.id, backwards)
 
 
@@ -90,10 +90,10 @@ WITH_LATEST_RUN = SQL("""
 """)
 
 
-async def add(
+async def insert_recording(
     connection: Connection,
     received: RecordingReceived,
-    source: Source,
+    source: UploadedSource,
     request: Request,
     age: float,
 ) -> None:
@@ -143,15 +143,17 @@ async def ensure_duration(connection: Connection, recording: UUID, duration: flo
     )
 
 
-async def find(connection: Connection, tenant: str, recording: UUID) -> Recording | None:
+async def fetch_recording(
+    connection: Connection, tenant: str, recording: UUID
+) -> RecordingRow | None:
     """The recording with its latest run, or None."""
-    cursor = connection.cursor(row_factory=class_row(Recording))
+    cursor = connection.cursor(row_factory=class_row(RecordingRow))
     where = SQL("WHERE recordings.tenant = %s AND id = %s")
     await cursor.execute(SQL(" ").join([WITH_LATEST_RUN, where]), [tenant, recording])
     return await cursor.fetchone()
 
 
-async def page(
+async def fetch_page(
     connection: Connection, tenant: str, state: str | None, limit: int, start: Cursor | int = 0
 ) -> Page:
     """A page of the tenant's recordings, newest first, in one state if one is given.
@@ -159,7 +161,7 @@ async def page(
     It starts at a cursor, or after so many others as `start` says, each of which costs time.
     """
     place = start if isinstance(start, Cursor) else None
-    cursor = connection.cursor(row_factory=class_row(Recording))
+    cursor = connection.cursor(row_factory=class_row(RecordingRow))
     await cursor.execute(
         _page_query(state, place),
         {
@@ -182,7 +184,7 @@ def _page_query(state: str | None, start: Cursor | None) -> Composed:
     """The query of one page. Which rows is settled in an index, before any row is read."""
     backwards = start is not None and start.backwards
     beyond = SQL(">" if backwards else "<")
-    return PAGE.format(
+    return PAGE_QUERY.format(
         recordings=WITH_LATEST_RUN,
         of_state=SQL("AND state = %(state)s" if state else ""),
         place=SQL("AND (created_at, id) {} (%(at)s, %(id)s)" if start else "").format(beyond),
@@ -190,7 +192,7 @@ def _page_query(state: str | None, start: Cursor | None) -> Composed:
     )
 
 
-PAGE = SQL("""
+PAGE_QUERY = SQL("""
     WITH chosen AS MATERIALIZED (
         SELECT id FROM recordings WHERE tenant = %(tenant)s {of_state} {place}
         ORDER BY created_at {order}, id {order} LIMIT %(limit)s OFFSET %(offset)s

@@ -21,7 +21,7 @@ class Results:
     summary: Summary | None = None
 
 
-async def write(connection: Connection, event: Event, *documents: Document | None) -> None:
+async def write_results(connection: Connection, event: Event, *documents: Document | None) -> None:
     """Keep the documents of the event's run. One that is there is replaced; None is passed over."""
     for document in documents:
         if document is not None:
@@ -41,7 +41,7 @@ async def write(connection: Connection, event: Event, *documents: Document | Non
             )
 
 
-async def read(connection: Connection, recording: UUID, run: int) -> Results:
+async def fetch_results(connection: Connection, recording: UUID, run: int) -> Results:
     """The documents of the run."""
     found = await connection.execute(
         "SELECT name, body::text AS body FROM documents WHERE recording = %s AND run = %s",

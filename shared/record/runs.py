@@ -12,12 +12,12 @@ from events import DeliveryParked, Event
 from events.documents import Engine, Summary, Transcript
 from shared.record.connection import Connection
 
-RECENT = 100
+RECENT_RUNS = 100
 """Runs that tell how fast the system is at present."""
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class RunFailure:
     """Why a run failed."""
 
     function: str
@@ -31,18 +31,18 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class RunEnding:
     """How a run ends, and what is searched or counted of its result."""
 
     state: Literal["completed", "failed", "cancelled"]
     degraded: Sequence[str] = ()
-    failure: Failure | None = None
+    failure: RunFailure | None = None
     transcript: Transcript | None = None
     summary: Summary | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedRun:
     """A run that has ended: when, and how long it took, of audio that lasts so long, in seconds."""
 
     finished_at: datetime
@@ -51,14 +51,14 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Engines:
+class EnginesUsed:
     """Names and revisions of the engines that a run used; None where none did."""
 
     recognizer: dict[str, Any] | None = field(default=None)
     summarizer: dict[str, Any] | None = field(default=None)
 
 
-async def add(
+async def enqueue(
     connection: Connection, event: Event, age: float, traceparent: str | None = None
 ) -> None:
     """Put a run on record that began `age` seconds ago, in the trace, and waits in the queue."""
@@ -82,7 +82,7 @@ async def begin(connection: Connection, event: Event) -> None:
     )
 
 
-async def end(connection: Connection, event: Event, ending: Ending) -> Ended | None:
+async def end(connection: Connection, event: Event, ending: RunEnding) -> EndedRun | None:
     """End the run. None, and nothing is changed, if it has ended before or is not on record.
 
     It ends no earlier than the stages that it has reached, whoever's clock they go by.
@@ -90,9 +90,9 @@ async def end(connection: Connection, event: Event, ending: Ending) -> Ended | N
     # first the recording's row, as stages.reach does; the other order would be a deadlock
     await connection.execute("SELECT FROM recordings WHERE id = %s FOR UPDATE", [event.recording])
     transcript, summary = ending.transcript, ending.summary
-    cursor = connection.cursor(row_factory=class_row(Ended))
+    cursor = connection.cursor(row_factory=class_row(EndedRun))
     await cursor.execute(
-        END,
+        END_RUN,
         {
             "recording": event.recording,
             "run": event.run,
@@ -107,7 +107,7 @@ async def end(connection: Connection, event: Event, ending: Ending) -> Ended | N
     return await cursor.fetchone()
 
 
-END = """
+END_RUN = """
     UPDATE runs SET state = %(state)s, degraded = %(degraded)s, failure = %(failure)s,
         recognizer = %(recognizer)s, summarizer = %(summarizer)s, segments = %(segments)s,
         finished_at = greatest(clock_timestamp(), (
@@ -120,7 +120,7 @@ END = """
 """
 
 
-async def ended_as(connection: Connection, event: Event, ending: Ending) -> bool:
+async def has_ended_as(connection: Connection, event: Event, ending: RunEnding) -> bool:
     """Whether the run has ended in that state, and for that reason if it has failed."""
     found = await connection.execute(
         """
@@ -132,9 +132,9 @@ async def ended_as(connection: Connection, event: Event, ending: Ending) -> bool
     return found.rowcount == 1
 
 
-async def last_engines(connection: Connection, tenant: str) -> Engines:
+async def last_engines(connection: Connection, tenant: str) -> EnginesUsed:
     """The engines of the tenant's run that ended last with a transcript."""
-    cursor = connection.cursor(row_factory=class_row(Engines))
+    cursor = connection.cursor(row_factory=class_row(EnginesUsed))
     await cursor.execute(
         """
         SELECT recognizer, summarizer FROM runs
@@ -142,7 +142,7 @@ async def last_engines(connection: Connection, tenant: str) -> Engines:
         """,
         [tenant],
     )
-    return await cursor.fetchone() or Engines()
+    return await cursor.fetchone() or EnginesUsed()
 
 
 async def recent_factor(connection: Connection) -> float | None:
@@ -157,17 +157,17 @@ async def recent_factor(connection: Connection) -> float | None:
             ORDER BY finished_at DESC LIMIT %s
         ) recent
         """,
-        [RECENT],
+        [RECENT_RUNS],
     )
     row = await found.fetchone()
     return row["factor"] if row else None
 
 
-def _json(fact: Engine | Failure | None) -> Jsonb | None:
+def _json(fact: Engine | RunFailure | None) -> Jsonb | None:
     match fact:
         case None:
             return None
         case Engine():
             return Jsonb(fact.model_dump())
-        case Failure():
-            return Jsonb({name: getattr(fact, name) for name in Failure.__slots__})
+        case RunFailure():
+            return Jsonb({name: getattr(fact, name) for name in RunFailure.__slots__})

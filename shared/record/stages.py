@@ -14,11 +14,11 @@ from events.base import Channel
 from shared.record.connection import Connection
 
 PIPELINE = ("received", "split", "transcribe", "merge", "summarize")
-ENDS = ("completed", "failed", "cancelled")
+END_STAGES = ("completed", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class ReachedStage:
     """One stage that a run has reached.
 
     `sequence` counts the recording's stages as they were noted; `at` is the time of the event
@@ -35,7 +35,7 @@ class Stage:
         """Where the stage lies in the pipeline; one that is not of it lies before the end."""
         if self.stage in PIPELINE:
             return PIPELINE.index(self.stage), "", self.channel
-        return len(PIPELINE) + (self.stage in ENDS), self.stage, self.channel
+        return len(PIPELINE) + (self.stage in END_STAGES), self.stage, self.channel
 
 
 async def reach(
@@ -73,9 +73,9 @@ async def reach(
     return added.rowcount == 1
 
 
-async def of_run(connection: Connection, recording: UUID, run: int) -> Sequence[Stage]:
+async def fetch_stages(connection: Connection, recording: UUID, run: int) -> Sequence[ReachedStage]:
     """What the run has reached, in the order of the pipeline, its end last."""
-    cursor = connection.cursor(row_factory=class_row(Stage))
+    cursor = connection.cursor(row_factory=class_row(ReachedStage))
     await cursor.execute(
         """
         SELECT stage, channel, sequence, reached_at AS at FROM stages

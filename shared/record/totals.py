@@ -11,12 +11,12 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from shared.record.connection import Connection
-from shared.record.runs import Ended, Ending
-from shared.record.stages import Stage
+from shared.record.runs import EndedRun, RunEnding
+from shared.record.stages import ReachedStage
 
 Changes: TypeAlias = Mapping[tuple[str, str], float]
 """What is added, by measure and label."""
-ALL = "*"
+ALL_TENANTS = "*"
 """In the place of a tenant: the system's totals."""
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 """Seconds up to which stages are counted, each bucket for itself; longer ones are in none."""
@@ -35,7 +35,7 @@ class Totals:
         return self.values.get((measure, label), 0)
 
 
-async def add(connection: Connection, changes: Changes) -> None:
+async def increase(connection: Connection, changes: Changes) -> None:
     """Add to the system's totals, in the transaction that they tell of."""
     await connection.execute(
         """
@@ -43,7 +43,7 @@ async def add(connection: Connection, changes: Changes) -> None:
         FROM unnest(%s::text[], %s::text[], %s::double precision[]) AS change (measure, label, by)
         """,
         [
-            ALL,
+            ALL_TENANTS,
             [measure for measure, _ in changes],
             [label for _, label in changes],
             [float(by) for by in changes.values()],
@@ -64,7 +64,7 @@ async def recordings(connection: Connection, tenant: str, state: str | None = No
     return row["total"] if row else 0
 
 
-async def of_system(connection: Connection) -> Totals:
+async def system_totals(connection: Connection) -> Totals:
     """All totals, over all tenants."""
     found = await connection.execute(
         "SELECT measure, label, sum(value) AS value FROM totals GROUP BY measure, label"
@@ -72,12 +72,12 @@ async def of_system(connection: Connection) -> Totals:
     return Totals({(row["measure"], row["label"]): row["value"] for row in await found.fetchall()})
 
 
-def of_stage(stage: str) -> Changes:
+def stage_changes(stage: str) -> Changes:
     """What a stage that was reached adds: an event that its function has handled."""
     return {("delivered", stage): 1}
 
 
-def of_run(ending: Ending, ended: Ended, stages: Sequence[Stage]) -> Changes:
+def run_changes(ending: RunEnding, ended: EndedRun, stages: Sequence[ReachedStage]) -> Changes:
     """What a run that has ended adds."""
     changes: dict[tuple[str, str], float] = {("ended", ending.state): 1}
     if ending.failure is not None:
@@ -91,12 +91,12 @@ def of_run(ending: Ending, ended: Ended, stages: Sequence[Stage]) -> Changes:
     return changes
 
 
-def stage_seconds(stages: Sequence[Stage]) -> Sequence[tuple[str, float]]:
+def stage_seconds(stages: Sequence[ReachedStage]) -> Sequence[tuple[str, float]]:
     """How long each stage took: from the latest stage before it in the pipeline.
 
     The stages are in the order of the pipeline. Both channels are stages of their own.
     """
-    times: dict[int, list[Stage]] = {}
+    times: dict[int, list[ReachedStage]] = {}
     for stage in stages:
         times.setdefault(stage.position[0], []).append(stage)
     return [

@@ -93,7 +93,7 @@ async def measured(url: str) -> Sequence[tuple[str, str, str]]:
                 connection, "default", "failed"
             ),
             "engines of the last run": lambda connection: runs.last_engines(connection, "default"),
-            "figures: totals": totals.of_system,
+            "figures: totals": totals.system_totals,
             "figures: recent factor": runs.recent_factor,
         }
         queries = [await query_of(database, ask) for ask in questions.values()]
@@ -105,7 +105,7 @@ async def measured(url: str) -> Sequence[tuple[str, str, str]]:
 
 
 def page(state: str | None, start: Cursor | int) -> Callable[[Connection], Awaitable[object]]:
-    return lambda connection: recordings.page(connection, "default", state, 100, start)
+    return lambda connection: recordings.fetch_page(connection, "default", state, 100, start)
 
 
 async def query_of(database: Database, ask: Callable[[Connection], Awaitable[object]]) -> str:

@@ -225,7 +225,7 @@ def test_pages_by_cursor_go_through_all_recordings_and_back(url: str, state: Sta
         pages = []
         async with database.transaction() as connection:
             while True:
-                found = await recordings.page(connection, "default", state, 3, start or 0)
+                found = await recordings.fetch_page(connection, "default", state, 3, start or 0)
                 pages.append([one.id for one in found.recordings])
                 start = getattr(found, step)
                 if start is None:
@@ -236,7 +236,7 @@ def test_pages_by_cursor_go_through_all_recordings_and_back(url: str, state: Sta
         there = await walk(database, None, "next")
         assert there == [kept[:3], kept[3:6], kept[6:]]
         async with database.transaction() as connection:
-            found = await recordings.page(connection, "default", state, 3, 6)
+            found = await recordings.fetch_page(connection, "default", state, 3, 6)
         assert await walk(database, found.previous, "previous") == [kept[3:6], kept[:3]]
         assert (found.next, found.more_before) == (None, True)
 
@@ -247,11 +247,11 @@ def test_a_page_by_cursor_does_not_move_when_new_recordings_come(url: str) -> No
     async def work(database: Database) -> None:
         kept = (await accept(database, 4))[::-1]
         async with database.transaction() as connection:
-            first = await recordings.page(connection, "default", None, 2)
+            first = await recordings.fetch_page(connection, "default", None, 2)
         await accept(database, 3)
         async with database.transaction() as connection:
             assert first.next is not None
-            second = await recordings.page(connection, "default", None, 2, first.next)
+            second = await recordings.fetch_page(connection, "default", None, 2, first.next)
         assert [one.id for one in second.recordings] == kept[2:]
 
     on(url, work)
@@ -276,9 +276,9 @@ def test_no_list_page_or_figure_reads_a_whole_table(url: str) -> None:
             for state in (None, "failed"):
                 place = Cursor(datetime.now(UTC), UUID(int=1))
                 for start in (0, place, replace(place, backwards=True)):
-                    await recordings.page(connection, "default", state, 10, start)
+                    await recordings.fetch_page(connection, "default", state, 10, start)
                 await totals.recordings(connection, "default", state)
-            await totals.of_system(connection)
+            await totals.system_totals(connection)
             await runs.last_engines(connection, "default")
             await runs.recent_factor(connection)
 
