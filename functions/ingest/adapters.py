@@ -11,25 +11,25 @@ from pydantic import ValidationError
 from events import RecordingReceived
 from events.documents import Engine, Request
 from functions.ingest.echoes import echo_warnings
-from functions.ingest.figures import Figures, Histogram
+from functions.ingest.figures import Histogram, SystemFigures
 from functions.ingest.http.paging import Position, encode_cursor
 from functions.ingest.http.views import (
-    Asked,
     Engines,
-    Facts,
     Failure,
-    Listed,
     Metadata,
     ModelVersions,
     Page,
     Pagination,
+    RecordingFacts,
+    RecordingSummary,
+    RequestView,
     Session,
     Stage,
     State,
     SummaryView,
     TranscriptView,
 )
-from functions.ingest.upload.upload import Audio
+from functions.ingest.upload.upload import UploadedAudio
 from shared.record import recordings, results, runs, stages, totals
 from shared.record.database import Database
 from shared.record.recordings import Cursor, RecordingRow, UploadedSource
@@ -52,7 +52,7 @@ class PostgresRecord:
     async def accept(
         self,
         received: RecordingReceived,
-        audio: Audio,
+        audio: UploadedAudio,
         request: Request,
         age: float,
         traceparent: str | None = None,
@@ -110,7 +110,7 @@ class PostgresRecord:
             recognizer=_engine_name(last.recognizer), summarizer=_engine_name(last.summarizer)
         )
 
-    async def figures(self) -> Figures:
+    async def figures(self) -> SystemFigures:
         async with self._database.transaction(snapshot=True) as connection:
             kept = await totals.system_totals(connection)
             factor = await runs.recent_factor(connection)
@@ -133,7 +133,7 @@ def _session(found: RecordingRow, reached: Sequence[stages.ReachedStage], made: 
         transcript=TranscriptView(segments=list(transcript.segments)) if transcript else None,
         summary=SummaryView.model_validate(summary, from_attributes=True) if summary else None,
         metadata=_metadata(found, made),
-        request=Asked.model_validate(found.request),
+        request=RequestView.model_validate(found.request),
         error=_failure(found.failure),
     )
 
@@ -155,13 +155,13 @@ def _facts(found: RecordingRow) -> dict[str, Any]:
     return {**asdict(found), "processing_time": None if took is None else round(took, 3)}
 
 
-def _listed(found: RecordingRow) -> Listed:
-    return Listed(
+def _listed(found: RecordingRow) -> RecordingSummary:
+    return RecordingSummary(
         session_id=found.id,
         status=found.state,
         check_url=_check_url(found),
-        metadata=Facts.model_validate(_facts(found)),
-        request=Asked.model_validate(found.request),
+        metadata=RecordingFacts.model_validate(_facts(found)),
+        request=RequestView.model_validate(found.request),
     )
 
 
@@ -216,9 +216,9 @@ def _failure(failure: dict[str, Any] | None) -> Failure | None:
     )
 
 
-def _figures(kept: Totals, factor: float | None) -> Figures:
+def _figures(kept: Totals, factor: float | None) -> SystemFigures:
     counts = kept.labels("stage_seconds_count")
-    return Figures(
+    return SystemFigures(
         backlog=kept.labels("recordings"),
         ended=kept.labels("ended"),
         delivered={**kept.labels("delivered"), "persist": kept.value("ended", "completed")},

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from events.documents import AudioWarning, Echo
 
-CODE = "echo_removed"
+ECHO_REMOVED = "echo_removed"
 
 
 def echo_warnings(echoes: Sequence[Echo]) -> list[AudioWarning]:
@@ -19,7 +19,7 @@ def _warning(echoes: Sequence[Echo]) -> AudioWarning:
     passages = "1 passage" if len(echoes) == 1 else f"{len(echoes)} passages"
     seconds = sum(echo.end_time - echo.start_time for echo in echoes)
     return AudioWarning(
-        code=CODE,
+        code=ECHO_REMOVED,
         message=(
             f"The other party can be heard on the {channel} channel; {passages} of what was heard"
             f" there ({seconds:.1f} s) were taken out of the transcript."

@@ -22,7 +22,7 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class SystemFigures:
     """What the record tells of all tenants. Durations in seconds.
 
     `backlog` are recordings by state as it is now; all else only grows, but `real_time_factor`:
@@ -39,7 +39,7 @@ class Figures:
     stages: Mapping[str, Histogram]
 
 
-class Uploads:
+class UploadCounter:
     """Counts this process's uploads by how they were answered."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Uploads:
         self._count.labels(outcome).inc()
 
 
-def exposition(uploads: Uploads, figures: Figures) -> bytes:
+def exposition(uploads: UploadCounter, figures: SystemFigures) -> bytes:
     """The text a Prometheus server scrapes."""
     registry = CollectorRegistry()
     registry.register(_Recorded(figures))
@@ -64,7 +64,7 @@ def exposition(uploads: Uploads, figures: Figures) -> bytes:
 
 @dataclass(eq=False)
 class _Recorded(Collector):
-    figures: Figures
+    figures: SystemFigures
 
     def collect(self) -> Iterable[Metric]:
         yield from self._counters()

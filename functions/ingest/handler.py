@@ -10,14 +10,14 @@ from events.keys import RecordingKey
 from functions.ingest.http.views import Session
 from functions.ingest.ports import Ports
 from functions.ingest.upload.fields import Fields, request_of
-from functions.ingest.upload.upload import Audio, Upload
+from functions.ingest.upload.upload import Upload, UploadedAudio
 from shared.errors import Unavailable
 
-LOOK_AGAIN = 1.0
+RECORD_INTERVAL = 1.0
 """Seconds between looks at the record while waiting; a passing event makes it sooner."""
 
 
-async def take_in(  # noqa: PLR0913 - the trace is beside what the request is made of
+async def accept_upload(  # noqa: PLR0913 - the trace is beside what the request is made of
     ports: Ports,
     key: RecordingKey,
     upload: Upload,
@@ -49,7 +49,7 @@ async def take_in(  # noqa: PLR0913 - the trace is beside what the request is ma
     return received
 
 
-def received_event(key: RecordingKey, audio: Audio) -> RecordingReceived:
+def received_event(key: RecordingKey, audio: UploadedAudio) -> RecordingReceived:
     """The event that says what lies where."""
     return RecordingReceived(
         tenant=key.tenant,
@@ -101,7 +101,7 @@ async def wait_for_end(
             left = deadline - asyncio.get_running_loop().time()
             if session is None or session.terminal or left <= 0:
                 return session
-            await _first(notice, min(left, LOOK_AGAIN))
+            await _first(notice, min(left, RECORD_INTERVAL))
 
 
 async def _first(notice: asyncio.Event, seconds: float) -> None:

@@ -12,7 +12,7 @@ from shared.errors import Unavailable
 from shared.ports import Check
 
 logger = structlog.get_logger()
-NEEDED = {"database", "blobs"}
+NEEDED_PARTS = {"database", "blobs"}
 """Without the broker a recording is still kept: the sweep sends its event later."""
 
 
@@ -24,7 +24,7 @@ async def readiness(checks: Mapping[str, Check]) -> Readiness:
 
 
 def _status(away: AbstractSet[str]) -> Literal["healthy", "degraded", "unhealthy"]:
-    if NEEDED.isdisjoint(away):
+    if NEEDED_PARTS.isdisjoint(away):
         return "degraded" if away else "healthy"
     return "unhealthy"
 

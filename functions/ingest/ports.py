@@ -9,10 +9,10 @@ from uuid import UUID
 
 from events import RecordingReceived
 from events.documents import Request
-from functions.ingest.figures import Figures
+from functions.ingest.figures import SystemFigures
 from functions.ingest.http.paging import Position
 from functions.ingest.http.views import Engines, Page, Session, State
-from functions.ingest.upload.upload import Audio
+from functions.ingest.upload.upload import UploadedAudio
 from shared.ports import Blobs, Check, Clock, Publisher
 
 
@@ -22,7 +22,7 @@ class Record(Protocol):
     async def accept(
         self,
         received: RecordingReceived,
-        audio: Audio,
+        audio: UploadedAudio,
         request: Request,
         age: float,
         traceparent: str | None = None,
@@ -55,7 +55,7 @@ class Record(Protocol):
         """The engines of the run that ended last."""
         ...
 
-    async def figures(self) -> Figures:
+    async def figures(self) -> SystemFigures:
         """Counts and times of the whole system."""
         ...
 

@@ -16,9 +16,9 @@ from uuid_utils.compat import uuid7
 
 from events.documents import AudioWarning, Request
 from functions.ingest.adapters import PostgresRecord
-from functions.ingest.figures import Figures, Histogram, Uploads, exposition
+from functions.ingest.figures import Histogram, SystemFigures, UploadCounter, exposition
 from functions.ingest.http.views import Page, Session, State
-from functions.ingest.upload.upload import Audio
+from functions.ingest.upload.upload import UploadedAudio
 from functions.persist.adapters import PostgresRecord as PersistRecord
 from shared.record import recordings, runs, totals
 from shared.record.connection import conninfo
@@ -38,7 +38,7 @@ from tests.support.examples import (
 pytest_plugins = ["tests.support.databases"]
 
 T = TypeVar("T")
-UNKNOWN = Audio("call.mp3", 1, 9_000, "ab" * 32, "mp3", None, None, None)
+UNKNOWN = UploadedAudio("call.mp3", 1, 9_000, "ab" * 32, "mp3", None, None, None)
 REQUEST = Request(external_id="call-1", roles={"left": "agent"}, labels={"team": "north"})
 
 
@@ -171,7 +171,7 @@ def test_the_engines_are_those_of_the_run_that_ended_last(url: str) -> None:
 
 
 def test_the_figures_are_those_of_the_record(url: str) -> None:
-    async def work(database: Database) -> Figures:
+    async def work(database: Database) -> SystemFigures:
         done, failed, _ = await accept(database, 3)
         await complete(database, done)
         await fail(database, failed)
@@ -190,7 +190,7 @@ def test_the_figures_are_those_of_the_record(url: str) -> None:
 
 
 def test_what_was_counted_does_not_fall_when_a_recording_is_erased(url: str) -> None:
-    async def work(database: Database) -> tuple[Figures, Figures, int]:
+    async def work(database: Database) -> tuple[SystemFigures, SystemFigures, int]:
         done, failed, _ = await accept(database, 3)
         await complete(database, done)
         await fail(database, failed)
@@ -306,7 +306,7 @@ def histogram(*counts: float) -> Histogram:
     return Histogram(list(zip(limits, counts, strict=True)), 3.5)
 
 
-FIGURES = Figures(
+FIGURES = SystemFigures(
     backlog={"queued": 2},
     ended={"completed": 5},
     delivered={"split": 7},
@@ -319,7 +319,7 @@ FIGURES = Figures(
 
 
 def test_the_figures_are_prometheus_text() -> None:
-    uploads = Uploads()
+    uploads = UploadCounter()
     uploads.note("accepted")
     uploads.note("invalid_audio")
     text = exposition(uploads, FIGURES).decode()
@@ -342,7 +342,7 @@ def test_the_figures_are_prometheus_text() -> None:
 
 
 def test_every_figure_of_the_record_has_a_name_of_its_own() -> None:
-    families = text_string_to_metric_families(exposition(Uploads(), FIGURES).decode())
+    families = text_string_to_metric_families(exposition(UploadCounter(), FIGURES).decode())
     names = {family.name for family in families} - {"pocwhisp_uploads"}
     assert all(name.startswith("pocwhisp_record_") for name in names), names
     assert len(names) == 7

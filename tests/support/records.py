@@ -13,7 +13,7 @@ from psycopg import sql
 from events.documents import Request
 from functions.ingest.adapters import PostgresRecord as IngestRecord
 from functions.ingest.http.views import Session
-from functions.ingest.upload.upload import Audio
+from functions.ingest.upload.upload import UploadedAudio
 from functions.persist.adapters import PostgresRecord
 from shared.errors import Unavailable
 from shared.record.database import Database, Role, conninfo
@@ -28,7 +28,7 @@ from tests.support.examples import (
 Work: TypeAlias = Callable[[Database], Coroutine[Any, Any, None]]
 ROOT = Path(__file__).parents[2]
 VERSIONS = ROOT / "shared" / "record" / "migrations" / "versions"
-AUDIO = Audio("call.wav", 1, 64_044, "ab" * 32, "wav", 2, 8_000, 2.0)
+AUDIO = UploadedAudio("call.wav", 1, 64_044, "ab" * 32, "wav", 2, 8_000, 2.0)
 TABLES = {"recordings", "runs", "stages", "documents", "totals"}
 EARLY = datetime(2020, 1, 1, tzinfo=UTC)
 LATE = datetime(2100, 1, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 from fastapi import Depends
 
-from functions.ingest.http.dependencies import Current
+from functions.ingest.http.dependencies import CurrentDependencies
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Caller:
 ALL_SCOPES = frozenset({"read", "write"})
 
 
-async def authenticate(current: Current) -> Caller:
+async def authenticate(current: CurrentDependencies) -> Caller:
     """The caller of a request. There are no keys yet: the settings' tenant, with all scopes."""
     return Caller(current.settings.tenant, ALL_SCOPES)
 

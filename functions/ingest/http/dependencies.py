@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Request
 
-from functions.ingest.figures import Uploads
+from functions.ingest.figures import UploadCounter
 from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
 
@@ -20,7 +20,7 @@ class Dependencies:
 
     open_ports: Callable[[], Awaitable[Ports]]
     settings: Settings
-    uploads: Uploads
+    uploads: UploadCounter
 
 
 async def dependencies(request: Request) -> Dependencies:
@@ -29,10 +29,10 @@ async def dependencies(request: Request) -> Dependencies:
     return found
 
 
-Current: TypeAlias = Annotated[Dependencies, Depends(dependencies)]
+CurrentDependencies: TypeAlias = Annotated[Dependencies, Depends(dependencies)]
 
 
-async def ports(current: Current) -> Ports:
+async def ports(current: CurrentDependencies) -> Ports:
     """The open ports."""
     return await current.open_ports()
 

@@ -13,7 +13,12 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from functions.ingest.http.problems import HEADERS, MEDIA_TYPE, STATUS, body_of
+from functions.ingest.http.problems import (
+    PROBLEM_HEADERS,
+    PROBLEM_MEDIA_TYPE,
+    PROBLEM_STATUS,
+    problem_body,
+)
 from functions.ingest.settings import Settings
 from functions.ingest.upload.body import MOST_FILES, most_bytes
 from shared.errors import Permanent, PocWhispError, Unavailable
@@ -26,7 +31,7 @@ LONGEST_HEAD = LONGEST_URL + LONGEST_HEADERS
 """Bytes of a head, or of anything else that is not a body, as long as it has not ended."""
 MOST_PIPELINED = 100
 LONGEST_CHUNKED_READ = 1 << 16
-LONGEST_WAITING = 1 << 17
+LONGEST_BUFFERED_BODY = 1 << 17
 """Bytes of a body that wait to be taken before no more are read."""
 
 
@@ -143,7 +148,7 @@ class Protocol(HttpToolsProtocol):
             cycle.body = bytearray(cycle.body) + body
         else:
             cycle.body += body
-        if len(cycle.body) > LONGEST_WAITING:
+        if len(cycle.body) > LONGEST_BUFFERED_BODY:
             self.flow.pause_reading()
         cycle.message_event.set()
 
@@ -218,13 +223,13 @@ class Protocol(HttpToolsProtocol):
 
 
 def _answer(error: PocWhispError) -> bytes:
-    status = HTTPStatus(STATUS[error.code])
-    body = json.dumps(body_of(error.code, str(error))).encode()
+    status = HTTPStatus(PROBLEM_STATUS[error.code])
+    body = json.dumps(problem_body(error.code, str(error))).encode()
     headers = {
-        "content-type": MEDIA_TYPE,
+        "content-type": PROBLEM_MEDIA_TYPE,
         "content-length": str(len(body)),
         "connection": "close",
-        **HEADERS.get(error.code, {}),
+        **PROBLEM_HEADERS.get(error.code, {}),
     }
     lines = [
         f"HTTP/1.1 {status.value} {status.phrase}",

@@ -54,7 +54,7 @@ class ModelVersions(BaseModel):
     summarizer: str | None = None
 
 
-class Asked(BaseModel):
+class RequestView(BaseModel):
     """What the client asked for with the upload."""
 
     language: str | None = None
@@ -70,7 +70,7 @@ class Asked(BaseModel):
     hotwords: list[str] = Field(default_factory=list)
 
 
-class Facts(BaseModel):
+class RecordingFacts(BaseModel):
     """What is known of a recording; null where it is not known yet."""
 
     duration: Annotated[float | None, Field(description="Length of the recording in seconds.")]
@@ -82,14 +82,14 @@ class Facts(BaseModel):
     created_at: Annotated[datetime, Field(description="When the upload ended.")]
 
 
-class Listed(BaseModel):
+class RecordingSummary(BaseModel):
     """A recording in a list."""
 
     session_id: UUID
     status: State
     check_url: str
-    metadata: Facts
-    request: Asked
+    metadata: RecordingFacts
+    request: RequestView
 
 
 class Pagination(BaseModel):
@@ -109,11 +109,11 @@ class Pagination(BaseModel):
 class Page(BaseModel):
     """A page of recordings, newest first."""
 
-    sessions: list[Listed]
+    sessions: list[RecordingSummary]
     pagination: Pagination
 
 
-class Metadata(Facts):
+class Metadata(RecordingFacts):
     """Facts about the recording and its run."""
 
     channels: Annotated[int | None, Field(description="Channels of the upload.")]
@@ -157,7 +157,7 @@ class Session(BaseModel):
     transcript: TranscriptView | None = None
     summary: SummaryView | None = None
     metadata: Metadata
-    request: Asked
+    request: RequestView
     error: Failure | None = None
 
     @property

@@ -5,21 +5,21 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from functions.ingest.upload.multipart import FormReader, Piece
+from functions.ingest.upload.multipart import FieldChunk, FormReader
 from shared.errors import Permanent
 
 RAW_FIELD = "audio"
 FORM = "multipart/form-data"
 LONGEST_CONTENT_TYPE = 1_000
 MOST_FILES = 2
-OVERHEAD = 1 << 20
+FORM_OVERHEAD = 1 << 20
 """Bytes of a form that are not its files."""
 
 
 class BodyReader(Protocol):
     """Feed it the body's bytes in order; `end` raises `Permanent` if the body is not whole."""
 
-    def feed(self, body: bytes) -> list[Piece]: ...
+    def feed(self, body: bytes) -> list[FieldChunk]: ...
 
     def end(self) -> None: ...
 
@@ -30,8 +30,8 @@ class RawReader:
 
     begun: bool = False
 
-    def feed(self, body: bytes) -> list[Piece]:
-        piece = Piece(RAW_FIELD, None, body, first=not self.begun)
+    def feed(self, body: bytes) -> list[FieldChunk]:
+        piece = FieldChunk(RAW_FIELD, None, body, first=not self.begun)
         self.begun = True
         return [piece]
 
@@ -75,7 +75,7 @@ async def within(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[by
         yield part
 
 
-async def pieces_of(reader: BodyReader, body: AsyncIterator[bytes]) -> AsyncIterator[Piece]:
+async def field_chunks(reader: BodyReader, body: AsyncIterator[bytes]) -> AsyncIterator[FieldChunk]:
     """The pieces in order. Raise `Permanent` if the body is malformed or ends too early."""
     async for part in body:
         if part:
@@ -107,7 +107,7 @@ def check_length(headers: Mapping[str, str], max_bytes: int) -> None:
 
 def most_bytes(max_bytes: int, files: int) -> int:
     """Bytes that a form with so many files may have."""
-    return max_bytes * files + OVERHEAD
+    return max_bytes * files + FORM_OVERHEAD
 
 
 def too_large(found: int, allowed: int) -> Permanent:

@@ -4,11 +4,11 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 
-BATCH = 1 << 20
+HASH_BATCH = 1 << 20
 """Bytes worth another thread's trouble."""
 
 
-class Digest:
+class StreamDigest:
     """SHA-256 of bytes that come in pieces. Long ones are hashed while the next ones come."""
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Digest:
         """Take the next bytes. Wait while earlier ones are being hashed, so that few are kept."""
         self._batch.append(piece)
         self._size += len(piece)
-        if self._size >= BATCH:
+        if self._size >= HASH_BATCH:
             await self._wait()
             batch, self._batch, self._size = self._batch, [], 0
             self._hashing = asyncio.create_task(asyncio.to_thread(self._update, batch))

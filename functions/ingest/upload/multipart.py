@@ -11,7 +11,7 @@ MOST_PARTS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class FieldChunk:
     """Some bytes of one field; it comes in one piece or more, of which one is marked `first`."""
 
     field: str
@@ -29,7 +29,7 @@ class FormReader:
             raise Permanent(
                 "invalid_request", f"The content type {content_type!r} has no boundary."
             )
-        self._pieces: list[Piece] = []
+        self._pieces: list[FieldChunk] = []
         self._header_name = b""
         self._header_value = b""
         self._field = ""
@@ -55,7 +55,7 @@ class FormReader:
                 "invalid_request", f"The content type is malformed: {error}."
             ) from error
 
-    def feed(self, body: bytes) -> list[Piece]:
+    def feed(self, body: bytes) -> list[FieldChunk]:
         try:
             self._parser.write(body)
         except MultipartParseError as error:
@@ -93,7 +93,7 @@ class FormReader:
         self._header_name = self._header_value = b""
 
     def _add(self, content: bytes, *, first: bool = False) -> None:
-        self._pieces.append(Piece(self._field, self._file_name, content, first))
+        self._pieces.append(FieldChunk(self._field, self._file_name, content, first))
 
 
 def _readable(name: bytes) -> str:

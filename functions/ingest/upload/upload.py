@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from functions.ingest.upload.body import BodyReader, most_bytes, pieces_of, too_large
-from functions.ingest.upload.digest import Digest
-from functions.ingest.upload.multipart import Piece
+from functions.ingest.upload.body import BodyReader, field_chunks, most_bytes, too_large
+from functions.ingest.upload.digest import StreamDigest
+from functions.ingest.upload.multipart import FieldChunk
 from shared.audio.formats import Limits
 from shared.audio.validator import AudioProperties, UploadValidator
 from shared.errors import Permanent
@@ -22,7 +22,7 @@ LONGEST_FIELDS = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Audio:
+class UploadedAudio:
     """What is known of a recording once it has arrived; `None` where only decoding can tell."""
 
     file_name: str | None
@@ -36,7 +36,7 @@ class Audio:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedFile:
     """One file of the upload: its bytes' number and digest, and what the judge made of it."""
 
     file_name: str | None
@@ -49,23 +49,23 @@ class AudioFile:
     """One audio file of the body. Its `chunks` must be read to their end, once."""
 
     def __init__(
-        self, piece: Piece, rest: AsyncIterator[Piece], limits: Limits, max_bytes: int
+        self, piece: FieldChunk, rest: AsyncIterator[FieldChunk], limits: Limits, max_bytes: int
     ) -> None:
         self.field = piece.field
-        self.next: Piece | None = None
+        self.next: FieldChunk | None = None
         self._first, self._rest = piece, rest
         self._judge = UploadValidator(limits)
         self._max_bytes = max_bytes
-        self._digest = Digest()
+        self._digest = StreamDigest()
         self._size = 0
-        self._received: Received | None = None
+        self._received: ReceivedFile | None = None
 
     @property
     def is_right(self) -> bool:
         return self.field == "right"
 
     @property
-    def received(self) -> Received:
+    def received(self) -> ReceivedFile:
         """The file's description, once its chunks have been read."""
         if self._received is None:
             raise AssertionError("The chunks were not read to their end.")
@@ -81,7 +81,7 @@ class AudioFile:
             yield await self._take(piece.content)
         facts = self._judge.finish()
         sha256 = await self._digest.finish()
-        self._received = Received(self._first.file_name, self._size, sha256, facts)
+        self._received = ReceivedFile(self._first.file_name, self._size, sha256, facts)
 
     async def _take(self, content: bytes) -> bytes:
         self._size += len(content)
@@ -104,7 +104,7 @@ class Upload:
         self._reader = reader
         self._limits = limits
         self._max_bytes = max_bytes
-        self._received: dict[str, Received] = {}
+        self._received: dict[str, ReceivedFile] = {}
         self._files = 0
         self._fields: dict[str, list[bytearray]] = {}
         self._field_bytes = 0
@@ -115,7 +115,7 @@ class Upload:
 
         Raise `Permanent` if they do not make one recording.
         """
-        pieces = pieces_of(self._reader, self._counted(body))
+        pieces = field_chunks(self._reader, self._counted(body))
         piece = await anext(pieces, None)
         while piece is not None:
             if piece.field in (*ONE_FILE, *TWO_FILES):
@@ -138,12 +138,12 @@ class Upload:
         }
 
     @property
-    def audio(self) -> Audio:
+    def audio(self) -> UploadedAudio:
         """What came in, as one recording."""
         first, *others = self._received.values()
         both = _both(first.facts, others[0].facts) if others else first.facts
         digests = [first.sha256, *(other.sha256 for other in others)]
-        return Audio(
+        return UploadedAudio(
             file_name=first.file_name,
             files=len(digests),
             size=first.size + sum(other.size for other in others),
@@ -186,7 +186,7 @@ class Upload:
                 f"The form has `{came.pop()}` only; needed: both `left` and `right`.",
             )
 
-    def _take_field(self, piece: Piece) -> None:
+    def _take_field(self, piece: FieldChunk) -> None:
         values = self._fields.setdefault(piece.field, [])
         if piece.first:
             values.append(bytearray())

@@ -7,8 +7,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from functions.ingest.figures import exposition
 from functions.ingest.health import health_of, readiness
 from functions.ingest.http.auth import CurrentCaller
-from functions.ingest.http.dependencies import Current, OpenPorts
-from functions.ingest.http.problems import HEADERS, errors
+from functions.ingest.http.dependencies import CurrentDependencies, OpenPorts
+from functions.ingest.http.problems import PROBLEM_HEADERS, errors
 from functions.ingest.http.views import Health, Readiness
 
 router = APIRouter(tags=["probes"])
@@ -25,7 +25,7 @@ async def ready(ports: OpenPorts) -> Response:
     """Tell whether an upload can be kept."""
     found = await readiness(ports.checks)
     if found.status == "unhealthy":
-        return JSONResponse(found.model_dump(), 503, HEADERS["unavailable"])
+        return JSONResponse(found.model_dump(), 503, PROBLEM_HEADERS["unavailable"])
     return JSONResponse(found.model_dump())
 
 
@@ -36,7 +36,7 @@ async def health(ports: OpenPorts, caller: CurrentCaller) -> Health:
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=errors())
-async def metrics(ports: OpenPorts, current: Current) -> Response:
+async def metrics(ports: OpenPorts, current: CurrentDependencies) -> Response:
     """Tell the system's figures, for Prometheus."""
     figures = await ports.record.figures()
     return Response(exposition(current.uploads, figures), media_type=CONTENT_TYPE_LATEST)

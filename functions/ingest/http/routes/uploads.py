@@ -13,9 +13,9 @@ from uuid_utils.compat import uuid7
 
 from events import RecordingReceived
 from events.keys import RecordingKey
-from functions.ingest.handler import announce, take_in, wait_for_end
+from functions.ingest.handler import accept_upload, announce, wait_for_end
 from functions.ingest.http.auth import CurrentCaller
-from functions.ingest.http.dependencies import Current, OpenPorts
+from functions.ingest.http.dependencies import CurrentDependencies, OpenPorts
 from functions.ingest.http.openapi import UPLOAD
 from functions.ingest.http.prefer import seconds_to_wait
 from functions.ingest.http.problems import errors, problem
@@ -45,7 +45,7 @@ router = APIRouter(tags=["recordings"], prefix="/transcribe")
 async def transcribe(  # noqa: PLR0913, PLR0917 - what FastAPI injects
     request: Request,
     ports: OpenPorts,
-    current: Current,
+    current: CurrentDependencies,
     caller: CurrentCaller,
     prefer: Annotated[str | None, Header(description="respond-async or wait=N")] = None,
     wait: Annotated[str | None, Query(description="Seconds to wait for the result.")] = None,
@@ -80,7 +80,7 @@ async def _receive(
     key = RecordingKey(tenant, uuid7())
     bind_contextvars(recording=str(key.recording))
     body = within(request.stream(), settings.body_timeout)
-    return await take_in(ports, key, upload, body, _query_fields(request), traceparent=trace)
+    return await accept_upload(ports, key, upload, body, _query_fields(request), traceparent=trace)
 
 
 async def _announce(ports: Ports, received: RecordingReceived, trace: str) -> None:
