@@ -10,7 +10,7 @@ from shared.record.database import Connection, Database
 from shared.record.runs import RunEnding, RunFailure
 
 
-class PostgresRecord:
+class PostgresRecordWriter:
     """`record.Record` in `shared.record`."""
 
     def __init__(self, database: Database) -> None:

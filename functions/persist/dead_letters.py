@@ -16,8 +16,8 @@ from shared.errors import Permanent, Unavailable
 from shared.ports import Clock, utc_now
 from shared.runtime import Parts, unavailable_response
 
-OUTAGE = "503"
-OWN = "persist"
+OUTAGE_STATUS = "503"
+PERSIST = "persist"
 logger = structlog.get_logger()
 
 
@@ -51,12 +51,12 @@ class DeadLetters:
         function = failed_function(received)
         code = str(received.attributes.get("knativeerrorcode", ""))
         logger.warning("dead", function=function, code=code, id=received.id)
-        if code == OUTAGE or function == OWN:
+        if code == OUTAGE_STATUS or function == PERSIST:
             again = received.event((Event,))
-            return received.causes(again, OWN, self._clock(), redrive=received.redrive + 1)
+            return received.causes(again, PERSIST, self._clock(), redrive=received.redrive + 1)
         error = f"http_{code}" if code.isdigit() else "undeliverable"
         parked = park(received, function, error_class="exhausted", error_code=error)
-        return received.causes(parked, OWN, self._clock())
+        return received.causes(parked, PERSIST, self._clock())
 
 
 def failed_function(received: IncomingEvent) -> str:

@@ -13,7 +13,7 @@ from events import (
     TranscriptSummarized,
 )
 from events.documents import Document, Levels, Summary, Transcript
-from functions.persist.record import Record
+from functions.persist.record import RecordWriter
 from shared.errors import Missing
 from shared.function import function
 from shared.ports import Blobs
@@ -29,7 +29,7 @@ async def persist(
     | TranscriptSummarized
     | DeliveryParked,
     *,
-    record: Record,
+    record: RecordWriter,
     blobs: Blobs,
     at: datetime | None = None,
 ) -> RecordingCompleted | RecordingFailed | None:
@@ -43,7 +43,7 @@ async def persist(
         case DeliveryParked():
             return await fail(event, record, blobs)
         case RecordingSplit():
-            await record.describe(event, await needed(blobs, event.levels, Levels), at)
+            await record.describe(event, await required_document(blobs, event.levels, Levels), at)
         case ChannelTranscribed():
             await record.reach(event, "transcribe", at)
         case TranscriptMerged():
@@ -52,11 +52,11 @@ async def persist(
 
 
 async def complete(
-    event: TranscriptSummarized, record: Record, blobs: Blobs, at: datetime | None = None
+    event: TranscriptSummarized, record: RecordWriter, blobs: Blobs, at: datetime | None = None
 ) -> RecordingCompleted | None:
     """Put the result on record and announce it, unless a newer one took its place meanwhile."""
-    transcript = await needed(blobs, event.transcript, Transcript)
-    summary = await needed(blobs, event.summary, Summary) if event.summary else None
+    transcript = await required_document(blobs, event.transcript, Transcript)
+    summary = await required_document(blobs, event.summary, Summary) if event.summary else None
     if not (has_digest(transcript, event.digest) and has_digest(summary, event.summary_digest)):
         return None  # the newer one's own event will bring us back
     if not await record.complete(event, transcript, summary, at):
@@ -72,7 +72,7 @@ async def complete(
     )
 
 
-async def fail(event: DeliveryParked, record: Record, blobs: Blobs) -> RecordingFailed | None:
+async def fail(event: DeliveryParked, record: RecordWriter, blobs: Blobs) -> RecordingFailed | None:
     """Put the failure on record, with the transcript if it got that far, and announce it."""
     transcript = await blobs.get_json(event.run_key.transcript, Transcript)
     if not await record.fail(event, transcript):
@@ -85,7 +85,7 @@ async def fail(event: DeliveryParked, record: Record, blobs: Blobs) -> Recording
     )
 
 
-async def needed(blobs: Blobs, key: str, model: type[D]) -> D:
+async def required_document(blobs: Blobs, key: str, model: type[D]) -> D:
     """The document. Raise `Missing` if it is not there."""
     document = await blobs.get_json(key, model)
     if document is None:

@@ -14,7 +14,7 @@ from events import (
 from events.documents import Levels, Summary, Transcript
 
 
-class Record(Protocol):
+class RecordWriter(Protocol):
     """What persist writes. Every method may be repeated and changes nothing the second time.
 
     A run that is completed, failed or cancelled stays so. `at` is the time of the event, None for
@@ -54,7 +54,7 @@ class Record(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unannounced:
+class UnannouncedRun:
     """A run that is under way, or has ended without the broker being known to have the news.
 
     `events` are those on record, in the order of the pipeline: of the stages reached, or, once
@@ -71,16 +71,16 @@ class Unannounced:
     traceparent: str | None = None
 
 
-class Unfinished(Protocol):
+class UnannouncedRuns(Protocol):
     """The runs that the sweep looks after. Both methods raise `errors.Unavailable`."""
 
-    async def claim(self, before: datetime, limit: int) -> Sequence[Unannounced]:
+    async def claim(self, before: datetime, limit: int) -> Sequence[UnannouncedRun]:
         """Take the runs that nobody looked at since `before`; no other sweep takes them as well.
 
         A claim ends by itself: a run that a killed sweep had claimed is due again like any other.
         """
         ...
 
-    async def save(self, runs: Sequence[Unannounced]) -> None:
+    async def save(self, runs: Sequence[UnannouncedRun]) -> None:
         """Write `redrives`, `held_since` and `announced` of the runs."""
         ...

@@ -18,15 +18,15 @@ from events import (
     TranscriptMerged,
     TranscriptSummarized,
 )
-from functions.persist.record import Unannounced, Unfinished
+from functions.persist.record import UnannouncedRun, UnannouncedRuns
 from shared.errors import Unavailable
 from shared.ports import Publisher
 from shared.telemetry import next_traceparent
 
-AT_ONCE = 100
+RUNS_PER_SWEEP = 100
 """Runs looked at in one sweep; the next sweep takes those that waited longest."""
 LONGEST_BACKOFF = timedelta(hours=1)
-STUCK = 5
+STUCK_REDRIVES = 5
 """A run that was sent again so often is worth a line in the log."""
 LEAST_WORK = timedelta(minutes=10)
 WORK_FACTOR = 20
@@ -39,12 +39,12 @@ FOLLOWERS: Mapping[type[Event], tuple[type[Event], ...]] = {
 """What may be at the broker between the event that is sent again and the next stage on record."""
 
 State = Literal["waiting", "held", "done"]
-Verdict = Literal["announced", "moving", "held", "lost"]
+RunVerdict = Literal["announced", "moving", "held", "lost"]
 logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class LastEvent:
     """The last event that the broker keeps on a subject.
 
     `run` is the recording's run that it is about. `state`: it waits for a consumer, a consumer
@@ -59,13 +59,13 @@ class Kept:
 class Broker(Publisher, Protocol):
     """A publisher that can be asked what it keeps. Raises `errors.Unavailable`."""
 
-    async def look(self, subject: str) -> Kept | None:
+    async def look(self, subject: str) -> LastEvent | None:
         """The last event on the subject, or None."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class SweepReport:
     """What one sweep did: runs looked at, events sent again."""
 
     looked_at: int
@@ -73,21 +73,21 @@ class Swept:
 
 
 async def sweep_once(
-    unfinished: Unfinished, broker: Broker, now: datetime, patience: timedelta
-) -> Swept:
+    unfinished: UnannouncedRuns, broker: Broker, now: datetime, patience: timedelta
+) -> SweepReport:
     """Look at every run that is due, and send again what the broker lost.
 
     A run is looked at once per `patience`. No row is locked while the broker is asked. A type
     that the broker refuses ends the look at its runs, then the sweep goes on with the others and
     raises `Unavailable` at last.
     """
-    runs = await unfinished.claim(now - patience, AT_ONCE)
-    after: list[Unannounced] = []
+    runs = await unfinished.claim(now - patience, RUNS_PER_SWEEP)
+    after: list[UnannouncedRun] = []
     failures: list[Unavailable] = []
-    for _, alike in groupby(sorted(runs, key=_type_again), key=_type_again):
+    for _, alike in groupby(sorted(runs, key=_type_to_redrive), key=_type_to_redrive):
         try:
             for run in alike:
-                state = await look_after(run, broker, now, patience)
+                state = await sweep_run(run, broker, now, patience)
                 after.append(state)  # one by one: an error leaves what was done before it
         except Unavailable as error:
             failures.append(error)
@@ -95,12 +95,12 @@ async def sweep_once(
     if failures:
         raise failures[0]
     redriven = sum(run.redrives for run in after) - sum(run.redrives for run in runs)
-    return Swept(len(runs), redriven)
+    return SweepReport(len(runs), redriven)
 
 
-async def look_after(
-    run: Unannounced, broker: Broker, now: datetime, patience: timedelta
-) -> Unannounced:
+async def sweep_run(
+    run: UnannouncedRun, broker: Broker, now: datetime, patience: timedelta
+) -> UnannouncedRun:
     """Send the run's event again if it is lost; return what is to be known of the run next."""
     match await examine(run, broker, now, patience):
         case "announced":
@@ -110,13 +110,15 @@ async def look_after(
         case "held":
             return replace(run, held_since=run.held_since or now)
         case "lost":
-            await broker.publish(again(run, now))
+            await broker.publish(redriven_envelope(run, now))
             return replace(run, redrives=run.redrives + 1, held_since=None)
 
 
-async def examine(run: Unannounced, broker: Broker, now: datetime, patience: timedelta) -> Verdict:
+async def examine(
+    run: UnannouncedRun, broker: Broker, now: datetime, patience: timedelta
+) -> RunVerdict:
     """Ask the broker for the event that would be sent again, and for those that follow it."""
-    event = event_again(run)
+    event = event_to_redrive(run)
     if run.ended:
         end = await _look(event, run.ended, broker)
         if end is not None and end.run == event.run:
@@ -126,7 +128,9 @@ async def examine(run: Unannounced, broker: Broker, now: datetime, patience: tim
     return verdict(run, [one for one in kept if one is not None], now, patience)
 
 
-def verdict(run: Unannounced, kept: Sequence[Kept], now: datetime, patience: timedelta) -> Verdict:
+def verdict(
+    run: UnannouncedRun, kept: Sequence[LastEvent], now: datetime, patience: timedelta
+) -> RunVerdict:
     """How a run stands, of which the broker keeps these events.
 
     None there: lost. One waits, or is held no longer than its work may take: the run goes on. All
@@ -144,7 +148,7 @@ def verdict(run: Unannounced, kept: Sequence[Kept], now: datetime, patience: tim
     return "lost" if now - latest >= backoff(run.redrives, patience) else "moving"
 
 
-def event_again(run: Unannounced) -> Event:
+def event_to_redrive(run: UnannouncedRun) -> Event:
     """The event to send again: the announcement of an ended run, else of the latest stage.
 
     The channels are one stage: `recording.split` brings back what one of them lost, and makes the
@@ -153,7 +157,7 @@ def event_again(run: Unannounced) -> Event:
     return [event for event in run.events if not isinstance(event, ChannelTranscribed)][-1]
 
 
-def longest_work(run: Unannounced) -> timedelta:
+def longest_work(run: UnannouncedRun) -> timedelta:
     """How long a consumer may hold a delivery of the run."""
     seconds = max(getattr(event, "duration", None) or 0.0 for event in run.events)
     return max(LEAST_WORK, WORK_FACTOR * timedelta(seconds=seconds))
@@ -165,11 +169,11 @@ def backoff(redrives: int, patience: timedelta) -> timedelta:
     return min(doubled, max(patience, LONGEST_BACKOFF))
 
 
-def again(run: Unannounced, now: datetime) -> Envelope[Event]:
+def redriven_envelope(run: UnannouncedRun, now: datetime) -> Envelope[Event]:
     """The run's event for one more sending, in the run's trace; caused by itself."""
-    event = event_again(run)
+    event = event_to_redrive(run)
     redrive = run.redrives + 1
-    if redrive == STUCK:
+    if redrive == STUCK_REDRIVES:
         logger.warning("stuck", recording=str(event.recording), run=event.run, type=event.type)
     return Envelope(
         data=event,
@@ -181,7 +185,7 @@ def again(run: Unannounced, now: datetime) -> Envelope[Event]:
     )
 
 
-async def _look(event: Event, model: type[Event], broker: Broker) -> Kept | None:
+async def _look(event: Event, model: type[Event], broker: Broker) -> LastEvent | None:
     """The last event of the type about the event's run.
 
     One of a later run hides those of this one, which count as held then.
@@ -192,5 +196,5 @@ async def _look(event: Event, model: type[Event], broker: Broker) -> Kept | None
     return kept if kept.run == event.run else replace(kept, state="held")
 
 
-def _type_again(run: Unannounced) -> str:
-    return event_again(run).type
+def _type_to_redrive(run: UnannouncedRun) -> str:
+    return event_to_redrive(run).type

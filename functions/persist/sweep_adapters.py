@@ -21,7 +21,7 @@ from events import (
     TranscriptSummarized,
 )
 from events.keys import RecordingKey
-from functions.persist.record import Unannounced
+from functions.persist.record import UnannouncedRun
 from shared.record.database import Connection, Database
 
 STAGE_EVENTS: Mapping[str, type[Event]] = {
@@ -31,7 +31,7 @@ STAGE_EVENTS: Mapping[str, type[Event]] = {
     "summarize": TranscriptSummarized,
 }
 """In the order of the pipeline."""
-ENDS: Mapping[str, type[Event]] = {"completed": RecordingCompleted, "failed": RecordingFailed}
+END_EVENTS: Mapping[str, type[Event]] = {"completed": RecordingCompleted, "failed": RecordingFailed}
 CLAIM = """
     WITH due AS MATERIALIZED (
         SELECT recording, run FROM runs
@@ -58,20 +58,20 @@ SAVE = """
 logger = structlog.get_logger()
 
 
-class PostgresUnfinished:
+class PostgresUnannouncedRuns:
     """`record.Unfinished` in two short transactions: no row stays locked in between."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, before: datetime, limit: int) -> Sequence[Unannounced]:
+    async def claim(self, before: datetime, limit: int) -> Sequence[UnannouncedRun]:
         async with self._database.transaction() as connection:
             claimed = await (await connection.execute(CLAIM, [before, limit])).fetchall()
             stages = await _stages(connection, {row["recording"] for row in claimed})
         runs = [_unannounced(row, stages[row["recording"], row["run"]]) for row in claimed]
         return [run for run in runs if run is not None]
 
-    async def save(self, runs: Sequence[Unannounced]) -> None:
+    async def save(self, runs: Sequence[UnannouncedRun]) -> None:
         if not runs:
             return
         async with self._database.transaction() as connection, connection.cursor() as cursor:
@@ -90,17 +90,17 @@ async def _stages(
     return stages
 
 
-def _row(run: Unannounced) -> tuple[int, datetime | None, bool, UUID, int]:
+def _row(run: UnannouncedRun) -> tuple[int, datetime | None, bool, UUID, int]:
     event = run.events[0]
     return run.redrives, run.held_since, run.announced, event.recording, event.run
 
 
-def _unannounced(row: Mapping[str, Any], stages: list[dict[str, Any]]) -> Unannounced | None:
+def _unannounced(row: Mapping[str, Any], stages: list[dict[str, Any]]) -> UnannouncedRun | None:
     try:
-        return Unannounced(
+        return UnannouncedRun(
             events=_events(row, stages),
             reached_at=max([row["created_at"], *(stage["reached_at"] for stage in stages)]),
-            ended=ENDS.get(row["state"]),
+            ended=END_EVENTS.get(row["state"]),
             redrives=row["redrives"],
             held_since=row["held_since"],
             traceparent=row["traceparent"],

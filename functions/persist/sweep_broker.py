@@ -10,13 +10,13 @@ from nats.js.api import AckPolicy, ConsumerInfo, RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from events import Envelope, Event
-from functions.persist.sweep import Kept, State
+from functions.persist.sweep import LastEvent, State
 from shared.bus import Bus
 from shared.errors import Unavailable
 
 FUNCTION_CONSUMER = re.compile(r"[a-z0-9-]+--[a-z0-9-]+|KN_SUB_\w+")
 """Names of the dispatcher's consumers and of eventing-natss': others' are not waited for."""
-PAGE = 256
+CONSUMERS_PER_ANSWER = 256
 """Consumers in one answer of the broker."""
 LEAST_SETTLED: tuple[State, ...] = ("waiting", "held", "done")
 
@@ -35,7 +35,7 @@ class JetStreamBroker:
     async def publish(self, envelope: Envelope[Event]) -> None:
         await self._bus.publish(envelope)
 
-    async def look(self, subject: str) -> Kept | None:
+    async def look(self, subject: str) -> LastEvent | None:
         await self._bus.check()
         with _broker_errors():
             stream = await self._stream(subject)
@@ -61,7 +61,7 @@ class JetStreamBroker:
     async def _consumers_of(self, stream: str) -> list[ConsumerInfo]:
         if stream not in self._consumers:
             found: list[ConsumerInfo] = []
-            while len(found) % PAGE == 0:
+            while len(found) % CONSUMERS_PER_ANSWER == 0:
                 page = await self._bus.stream_context.consumers_info(stream, len(found))
                 found += page
                 if not page:
@@ -70,14 +70,14 @@ class JetStreamBroker:
         return self._consumers[stream]
 
 
-def _kept(message: RawStreamMsg, consumers: Sequence[ConsumerInfo]) -> Kept | None:
+def _kept(message: RawStreamMsg, consumers: Sequence[ConsumerInfo]) -> LastEvent | None:
     event = json.loads(message.data or b"{}")
     run = str(event.get("correlationid", "")).rpartition("/")[2]
     if not run.isdecimal() or message.time is None or message.seq is None:
         return None
     states: set[State] = {_state(consumer, message.seq) for consumer in consumers} or {"held"}
     state = next(state for state in LEAST_SETTLED if state in states)
-    return Kept(int(run), message.time, state)
+    return LastEvent(int(run), message.time, state)
 
 
 def _state(consumer: ConsumerInfo, sequence: int) -> State:

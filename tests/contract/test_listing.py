@@ -19,7 +19,7 @@ from functions.ingest.adapters import PostgresRecord
 from functions.ingest.figures import Histogram, SystemFigures, UploadCounter, exposition
 from functions.ingest.http.views import Page, Session, State
 from functions.ingest.upload.upload import UploadedAudio
-from functions.persist.adapters import PostgresRecord as PersistRecord
+from functions.persist.adapters import PostgresRecordWriter as PersistRecord
 from shared.record import recordings, runs, totals
 from shared.record.connection import conninfo
 from shared.record.database import Database

@@ -12,7 +12,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
 from events import Envelope, Event, RecordingSplit, TranscriptMerged
-from functions.persist.sweep import Kept, State
+from functions.persist.sweep import LastEvent, State
 from functions.persist.sweep_broker import JetStreamBroker
 from shared.bus import Bus
 from shared.errors import Unavailable
@@ -49,7 +49,7 @@ class Streams:
         for event in events:
             await self.bus.publish(Envelope(event, "/pocwhisp/test", datetime.now(UTC)))
 
-    async def look(self, event: Event = EVENT) -> Kept | None:
+    async def look(self, event: Event = EVENT) -> LastEvent | None:
         return await JetStreamBroker(self.bus).look(event.subject)
 
     async def state(self, event: Event = EVENT) -> State:

@@ -14,7 +14,7 @@ from events.documents import Request
 from functions.ingest.adapters import PostgresRecord as IngestRecord
 from functions.ingest.http.views import Session
 from functions.ingest.upload.upload import UploadedAudio
-from functions.persist.adapters import PostgresRecord
+from functions.persist.adapters import PostgresRecordWriter
 from shared.errors import Unavailable
 from shared.record.database import Database, Role, conninfo
 from tests.support.examples import (
@@ -66,7 +66,7 @@ async def found(database: Database, recording: UUID = RECORDING) -> Session:
 
 async def complete(database: Database) -> bool:
     done = transcript(degraded=("recognizer:sphinx",)), summary(degraded=("summarizer:test",))
-    return await PostgresRecord(database).complete(summarized(), *done)
+    return await PostgresRecordWriter(database).complete(summarized(), *done)
 
 
 async def lock_waits(url: str, number: int) -> None:
