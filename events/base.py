@@ -29,7 +29,7 @@ DocumentDigest = Annotated[
     Field(description="Digest of the document under the key; null in events of older releases."),
 ]
 
-FINGERPRINT = 8
+FINGERPRINT_DIGITS = 8
 """As many digits of a digest tell two outputs of one step apart."""
 EVENT_NAMESPACE = UUID("6f1c1d0e-6c3b-5f7a-9a53-0a3f0c8b7d11")
 

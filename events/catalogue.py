@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from events.base import (
-    FINGERPRINT,
+    FINGERPRINT_DIGITS,
     BlobKey,
     Channel,
     DocumentDigest,
@@ -72,7 +72,7 @@ class ChannelTranscribed(Event):
 
     @property
     def fingerprint(self) -> str:
-        return (self.digest or "")[:FINGERPRINT]
+        return (self.digest or "")[:FINGERPRINT_DIGITS]
 
 
 class TranscriptMerged(Event):
@@ -87,7 +87,7 @@ class TranscriptMerged(Event):
 
     @property
     def fingerprint(self) -> str:
-        return (self.digest or "")[:FINGERPRINT]
+        return (self.digest or "")[:FINGERPRINT_DIGITS]
 
 
 class TranscriptSummarized(Event):
@@ -106,7 +106,7 @@ class TranscriptSummarized(Event):
 
     @property
     def fingerprint(self) -> str:
-        return (self.summary_digest or self.digest or "")[:FINGERPRINT]
+        return (self.summary_digest or self.digest or "")[:FINGERPRINT_DIGITS]
 
 
 class RecordingCompleted(Event):

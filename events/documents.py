@@ -12,11 +12,11 @@ from events.base import Channel, Frozen, Seconds
 Confidence = Annotated[
     float, Field(ge=0, le=1, description="0 to 1; the engine's own estimate that this was said.")
 ]
-Digest = Annotated[
+WorkDigest = Annotated[
     str, Field(description="SHA-256 over input, settings and engine; equal means same work.")
 ]
-Recording = Annotated[UUID, Field(description="The recording (UUIDv7).")]
-Run = Annotated[int, Field(ge=1, description="Run of the recording, counted from 1.")]
+RecordingId = Annotated[UUID, Field(description="The recording (UUIDv7).")]
+RunNumber = Annotated[int, Field(ge=1, description="Run of the recording, counted from 1.")]
 Degraded = Annotated[
     tuple[str, ...],
     Field(description="Engines that stood in for better ones, as port:engine."),
@@ -33,9 +33,9 @@ class Document(Frozen):
 class RunDocument(Document):
     """A document that one step of a run made."""
 
-    recording: Recording
-    run: Run
-    digest: Digest
+    recording: RecordingId
+    run: RunNumber
+    digest: WorkDigest
 
 
 class Engine(Frozen):

@@ -95,7 +95,7 @@ PARAMETERS: Json = {
         "location": "$message.payload#/subject",
     },
 }
-HEADERS: Json = {
+MESSAGE_HEADERS: Json = {
     "type": "object",
     "required": ["content-type", "Nats-Msg-Id"],
     "properties": {
@@ -153,12 +153,12 @@ def document() -> Json:
         "components": {
             "messages": {model.type: _message(model) for model in EVENTS.values()},
             "parameters": PARAMETERS,
-            "schemas": {"cloudEvent": ENVELOPE, "headers": HEADERS},
+            "schemas": {"cloudEvent": ENVELOPE, "headers": MESSAGE_HEADERS},
         },
     }
 
 
-def rendered() -> str:
+def render_document() -> str:
     """The document as its file holds it: equal contracts give equal bytes."""
     return HEADER + yaml.dump(
         document(), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100
@@ -170,8 +170,8 @@ def main(arguments: Sequence[str] | None = None, file: Path = FILE) -> int:
     parser = argparse.ArgumentParser(prog="python -m events.tools.asyncapi", description=__doc__)
     parser.add_argument("--check", action="store_true", help="only compare")
     if not parser.parse_args(arguments).check:
-        file.write_text(rendered(), "utf-8")
-    elif not file.exists() or file.read_text("utf-8") != rendered():
+        file.write_text(render_document(), "utf-8")
+    elif not file.exists() or file.read_text("utf-8") != render_document():
         sys.stderr.write(f"{file.name}: not what the contracts say\n")
         return 1
     return 0

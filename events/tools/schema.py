@@ -39,7 +39,7 @@ def schemas() -> dict[str, Schema]:
     return {name: schema_of(name, model) for name, model in models().items()}
 
 
-def rendered(schema: Schema) -> str:
+def render_schema(schema: Schema) -> str:
     """The schema as its file holds it: equal schemas give equal bytes."""
     return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
@@ -61,16 +61,16 @@ def differing(current: dict[str, Schema], folder: Path) -> tuple[str, ...]:
         path = _path(folder, name)
         if not path.exists():
             problems.append(f"{path.name}: missing")
-        elif path.read_text("utf-8") != rendered(schema):
+        elif path.read_text("utf-8") != render_schema(schema):
             problems.append(f"{path.name}: not what the model says")
     return tuple(problems)
 
 
-def write(current: dict[str, Schema], folder: Path) -> None:
+def write_schemas(current: dict[str, Schema], folder: Path) -> None:
     """Write every schema. Files of no model stay: a type in the store is not taken back."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, schema in current.items():
-        _path(folder, name).write_text(rendered(schema), "utf-8")
+        _path(folder, name).write_text(render_schema(schema), "utf-8")
 
 
 def main(
@@ -85,7 +85,7 @@ def main(
     current = schemas() if current is None else current
     refused = breaking(current, folder)
     if not (check or refused):
-        write(current, folder)
+        write_schemas(current, folder)
     differences = differing(current, folder)
     sys.stderr.write(_report(refused, differences))
     return 1 if refused or differences else 0
