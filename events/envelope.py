@@ -6,6 +6,9 @@ from typing import Any, Generic, TypeVar
 
 from events.base import Event
 
+STRUCTURED = "application/cloudevents+json"
+"""Content type of an event in structured mode."""
+
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 

@@ -16,12 +16,12 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from events import Envelope, Event
+from events.envelope import STRUCTURED
 from shared.cancellation import cancellable
 from shared.errors import Unavailable
 
 BROKER = "The broker"
 CREDENTIALS = re.compile(r"//([^@/]+)@")
-STRUCTURED = "application/cloudevents+json"
 PUBLISH_TIMEOUT = 5.0
 BROKER_CHECK_TIMEOUT = 1.0
 CONNECT_TIMEOUT = 2
@@ -88,7 +88,7 @@ class Bus:
         self._check_connected()
         await self._send(Message.of(envelope))
 
-    async def last(self, subject: str) -> dict[str, Any] | None:
+    async def last_event(self, subject: str) -> dict[str, Any] | None:
         """The last event the broker keeps on this subject, as structured JSON, or None."""
         self._check_connected()
         with _bus_errors():
@@ -101,7 +101,7 @@ class Bus:
         return event
 
     @asynccontextmanager
-    async def heard(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
+    async def subscribe(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
         """An event that is set when a message passes on one of the subjects.
 
         A hint to look at the record at once, never a proof: nobody redelivers it. With the broker

@@ -81,22 +81,22 @@ class IncomingEvent:
         return time if time.tzinfo else None
 
     @property
-    def place(self) -> dict[str, object]:
+    def log_fields(self) -> dict[str, object]:
         """What tells this event from all others in the log; what it does not say is left out."""
         recording, _, run = str(self.attributes.get("correlationid") or "").partition("/")
-        place = {
+        fields = {
             "type": self.event_type,
             "id": self.id,
             "recording": recording or self.attributes.get("subject"),
             "run": _number(run),
             "trace": trace_id(self.traceparent),
         }
-        return {name: told for name, told in place.items() if told is not None}
+        return {name: value for name, value in fields.items() if value is not None}
 
     @property
     def traceparent(self) -> str | None:
-        told = self.attributes.get("traceparent")
-        return None if told is None else str(told)
+        value = self.attributes.get("traceparent")
+        return None if value is None else str(value)
 
     def causes(
         self, data: Event, source: str, time: datetime, *, redrive: int | None = None
@@ -147,7 +147,7 @@ class Delivery:
             return received
         attempt = _number(request.headers.get(ATTEMPT_HEADER, ""))
         counted = {} if attempt is None else {"attempt": attempt}
-        with bound_contextvars(function=self._function.name, **received.place, **counted):
+        with bound_contextvars(function=self._function.name, **received.log_fields, **counted):
             return await self._queue(received, parts)
 
     def check_ports(self, given: Mapping[str, Any]) -> None:

@@ -25,13 +25,13 @@ from events import (
     TranscriptMerged,
     TranscriptSummarized,
 )
+from events.envelope import STRUCTURED
 
 Json: TypeAlias = dict[str, Any]
 
 FILE = Path(__file__).parents[1] / "asyncapi.yaml"
 HEADER = "# Written by `python -m events.tools.asyncapi`; change the models, not this.\n"
 VERSION = "1.0.0"
-STRUCTURED = "application/cloudevents+json"
 PREFIX = "io.pocwhisp."
 
 SENDERS: dict[type[Event], tuple[str, ...]] = {

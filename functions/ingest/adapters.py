@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from events import RecordingReceived
+from events.base import RunState
 from events.documents import Engine, Request
 from functions.ingest.echoes import echo_warnings
 from functions.ingest.figures import Histogram, SystemFigures
@@ -25,7 +26,6 @@ from functions.ingest.http.views import (
     RequestView,
     Session,
     Stage,
-    State,
     SummaryView,
     TranscriptView,
 )
@@ -83,7 +83,7 @@ class PostgresRecord:
     async def page(
         self,
         tenant: str,
-        state: State | None,
+        state: RunState | None,
         limit: int,
         offset: int,
         start: Position | None = None,
@@ -91,7 +91,7 @@ class PostgresRecord:
         place = start and Cursor(start.created_at, start.recording, start.backwards)
         async with self._database.transaction(tenant, snapshot=True) as connection:
             page = await recordings.fetch_page(connection, tenant, state, limit, place or offset)
-            total = await totals.recordings(connection, tenant, state)
+            total = await totals.count_recordings(connection, tenant, state)
         return Page(
             sessions=[_listed(recording) for recording in page.recordings],
             pagination=Pagination(

@@ -94,7 +94,7 @@ async def wait_for_end(
     """The recording as soon as it has ended, or as it is after `seconds`."""
     ends = (f"{kind.type}.{tenant}.{recording}" for kind in (RecordingCompleted, RecordingFailed))
     deadline = asyncio.get_running_loop().time() + seconds
-    async with ports.notices.heard(*ends) as notice:
+    async with ports.notices.subscribe(*ends) as notice:
         while True:
             notice.clear()
             session = await ports.record.find(tenant, recording)

@@ -8,10 +8,11 @@ from typing import Protocol
 from uuid import UUID
 
 from events import RecordingReceived
+from events.base import RunState
 from events.documents import Request
 from functions.ingest.figures import SystemFigures
 from functions.ingest.http.paging import Position
-from functions.ingest.http.views import Engines, Page, Session, State
+from functions.ingest.http.views import Engines, Page, Session
 from functions.ingest.upload.upload import UploadedAudio
 from shared.ports import Blobs, Check, Clock, Publisher
 
@@ -40,7 +41,7 @@ class Record(Protocol):
     async def page(
         self,
         tenant: str,
-        state: State | None,
+        state: RunState | None,
         limit: int,
         offset: int,
         start: Position | None = None,
@@ -63,7 +64,7 @@ class Record(Protocol):
 class Notices(Protocol):
     """Tells when to look at the record again."""
 
-    def heard(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
+    def subscribe(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
         """An event that is set when a message passes on a subject."""
         ...
 

@@ -38,7 +38,7 @@ FOLLOWERS: Mapping[type[Event], tuple[type[Event], ...]] = {
 }
 """What may be at the broker between the event that is sent again and the next stage on record."""
 
-State = Literal["waiting", "held", "done"]
+DeliveryState = Literal["waiting", "held", "done"]
 RunVerdict = Literal["announced", "moving", "held", "lost"]
 logger = structlog.get_logger()
 
@@ -53,13 +53,13 @@ class LastEvent:
 
     run: int
     sent: datetime
-    state: State
+    state: DeliveryState
 
 
 class Broker(Publisher, Protocol):
     """A publisher that can be asked what it keeps. Raises `errors.Unavailable`."""
 
-    async def look(self, subject: str) -> LastEvent | None:
+    async def last_event(self, subject: str) -> LastEvent | None:
         """The last event on the subject, or None."""
         ...
 
@@ -190,7 +190,7 @@ async def _look(event: Event, model: type[Event], broker: Broker) -> LastEvent |
 
     One of a later run hides those of this one, which count as held then.
     """
-    kept = await broker.look(f"{model.type}.{event.tenant}.{event.recording}")
+    kept = await broker.last_event(f"{model.type}.{event.tenant}.{event.recording}")
     if kept is None or kept.run < event.run:
         return None
     return kept if kept.run == event.run else replace(kept, state="held")

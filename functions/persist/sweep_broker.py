@@ -10,7 +10,7 @@ from nats.js.api import AckPolicy, ConsumerInfo, RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from events import Envelope, Event
-from functions.persist.sweep import LastEvent, State
+from functions.persist.sweep import DeliveryState, LastEvent
 from shared.bus import Bus
 from shared.errors import Unavailable
 
@@ -18,7 +18,7 @@ FUNCTION_CONSUMER = re.compile(r"[a-z0-9-]+--[a-z0-9-]+|KN_SUB_\w+")
 """Names of the dispatcher's consumers and of eventing-natss': others' are not waited for."""
 CONSUMERS_PER_ANSWER = 256
 """Consumers in one answer of the broker."""
-LEAST_SETTLED: tuple[State, ...] = ("waiting", "held", "done")
+LEAST_SETTLED: tuple[DeliveryState, ...] = ("waiting", "held", "done")
 
 
 class JetStreamBroker:
@@ -35,7 +35,7 @@ class JetStreamBroker:
     async def publish(self, envelope: Envelope[Event]) -> None:
         await self._bus.publish(envelope)
 
-    async def look(self, subject: str) -> LastEvent | None:
+    async def last_event(self, subject: str) -> LastEvent | None:
         await self._bus.check()
         with _broker_errors():
             stream = await self._stream(subject)
@@ -75,12 +75,12 @@ def _kept(message: RawStreamMsg, consumers: Sequence[ConsumerInfo]) -> LastEvent
     run = str(event.get("correlationid", "")).rpartition("/")[2]
     if not run.isdecimal() or message.time is None or message.seq is None:
         return None
-    states: set[State] = {_state(consumer, message.seq) for consumer in consumers} or {"held"}
-    state = next(state for state in LEAST_SETTLED if state in states)
+    found = {_state(consumer, message.seq) for consumer in consumers} or {"held"}
+    state = next(state for state in LEAST_SETTLED if state in found)
     return LastEvent(int(run), message.time, state)
 
 
-def _state(consumer: ConsumerInfo, sequence: int) -> State:
+def _state(consumer: ConsumerInfo, sequence: int) -> DeliveryState:
     """How far the consumer is with the message.
 
     Messages between the ack floor and the last delivered one are acknowledged in any order, and

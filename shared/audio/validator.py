@@ -14,7 +14,7 @@ from shared.audio.formats import ENCODINGS, GSM, Limits
 from shared.audio.wav import LOOK_BEHIND_SAMPLES, SIGNATURE_BYTES, SIGNATURES, Header, HeaderReader
 from shared.errors import Permanent
 
-__all__ = ["AudioFacts", "Judge"]
+__all__ = ["AudioProperties", "UploadValidator"]
 
 MOST_TAGS = 8
 
@@ -34,12 +34,12 @@ class UploadValidator:
         self._tags = 0
         self._opening: OpeningReader | None = None
         self._wave: _WavValidator | None = None
-        self._facts: AudioProperties | None = None
+        self._properties: AudioProperties | None = None
 
     @property
-    def facts(self) -> AudioProperties | None:
+    def properties(self) -> AudioProperties | None:
         """What is known by now; None as long as the kind of file is not."""
-        return self._facts if self._wave is None else self._wave.facts
+        return self._properties if self._wave is None else self._wave.properties
 
     @property
     def header(self) -> Header | None:
@@ -49,15 +49,15 @@ class UploadValidator:
     def feed(self, chunk: bytes) -> None:
         if self._wave is not None:
             self._wave.feed(chunk)
-        elif self._facts is None:
+        elif self._properties is None:
             self._open(chunk)
 
     def finish(self) -> AudioProperties:
         """What can be said of the whole file without decoding it."""
         if self._wave is not None:
             return self._wave.finish()
-        if self._facts is not None:
-            return self._facts
+        if self._properties is not None:
+            return self._properties
         if self._opening not in (None, mp3):  # four bytes alone make no MP3
             raise Permanent("invalid_audio", "The file ended before its audio began.")
         raise unknown_file_type(self._start)
@@ -83,20 +83,20 @@ class UploadValidator:
 
     def _recognise(self) -> None:
         self._opening = self._opening or opening_reader(self._start)
-        self._facts = self._opening(self._start[:LONGEST_OPENING])
-        if self._facts is not None:
+        self._properties = self._opening(self._start[:LONGEST_OPENING])
+        if self._properties is not None:
             self._start = b""
-            _check(self._facts, self._limits)
+            _check(self._properties, self._limits)
 
 
-def _check(facts: AudioProperties, limits: Limits) -> None:
-    if facts.channels is not None and facts.sample_rate is not None:
-        if facts.channels == 0 or facts.sample_rate == 0:
-            found = f"{facts.channels} channels at {facts.sample_rate} Hz"
+def _check(properties: AudioProperties, limits: Limits) -> None:
+    if properties.channels is not None and properties.sample_rate is not None:
+        if properties.channels == 0 or properties.sample_rate == 0:
+            found = f"{properties.channels} channels at {properties.sample_rate} Hz"
             raise Permanent("invalid_audio", f"The header says {found}.")
-        limits.check_layout(facts.channels, facts.sample_rate)
-    if facts.duration is not None:
-        limits.check_duration(facts.duration)
+        limits.check_layout(properties.channels, properties.sample_rate)
+    if properties.duration is not None:
+        limits.check_duration(properties.duration)
 
 
 class _WavValidator:
@@ -110,7 +110,7 @@ class _WavValidator:
         self.header: Header | None = None
 
     @property
-    def facts(self) -> AudioProperties | None:
+    def properties(self) -> AudioProperties | None:
         return None if self.header is None else _properties(self.header, None)
 
     def feed(self, chunk: bytes) -> None:

@@ -60,7 +60,7 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class RowPage:
     """Recordings in a row, newest first, and whether there are others before and after."""
 
     recordings: Sequence[RecordingRow]
@@ -155,7 +155,7 @@ async def fetch_recording(
 
 async def fetch_page(
     connection: Connection, tenant: str, state: str | None, limit: int, start: Cursor | int = 0
-) -> Page:
+) -> RowPage:
     """A page of the tenant's recordings, newest first, in one state if one is given.
 
     It starts at a cursor, or after so many others as `start` says, each of which costs time.
@@ -176,8 +176,8 @@ async def fetch_page(
     rows = await cursor.fetchall()
     more, rows = len(rows) > limit, rows[:limit]
     if place and place.backwards:
-        return Page(rows[::-1], more_before=more, more_after=bool(rows))
-    return Page(rows, more_before=bool(rows) and start != 0, more_after=more)
+        return RowPage(rows[::-1], more_before=more, more_after=bool(rows))
+    return RowPage(rows, more_before=bool(rows) and start != 0, more_after=more)
 
 
 def _page_query(state: str | None, start: Cursor | None) -> Composed:

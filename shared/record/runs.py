@@ -26,7 +26,7 @@ class RunFailure:
     attempts: int
 
     @classmethod
-    def of(cls, event: DeliveryParked) -> "Failure":
+    def of(cls, event: DeliveryParked) -> "RunFailure":
         return cls(event.function, event.error_class, event.error_code, event.attempts)
 
 

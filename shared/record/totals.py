@@ -51,7 +51,7 @@ async def increase(connection: Connection, changes: Changes) -> None:
     )
 
 
-async def recordings(connection: Connection, tenant: str, state: str | None = None) -> int:
+async def count_recordings(connection: Connection, tenant: str, state: str | None = None) -> int:
     """How many recordings the tenant has, in the state or in all."""
     found = await connection.execute(
         """

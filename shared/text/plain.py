@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-Session: TypeAlias = Mapping[str, Any]
+SessionBody: TypeAlias = Mapping[str, Any]
 """A recording as the API's body tells it."""
 
 
@@ -13,7 +13,7 @@ def clock_time(seconds: float) -> str:
     return f"{int(minutes):02d}:{rest:04.1f}"
 
 
-def plain_lines(session: Session) -> Iterator[str]:
+def plain_lines(session: SessionBody) -> Iterator[str]:
     """The conversation, one line per segment; signs of listening in brackets."""
     names = speaker_names(session)
     for segment in session_segments(session):
@@ -22,13 +22,13 @@ def plain_lines(session: Session) -> Iterator[str]:
         yield f"[{clock_time(segment['start_time'])}] {speaker}: {text}"
 
 
-def speaker_names(session: Session) -> dict[str, str]:
+def speaker_names(session: SessionBody) -> dict[str, str]:
     """Who speaks on a channel, where the upload said so."""
     names: dict[str, str] = (session.get("request") or {}).get("channels") or {}
     return names
 
 
-def session_segments(session: Session) -> list[dict[str, Any]]:
+def session_segments(session: SessionBody) -> list[dict[str, Any]]:
     """The segments; none while there is no transcript."""
     segments: list[dict[str, Any]] = (session.get("transcript") or {}).get("segments", [])
     return segments

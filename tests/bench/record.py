@@ -88,8 +88,8 @@ async def measured(url: str) -> Sequence[tuple[str, str, str]]:
             "failed by cursor in the middle": page("failed", half),
             "first page of processing (50)": page("processing", 0),
             "first page of cancelled (none)": page("cancelled", 0),
-            "total": lambda connection: totals.recordings(connection, "default"),
-            "total of failed": lambda connection: totals.recordings(
+            "total": lambda connection: totals.count_recordings(connection, "default"),
+            "total of failed": lambda connection: totals.count_recordings(
                 connection, "default", "failed"
             ),
             "engines of the last run": lambda connection: runs.last_engines(connection, "default"),

@@ -116,7 +116,7 @@ def test_after_a_refused_event_the_broker_is_unhealthy_until_it_keeps_it(
             assert not await healthy(bus)
         await keep_events(bus)
         assert await healthy(bus)
-        event = await bus.last(received().subject)
+        event = await bus.last_event(received().subject)
         assert event is not None
         assert event["id"] == ENVELOPE.id
 
@@ -250,7 +250,7 @@ def test_a_lost_connection_while_listening_starts_is_no_error(server: NatsServer
             raise ConnectionClosedError
 
         bus.client.subscribe = gone  # type: ignore[method-assign, assignment]
-        async with bus.heard("io.pocwhisp.x") as notice:
+        async with bus.subscribe("io.pocwhisp.x") as notice:
             assert not notice.is_set()
 
     on(server, work)

@@ -14,10 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from psycopg import AsyncClientCursor, AsyncCursor
 from uuid_utils.compat import uuid7
 
+from events.base import RunState
 from events.documents import AudioWarning, Request
 from functions.ingest.adapters import PostgresRecord
 from functions.ingest.figures import Histogram, SystemFigures, UploadCounter, exposition
-from functions.ingest.http.views import Page, Session, State
+from functions.ingest.http.views import Page, Session
 from functions.ingest.upload.upload import UploadedAudio
 from functions.persist.adapters import PostgresRecordWriter as PersistRecord
 from shared.record import recordings, runs, totals
@@ -74,7 +75,7 @@ async def fail(database: Database, recording: UUID) -> None:
 
 
 async def page(
-    database: Database, state: State | None = None, limit: int = 10, offset: int = 0
+    database: Database, state: RunState | None = None, limit: int = 10, offset: int = 0
 ) -> Page:
     return await PostgresRecord(database).page("default", state, limit, offset)
 
@@ -220,7 +221,9 @@ def test_totals_are_exact_when_many_write_at_once(url: str) -> None:
 
 
 @pytest.mark.parametrize("state", [None, "queued"])
-def test_pages_by_cursor_go_through_all_recordings_and_back(url: str, state: State | None) -> None:
+def test_pages_by_cursor_go_through_all_recordings_and_back(
+    url: str, state: RunState | None
+) -> None:
     async def walk(database: Database, start: Cursor | None, step: str) -> list[list[UUID]]:
         pages = []
         async with database.transaction() as connection:
@@ -277,7 +280,7 @@ def test_no_list_page_or_figure_reads_a_whole_table(url: str) -> None:
                 place = Cursor(datetime.now(UTC), UUID(int=1))
                 for start in (0, place, replace(place, backwards=True)):
                     await recordings.fetch_page(connection, "default", state, 10, start)
-                await totals.recordings(connection, "default", state)
+                await totals.count_recordings(connection, "default", state)
             await totals.system_totals(connection)
             await runs.last_engines(connection, "default")
             await runs.recent_factor(connection)

@@ -103,7 +103,7 @@ class Pipeline:
             kept = LastEvent(envelope.data.run, datetime.now(UTC), "done")
             self._kept[envelope.data.subject] = kept
 
-    async def look(self, subject: str) -> LastEvent | None:
+    async def last_event(self, subject: str) -> LastEvent | None:
         return self._kept.get(subject)
 
     async def drain(self) -> None:

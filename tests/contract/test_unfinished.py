@@ -236,7 +236,7 @@ class SlowBroker:
     released: asyncio.Event = field(default_factory=asyncio.Event)
     published: list[Envelope[Event]] = field(default_factory=list)
 
-    async def look(self, _: str) -> LastEvent | None:
+    async def last_event(self, _: str) -> LastEvent | None:
         self.asked.set()
         await self.released.wait()
         return None

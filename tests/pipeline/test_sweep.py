@@ -100,7 +100,7 @@ def stages(stack: RunningStack, session_id: str) -> list[str]:
 async def traces(stack: RunningStack, session_id: str, *models: type[Event]) -> set[str]:
     """The traces of the last events of these types about the recording."""
     async with Bus.connect(stack.info.nats_url) as bus:
-        events = [await bus.last(f"{model.type}.default.{session_id}") for model in models]
+        events = [await bus.last_event(f"{model.type}.default.{session_id}") for model in models]
     return {event["traceparent"].split("-")[1] for event in events if event is not None}
 
 

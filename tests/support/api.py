@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from obstore.store import MemoryStore
 
 from events import Envelope, Event, RecordingReceived
+from events.base import RunState
 from events.documents import Request
 from functions.ingest.figures import SystemFigures, UploadCounter
 from functions.ingest.http.app import create_api
@@ -27,7 +28,6 @@ from functions.ingest.http.views import (
     Pagination,
     RequestView,
     Session,
-    State,
     TranscriptView,
 )
 from functions.ingest.ports import Ports
@@ -42,7 +42,7 @@ PATH = "/api/v1/transcribe"
 
 
 def session_of(
-    recording: UUID, state: State = "queued", transcript: TranscriptView | None = None
+    recording: UUID, state: RunState = "queued", transcript: TranscriptView | None = None
 ) -> Session:
     """A recording of two seconds in this state."""
     metadata = Metadata(
@@ -87,7 +87,7 @@ class MemoryRecord:
     async def page(
         self,
         tenant: str,
-        state: State | None,
+        state: RunState | None,
         limit: int,
         offset: int,
         start: Position | None = None,
@@ -126,7 +126,7 @@ class MemoryBroker:
         self.published.append(envelope)
 
     @asynccontextmanager
-    async def heard(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
+    async def subscribe(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
         del subjects
         if self.deaf is not None:
             raise self.deaf

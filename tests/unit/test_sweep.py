@@ -26,9 +26,9 @@ from functions.persist.sweep import (
     LONGEST_BACKOFF,
     RUNS_PER_SWEEP,
     STUCK_REDRIVES,
+    DeliveryState,
     LastEvent,
     RunVerdict,
-    State,
     SweepReport,
     sweep_once,
     verdict,
@@ -96,11 +96,11 @@ class FakeBroker:
         self.published.append(envelope)
         self.keep(type(envelope.data), "waiting", sent=NOW)
 
-    async def look(self, subject: str) -> LastEvent | None:
+    async def last_event(self, subject: str) -> LastEvent | None:
         return self.kept.get(subject)
 
     def keep(
-        self, model: type[Event], state: State, sent: datetime = LONG_AGO, run: int = 1
+        self, model: type[Event], state: DeliveryState, sent: datetime = LONG_AGO, run: int = 1
     ) -> None:
         self.kept[f"{model.type}.default.{RECORDING}"] = LastEvent(run, sent, state)
 
@@ -172,7 +172,7 @@ def test_an_event_that_should_follow_and_does_not_is_made_again(
 @pytest.mark.parametrize("events", [QUEUED, SPLIT, ONE_CHANNEL, BOTH_CHANNELS, MERGED])
 @pytest.mark.parametrize("state", ["waiting", "held"])
 def test_what_waits_in_a_queue_or_is_worked_on_is_left_alone(
-    events: tuple[Event, ...], state: State
+    events: tuple[Event, ...], state: DeliveryState
 ) -> None:
     broker = FakeBroker()
     broker.keep(type(events[-1]), state)

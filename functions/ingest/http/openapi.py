@@ -32,7 +32,7 @@ FILE_FIELDS = {
 }
 FILE_CHOICES = [{"required": ["audio"]}, {"required": ["file"]}, {"required": ["left", "right"]}]
 
-UPLOAD: dict[str, Any] = {
+UPLOAD_OPERATION: dict[str, Any] = {
     "parameters": [
         {
             "name": name,

@@ -50,7 +50,7 @@ DESCRIPTIONS: dict[int | str, str] = {
 }
 
 
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What OpenAPI says of the errors that a route answers with, beside those of every route."""
     answered: list[int | str] = [*sorted({400, 503, *statuses}), "default"]
     return {status: {"model": Problem, "description": DESCRIPTIONS[status]} for status in answered}

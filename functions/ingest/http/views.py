@@ -17,8 +17,7 @@ from events.documents import (
     SpokenSegment,
 )
 
-State = RunState
-TERMINAL: frozenset[State] = frozenset({"completed", "failed", "cancelled"})
+TERMINAL: frozenset[RunState] = frozenset({"completed", "failed", "cancelled"})
 
 
 class Stage(BaseModel):
@@ -86,7 +85,7 @@ class RecordingSummary(BaseModel):
     """A recording in a list."""
 
     session_id: UUID
-    status: State
+    status: RunState
     check_url: str
     metadata: RecordingFacts
     request: RequestView
@@ -151,7 +150,7 @@ class Session(BaseModel):
     """A recording and what became of it."""
 
     session_id: UUID
-    status: State
+    status: RunState
     check_url: str
     progress: Annotated[list[Stage], Field(description="The stages reached so far, in order.")]
     transcript: TranscriptView | None = None
@@ -169,7 +168,7 @@ class Accepted(BaseModel):
     """The recording is kept and will be processed."""
 
     session_id: UUID
-    status: State
+    status: RunState
     check_url: str
     progress: list[Stage]
 

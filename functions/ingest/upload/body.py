@@ -1,4 +1,4 @@
-"""The bodies an upload may come in, as one stream of pieces of fields."""
+"""The bodies an upload may come in, as one stream of chunks of fields."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -31,9 +31,9 @@ class RawReader:
     begun: bool = False
 
     def feed(self, body: bytes) -> list[FieldChunk]:
-        piece = FieldChunk(RAW_FIELD, None, body, first=not self.begun)
+        chunk = FieldChunk(RAW_FIELD, None, body, first=not self.begun)
         self.begun = True
-        return [piece]
+        return [chunk]
 
     def end(self) -> None:
         if not self.begun:
@@ -60,7 +60,7 @@ def reader_of(content_type: str) -> BodyReader:
     )
 
 
-async def within(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+async def with_timeout(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
     """The same bytes. Raise `Permanent` if none come for so many seconds."""
     while True:
         try:
@@ -76,11 +76,11 @@ async def within(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[by
 
 
 async def field_chunks(reader: BodyReader, body: AsyncIterator[bytes]) -> AsyncIterator[FieldChunk]:
-    """The pieces in order. Raise `Permanent` if the body is malformed or ends too early."""
+    """The chunks in order. Raise `Permanent` if the body is malformed or ends too early."""
     async for part in body:
         if part:
-            for piece in reader.feed(part):
-                yield piece
+            for chunk in reader.feed(part):
+                yield chunk
     reader.end()
 
 

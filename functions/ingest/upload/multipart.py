@@ -1,4 +1,4 @@
-"""A multipart/form-data body (RFC 7578), read piece by piece as it arrives."""
+"""A multipart/form-data body (RFC 7578), read chunk by chunk as it arrives."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ MOST_PARTS = 100
 
 @dataclass(frozen=True, slots=True)
 class FieldChunk:
-    """Some bytes of one field; it comes in one piece or more, of which one is marked `first`."""
+    """Some bytes of one field; it comes in one chunk or more, of which one is marked `first`."""
 
     field: str
     file_name: str | None
@@ -21,7 +21,7 @@ class FieldChunk:
 
 
 class FormReader:
-    """Feed it the body's bytes in order; it gives back the pieces they complete."""
+    """Feed it the body's bytes in order; it gives back the chunks they complete."""
 
     def __init__(self, content_type: str) -> None:
         kind, options = parse_options_header(content_type)
@@ -29,7 +29,7 @@ class FormReader:
             raise Permanent(
                 "invalid_request", f"The content type {content_type!r} has no boundary."
             )
-        self._pieces: list[FieldChunk] = []
+        self._chunks: list[FieldChunk] = []
         self._header_name = b""
         self._header_value = b""
         self._field = ""
@@ -62,8 +62,8 @@ class FormReader:
             raise Permanent(
                 "invalid_request", f"The multipart body is malformed: {error}"
             ) from error
-        pieces, self._pieces = self._pieces, []
-        return pieces
+        chunks, self._chunks = self._chunks, []
+        return chunks
 
     def end(self) -> None:
         """Raise `Permanent` unless the body ended with its closing boundary."""
@@ -93,7 +93,7 @@ class FormReader:
         self._header_name = self._header_value = b""
 
     def _add(self, content: bytes, *, first: bool = False) -> None:
-        self._pieces.append(FieldChunk(self._field, self._file_name, content, first))
+        self._chunks.append(FieldChunk(self._field, self._file_name, content, first))
 
 
 def _readable(name: bytes) -> str:

@@ -37,24 +37,24 @@ class UploadedAudio:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedFile:
-    """One file of the upload: its bytes' number and digest, and what the judge made of it."""
+    """One file of the upload: its bytes' number and digest, and what the validator made of it."""
 
     file_name: str | None
     size: int
     sha256: str
-    facts: AudioProperties
+    properties: AudioProperties
 
 
 class AudioFile:
     """One audio file of the body. Its `chunks` must be read to their end, once."""
 
     def __init__(
-        self, piece: FieldChunk, rest: AsyncIterator[FieldChunk], limits: Limits, max_bytes: int
+        self, chunk: FieldChunk, rest: AsyncIterator[FieldChunk], limits: Limits, max_bytes: int
     ) -> None:
-        self.field = piece.field
+        self.field = chunk.field
         self.next: FieldChunk | None = None
-        self._first, self._rest = piece, rest
-        self._judge = UploadValidator(limits)
+        self._first, self._rest = chunk, rest
+        self._validator = UploadValidator(limits)
         self._max_bytes = max_bytes
         self._digest = StreamDigest()
         self._size = 0
@@ -74,14 +74,14 @@ class AudioFile:
     async def chunks(self) -> AsyncIterator[bytes]:
         """The file's bytes. Raise `Permanent` as soon as it cannot become a recording any more."""
         yield await self._take(self._first.content)
-        async for piece in self._rest:
-            if piece.first:
-                self.next = piece
+        async for chunk in self._rest:
+            if chunk.first:
+                self.next = chunk
                 break
-            yield await self._take(piece.content)
-        facts = self._judge.finish()
+            yield await self._take(chunk.content)
+        properties = self._validator.finish()
         sha256 = await self._digest.finish()
-        self._received = ReceivedFile(self._first.file_name, self._size, sha256, facts)
+        self._received = ReceivedFile(self._first.file_name, self._size, sha256, properties)
 
     async def _take(self, content: bytes) -> bytes:
         self._size += len(content)
@@ -89,7 +89,7 @@ class AudioFile:
             raise Permanent(
                 "file_too_large", f"The file is larger than the {self._max_bytes} bytes allowed."
             )
-        self._judge.feed(content)
+        self._validator.feed(content)
         await self._digest.feed(content)
         return content
 
@@ -115,18 +115,18 @@ class Upload:
 
         Raise `Permanent` if they do not make one recording.
         """
-        pieces = field_chunks(self._reader, self._counted(body))
-        piece = await anext(pieces, None)
-        while piece is not None:
-            if piece.field in (*ONE_FILE, *TWO_FILES):
+        chunks = field_chunks(self._reader, self._counted(body))
+        chunk = await anext(chunks, None)
+        while chunk is not None:
+            if chunk.field in (*ONE_FILE, *TWO_FILES):
                 self._files += 1
-                file = AudioFile(piece, pieces, self._limits_of(piece.field), self._max_bytes)
+                file = AudioFile(chunk, chunks, self._limits_of(chunk.field), self._max_bytes)
                 yield file
                 self._received[file.field] = file.received
-                piece = file.next
+                chunk = file.next
             else:
-                self._take_field(piece)
-                piece = await anext(pieces, None)
+                self._take_field(chunk)
+                chunk = await anext(chunks, None)
         self._check_complete()
 
     @property
@@ -141,7 +141,7 @@ class Upload:
     def audio(self) -> UploadedAudio:
         """What came in, as one recording."""
         first, *others = self._received.values()
-        both = _both(first.facts, others[0].facts) if others else first.facts
+        both = _both(first.properties, others[0].properties) if others else first.properties
         digests = [first.sha256, *(other.sha256 for other in others)]
         return UploadedAudio(
             file_name=first.file_name,
@@ -186,16 +186,16 @@ class Upload:
                 f"The form has `{came.pop()}` only; needed: both `left` and `right`.",
             )
 
-    def _take_field(self, piece: FieldChunk) -> None:
-        values = self._fields.setdefault(piece.field, [])
-        if piece.first:
+    def _take_field(self, chunk: FieldChunk) -> None:
+        values = self._fields.setdefault(chunk.field, [])
+        if chunk.first:
             values.append(bytearray())
-        if piece.file_name is not None:  # a file nobody asked for is not kept
+        if chunk.file_name is not None:  # a file nobody asked for is not kept
             return
-        values[-1] += piece.content
-        self._field_bytes += len(piece.content)
+        values[-1] += chunk.content
+        self._field_bytes += len(chunk.content)
         if len(values[-1]) > LONGEST_FIELD:
-            raise _too_long(f"The field `{piece.field}` is", LONGEST_FIELD)
+            raise _too_long(f"The field `{chunk.field}` is", LONGEST_FIELD)
         if self._field_bytes > LONGEST_FIELDS:
             raise _too_long("The fields are together", LONGEST_FIELDS)
 

@@ -8,7 +8,7 @@ from functions.ingest.figures import exposition
 from functions.ingest.health import health_of, readiness
 from functions.ingest.http.auth import CurrentCaller
 from functions.ingest.http.dependencies import CurrentDependencies, OpenPorts
-from functions.ingest.http.problems import PROBLEM_HEADERS, errors
+from functions.ingest.http.problems import PROBLEM_HEADERS, error_responses
 from functions.ingest.http.views import Health, Readiness
 
 router = APIRouter(tags=["probes"])
@@ -29,13 +29,13 @@ async def ready(ports: OpenPorts) -> Response:
     return JSONResponse(found.model_dump())
 
 
-@router.get("/health", responses=errors())
+@router.get("/health", responses=error_responses())
 async def health(ports: OpenPorts, caller: CurrentCaller) -> Health:
     """Tell which parts answer."""
     return await health_of(ports, caller.tenant)
 
 
-@router.get("/metrics", response_class=PlainTextResponse, responses=errors())
+@router.get("/metrics", response_class=PlainTextResponse, responses=error_responses())
 async def metrics(ports: OpenPorts, current: CurrentDependencies) -> Response:
     """Tell the system's figures, for Prometheus."""
     figures = await ports.record.figures()

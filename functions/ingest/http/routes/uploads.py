@@ -16,14 +16,14 @@ from events.keys import RecordingKey
 from functions.ingest.handler import accept_upload, announce, wait_for_end
 from functions.ingest.http.auth import CurrentCaller
 from functions.ingest.http.dependencies import CurrentDependencies, OpenPorts
-from functions.ingest.http.openapi import UPLOAD
+from functions.ingest.http.openapi import UPLOAD_OPERATION
 from functions.ingest.http.prefer import seconds_to_wait
-from functions.ingest.http.problems import errors, problem
+from functions.ingest.http.problems import error_responses, problem
 from functions.ingest.http.session_response import session_response
 from functions.ingest.http.views import Accepted, Session
 from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
-from functions.ingest.upload.body import check_encoding, check_length, reader_of, within
+from functions.ingest.upload.body import check_encoding, check_length, reader_of, with_timeout
 from functions.ingest.upload.multipart import MOST_PARTS
 from functions.ingest.upload.upload import Upload
 from shared.errors import Permanent, PocWhispError
@@ -38,9 +38,9 @@ router = APIRouter(tags=["recordings"], prefix="/transcribe")
     responses={
         200: {"model": Session},
         202: {"model": Accepted},
-        **errors(408, 413, 415, 500),
+        **error_responses(408, 413, 415, 500),
     },
-    openapi_extra=UPLOAD,
+    openapi_extra=UPLOAD_OPERATION,
 )
 async def transcribe(  # noqa: PLR0913, PLR0917 - what FastAPI injects
     request: Request,
@@ -79,7 +79,7 @@ async def _receive(
     upload = Upload(reader, settings.limits, settings.max_upload_bytes)
     key = RecordingKey(tenant, uuid7())
     bind_contextvars(recording=str(key.recording))
-    body = within(request.stream(), settings.body_timeout)
+    body = with_timeout(request.stream(), settings.body_timeout)
     return await accept_upload(ports, key, upload, body, _query_fields(request), traceparent=trace)
 
 
