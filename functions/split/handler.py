@@ -22,7 +22,7 @@ from functions.split.levels import ChannelMeasures, Meter, Track, levels_of, tra
 from functions.split.quality import Compared, Comparison, side_by_side
 from functions.split.sources import open_source
 from shared.audio.formats import Limits
-from shared.audio.wav import PCM16_BYTES, pcm16_header, whole_frame_chunks
+from shared.audio.pcm import PCM16_BYTES, pcm16_header, whole_frame_chunks
 from shared.digest import work_digest
 from shared.function import function
 from shared.ports import Blobs

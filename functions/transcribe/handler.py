@@ -10,7 +10,8 @@ from events.base import Channel
 from events.documents import ChannelTranscript, Request
 from functions.transcribe.checkpoints import Checkpoints
 from functions.transcribe.recognizer import Recognizer, Samples
-from shared.audio.wav import PCM16_BYTES, HeaderReader, whole_frame_chunks
+from shared.audio.pcm import PCM16_BYTES, whole_frame_chunks
+from shared.audio.wav import HeaderReader
 from shared.digest import work_digest
 from shared.function import function
 from shared.ports import Blobs

@@ -18,7 +18,7 @@ from functions.transcribe.recognizer import SAMPLE_RATE
 from functions.transcribe.whisper.models import find_model
 from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSetup
 from infra.deployments import FEW_ARENAS
-from shared.audio.wav import pcm16_header
+from shared.audio.pcm import pcm16_header
 from shared.blobs import ObjectBlobs
 from tests.bench.composed import composed
 from tests.bench.figures import Figure, Part

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.audio.formats import ENCODINGS, AudioFormat
+from shared.audio.pcm import pcm16_header
 from shared.audio.wav import (
     LONGEST_HEADER,
     LONGEST_READ_CHUNK,
@@ -15,7 +16,6 @@ from shared.audio.wav import (
     Extent,
     Header,
     HeaderReader,
-    pcm16_header,
 )
 from shared.errors import Permanent
 from tests.support.examples import chunk, cut, fmt, riff, wav_file
