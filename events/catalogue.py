@@ -33,10 +33,11 @@ class RecordingReceived(Event):
     type: ClassVar[str] = "io.pocwhisp.recording.received.v1"
 
     audio: Annotated[
-        str, Field(description="Key of the upload: a file of both speakers, of one, or the left's.")
+        str, Field(description="Key of the uploaded file; of two files, the left speaker's.")
     ]
     audio_right: Annotated[
-        str | None, Field(description="Key of the right speaker's file, if each came in one.")
+        str | None,
+        Field(description="Key of the right speaker's file; null if there is one file."),
     ] = None
     request: BlobKey
     duration: Annotated[
@@ -110,7 +111,7 @@ class TranscriptSummarized(Event):
 
 
 class RecordingCompleted(Event):
-    """The run ended well; transcript and summary are on record."""
+    """The run is completed; transcript and summary are on record."""
 
     type: ClassVar[str] = "io.pocwhisp.recording.completed.v1"
 
@@ -127,12 +128,12 @@ class RecordingCompleted(Event):
 
 
 class RecordingFailed(Event):
-    """The run ended badly; what it had computed is still served."""
+    """The run has failed; what it had computed is still served."""
 
     type: ClassVar[str] = "io.pocwhisp.recording.failed.v1"
 
     function: FunctionName
-    error_class: Annotated[ErrorClass, Field(description="Given up at once, or after retries.")]
+    error_class: Annotated[ErrorClass, Field(description="Given up at once, or after its retries.")]
     error_code: ErrorCode
 
 

@@ -25,7 +25,7 @@ Sentiment = Literal["positive", "neutral", "negative"]
 
 
 class Document(Frozen):
-    """A document names its own kind and version in `document`."""
+    """A JSON document that names its own kind and version in `document`."""
 
     name: ClassVar[str]
 
@@ -90,12 +90,12 @@ class SpokenSegment(Segment):
     """A segment with its place in the conversation."""
 
     id: Annotated[str, Field(description="Unique within the run: s1, s2, …")]
-    speaker: Annotated[Channel, Field(description="The channel the segment was heard on.")]
+    speaker: Annotated[Channel, Field(description="The channel that the segment was spoken on.")]
     overlaps: Annotated[
         tuple[str, ...], Field(description="Segments of the other speaker at the same time, by id.")
     ] = ()
     backchannel: Annotated[
-        bool, Field(description="A short sign of listening, such as mm-hm, in the other's turn.")
+        bool, Field(description="A short sign of attention, such as mm-hm, in the other's turn.")
     ] = False
 
 
@@ -116,12 +116,12 @@ class ChannelLanguage(Language):
 
 
 class Echo(Frozen):
-    """Words that were heard on a channel and belong to the other party; they were taken out."""
+    """Words that were recognised on a channel but belong to the other party, and were removed."""
 
-    channel: Annotated[Channel, Field(description="The channel they were taken from.")]
+    channel: Annotated[Channel, Field(description="The channel that they were removed from.")]
     start_time: Seconds
     end_time: Seconds
-    text: Annotated[str, Field(description="What was heard.")]
+    text: Annotated[str, Field(description="The words that were removed.")]
 
 
 class Request(Document):
@@ -176,9 +176,9 @@ class ChannelQuality(Frozen):
 
 
 class Bleed(Frozen):
-    """One party can be heard in the other's channel."""
+    """A leak of one party's voice into the other's channel."""
 
-    source: Annotated[Channel, Field(description="The channel of the party that is heard.")]
+    source: Annotated[Channel, Field(description="The channel of the party whose voice leaks.")]
     into: Annotated[Channel, Field(description="The channel it leaked into.")]
     delay: Annotated[float, Field(description="Seconds by which the leak comes later.")]
     gain: Annotated[float, Field(description="Level of the leak against its source, dB.")]
@@ -194,7 +194,7 @@ class Quality(Frozen):
 
 
 class Levels(RunDocument):
-    """What split found out about the audio."""
+    """What split measured of the audio."""
 
     name: ClassVar[str] = "levels"
 
@@ -203,7 +203,7 @@ class Levels(RunDocument):
     encoding: Annotated[str, Field(description="How samples were stored, such as pcm_s16le.")]
     sample_rate: Annotated[int, Field(gt=0, description="Of the upload, in Hz.")]
     channels: Annotated[int, Field(ge=1, description="Channels of the upload.")]
-    duration: Annotated[float, Field(gt=0, description="Seconds of audio that are there.")]
+    duration: Annotated[float, Field(gt=0, description="Length of the audio in seconds.")]
     levels: Annotated[tuple[Level, ...], Field(description="One per channel of the run.")]
     warnings: Annotated[tuple[AudioWarning, ...], Field(description="Empty if all is well.")] = ()
     quality: Annotated[
@@ -222,14 +222,15 @@ class ChannelTranscript(EngineDocument):
     channel: Annotated[Channel, Field(description="The channel that was transcribed.")]
     segments: Annotated[tuple[Segment, ...], Field(description="In order of time.")]
     language: Annotated[
-        Language | None, Field(description="What was spoken; null: nothing, or it is not known.")
+        Language | None,
+        Field(description="The language spoken; null: none, or not known."),
     ] = None
 
 
 class Checkpoint(RunDocument):
     """A part of a channel's transcript while the rest is still being recognised.
 
-    Checkpoints are numbered from 1; together they tell what need not be recognised again. The
+    Checkpoints are numbered from 1; together they are what need not be recognised again. The
     document is still named passage, as it was first published.
     """
 
@@ -238,10 +239,10 @@ class Checkpoint(RunDocument):
     document: Literal["io.pocwhisp.document.passage.v1"] = "io.pocwhisp.document.passage.v1"
     channel: Annotated[Channel, Field(description="The channel that is being transcribed.")]
     until: Annotated[
-        int, Field(ge=1, description="Pieces of the channel that are done, from its beginning.")
+        int, Field(ge=1, description="Hypotheses of the channel that are done, from its start.")
     ]
-    segments: Annotated[tuple[Segment, ...], Field(description="Since the part before.")]
-    language: Annotated[Language | None, Field(description="If it is known by now.")] = None
+    segments: Annotated[tuple[Segment, ...], Field(description="Since the checkpoint before.")]
+    language: Annotated[Language | None, Field(description="Null: not known yet.")] = None
 
 
 class Transcript(EngineDocument):
@@ -255,7 +256,7 @@ class Transcript(EngineDocument):
         tuple[ChannelLanguage, ...], Field(description="Of the channels on which it is known.")
     ] = ()
     echoes: Annotated[
-        tuple[Echo, ...], Field(description="What was taken out as the other party's voice.")
+        tuple[Echo, ...], Field(description="Words that were removed as the other party's.")
     ] = ()
 
 

@@ -1,4 +1,4 @@
-"""The event bus, done with NATS JetStream."""
+"""The event bus on NATS JetStream."""
 
 import asyncio
 import contextvars
@@ -27,9 +27,9 @@ BROKER_CHECK_TIMEOUT = 1.0
 CONNECT_TIMEOUT = 2
 RECONNECT_WAIT = 1
 RECENT_ACKNOWLEDGEMENT = 10.0
-"""Seconds for which an acknowledged event says that the broker keeps events."""
+"""Seconds for which an acknowledged event proves that the broker keeps events."""
 REPEATED_REASON = 60.0
-"""Seconds after which a reason that is still the same is logged again."""
+"""Seconds after which an unchanged reason is logged again."""
 
 logger = structlog.get_logger()
 
@@ -45,7 +45,7 @@ class Message:
 
     @classmethod
     def of(cls, envelope: Envelope[Event]) -> "Message":
-        """The event in structured mode."""
+        """Return the event in structured mode."""
         return cls(
             envelope.data.type,
             envelope.data.subject,
@@ -55,7 +55,7 @@ class Message:
 
 
 class Bus:
-    """`ports.Publisher` on JetStream, and the questions the sweep and ingest ask the broker."""
+    """`ports.Publisher` on JetStream, with subscriptions for ingest and look-ups for the sweep."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -67,9 +67,9 @@ class Bus:
     @classmethod
     @asynccontextmanager
     async def connect(cls, url: str) -> AsyncIterator["Bus"]:
-        """Connect, and stay connected through the broker's restarts, while the context lasts.
+        """Connect, and reconnect after the broker's restarts, while the context lasts.
 
-        With the broker away it goes on trying, and what is published meanwhile is `Unavailable`.
+        With the broker away it goes on trying, and `publish` raises `Unavailable` meanwhile.
         """
         client = Client()
         connecting = asyncio.create_task(_connect(client, url))
@@ -89,7 +89,10 @@ class Bus:
         await self._send(Message.of(envelope))
 
     async def last_event(self, subject: str) -> dict[str, Any] | None:
-        """The last event the broker keeps on this subject, as structured JSON, or None."""
+        """Return the last event that the broker keeps on `subject`, as structured JSON.
+
+        Returns None if there is none.
+        """
         self._check_connected()
         with _bus_errors():
             try:
@@ -102,10 +105,10 @@ class Bus:
 
     @asynccontextmanager
     async def subscribe(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when a message passes on one of the subjects.
+        """Yield an event that is set when a message passes on one of the subjects.
 
-        A hint to look at the record at once, never a proof: nobody redelivers it. With the broker
-        away it is never set.
+        It is a hint to read the record at once, never a proof: a message is not delivered again.
+        With the broker away it is never set.
         """
         notice = asyncio.Event()
 
@@ -124,11 +127,11 @@ class Bus:
                     await subscription.unsubscribe()
 
     async def check(self) -> None:
-        """Raise `Unavailable` unless the broker keeps what it is sent, as far as can be told.
+        """Raise `Unavailable` unless the broker keeps events, as far as can be known.
 
-        An event acknowledged lately says so. One that was not is sent again, as often as it
-        takes: its id is the same, so at worst it is there twice. With no event to go by JetStream
-        is asked for its account. Never takes longer than `CHECK_TIMEOUT`.
+        An event acknowledged lately proves it. One that was not acknowledged is sent again until
+        it is: its id is the same, so at worst it is there twice. Without either, JetStream is
+        asked for its account. Takes at most `BROKER_CHECK_TIMEOUT` seconds.
         """
         self._check_connected()
         if not self._refused and time.monotonic() - self._stored_at < RECENT_ACKNOWLEDGEMENT:
@@ -171,7 +174,7 @@ class Bus:
 
 
 class OutageLog:
-    """Logs why the broker is away: when the reason changes, and once a minute."""
+    """The log of outages: the reason when it changes, and once a minute."""
 
     def __init__(self, url: str) -> None:
         self._secrets = [info.rpartition(":")[2] for info in CREDENTIALS.findall(url)]

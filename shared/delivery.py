@@ -46,15 +46,15 @@ REFUSALS = Counter(
     ["function"],
 )
 ATTEMPT_HEADER = "x-pocwhisp-attempt"
-"""Header of a pusher that counts: which attempt this is, from 1."""
+"""Header in which the dispatcher gives the number of the attempt, from 1."""
 NUMBER = re.compile("[0-9]{1,9}")
 DELIVERIES_PER_SLOT = 2
-"""Deliveries that a function holds for each one it works on: as many wait as are worked on."""
+"""Deliveries that a function accepts per slot: one at work and one waiting."""
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingEvent:
-    """An event as it came in: its envelope's attributes and its data."""
+    """An event as it was delivered: CloudEvents attributes, and data not yet validated."""
 
     attributes: Mapping[str, Any]
     data: Any
@@ -73,7 +73,7 @@ class IncomingEvent:
 
     @property
     def time(self) -> datetime | None:
-        """When it happened; None if it does not say, or not so that it can be read."""
+        """The event's own time; None without one that can be read."""
         try:
             time = datetime.fromisoformat(str(self.attributes.get("time")))
         except ValueError:
@@ -82,7 +82,7 @@ class IncomingEvent:
 
     @property
     def log_fields(self) -> dict[str, object]:
-        """What tells this event from all others in the log; what it does not say is left out."""
+        """The fields of a log line that identify the event; unknown ones are left out."""
         recording, _, run = str(self.attributes.get("correlationid") or "").partition("/")
         fields = {
             "type": self.event_type,
@@ -101,7 +101,10 @@ class IncomingEvent:
     def causes(
         self, data: Event, source: str, time: datetime, *, redrive: int | None = None
     ) -> Envelope[Event]:
-        """The envelope of an event that follows from this one, in the same trace and re-drive."""
+        """Return the envelope of an event that this one causes, in the same trace and re-drive.
+
+        `redrive` overrides the number of the re-drive.
+        """
         return Envelope(
             data=data,
             source=f"/pocwhisp/{source}",
@@ -112,7 +115,10 @@ class IncomingEvent:
         )
 
     def event(self, accepts: tuple[type[Event], ...]) -> Event:
-        """The typed data. Raise `Permanent` if the type is not for us or the data do not fit."""
+        """Return the typed data.
+
+        Raises `Permanent` if the type is not among `accepts` or the data do not fit its schema.
+        """
         model = EVENTS.get(self.event_type)
         if model is None or not issubclass(model, accepts):
             raise Permanent(
@@ -129,8 +135,8 @@ class IncomingEvent:
 class Delivery:
     """The route that hands CloudEvents to one function, `concurrency` at a time.
 
-    As many more wait. Any further one is answered 503 at once, to be sent again: a queue lasts in
-    the broker, in memory it would grow and be lost.
+    As many more wait. Any further one is refused with 503 at once, to be sent again: the broker
+    keeps its queue safe, while one in memory would grow and be lost.
     """
 
     def __init__(
@@ -220,8 +226,9 @@ def _number(text: str) -> int | None:
 async def receive_event(request: Request) -> IncomingEvent | Response:
     """Parse a CloudEvent in binary or structured mode.
 
-    A request that no pusher sends (no trace of CloudEvents) is answered 400. A broken CloudEvent
-    is answered 500, so that the pusher keeps it and sends it to the dead letters at last.
+    Returns an answer instead if it cannot be read: 400 for a request without any CloudEvents
+    header, which no pusher sends; 500 for a broken CloudEvent, so that the pusher keeps it and
+    finally sends it to the dead letters.
     """
     body = await request.body()
     try:
@@ -238,7 +245,7 @@ async def receive_event(request: Request) -> IncomingEvent | Response:
 
 
 def parse_event(headers: Mapping[str, str], body: bytes) -> IncomingEvent:
-    """Read a CloudEvent from HTTP headers and body (or NATS headers and payload)."""
+    """Read a CloudEvent from HTTP headers and body, or from NATS headers and payload."""
     event: CloudEvent = from_http(dict(headers), body)
     return IncomingEvent(dict(event.get_attributes()), event.get_data())
 
@@ -246,9 +253,9 @@ def parse_event(headers: Mapping[str, str], body: bytes) -> IncomingEvent:
 def park(
     received: IncomingEvent, function: str, *, error_class: str, error_code: str, attempts: int = 1
 ) -> DeliveryParked:
-    """The event that says a delivery was given up. Each re-drive is a series of attempts.
+    """Return the event that a delivery was given up. Each re-drive is a series of attempts.
 
-    Raises `ValueError` if the attributes do not tell which recording it was about.
+    Raises `ValueError` if the attributes do not name the recording.
     """
     recording, _, run = str(received.attributes.get("correlationid", "")).partition("/")
     return DeliveryParked.model_validate(

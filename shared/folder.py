@@ -1,4 +1,4 @@
-"""Blobs as files. What has a name is whole, and on the disk before anyone is told of it."""
+"""Blobs as files. A file that has its name is whole, and is on the disk before a writer returns."""
 
 import asyncio
 import os
@@ -22,14 +22,14 @@ WRITE_BYTES = MIB // 2
 WRITE_BACK_BYTES = 32 * MIB
 MOST_CHUNKS_PER_WRITE = os.sysconf("SC_IOV_MAX")
 RESERVE_SHARE = 20
-"""The reserve is at most this part of the disk, or a small disk would never be ready."""
+"""The reserve is at most one part in this many of the disk, or a small disk were never ready."""
 
 
 class FolderWriter:
-    """Writes blobs into a folder, all of it on one file system that knows hard links.
+    """Writes blobs into a folder on one file system with hard links.
 
     A blob gets a name of its own in `.staging`; once its bytes are on the disk it is linked to its
-    key, which fails if the key is taken. What killed processes left is removed after a day.
+    key, which fails if the key is taken. Files that killed processes left are removed after a day.
     """
 
     def __init__(self, root: Path, reserve: int) -> None:
@@ -57,7 +57,7 @@ class FolderWriter:
             return await to_the_end(self._replace if replace else self._link, file, key)
 
     async def settle(self, key: str) -> None:
-        """Put the name of a blob that somebody else wrote on the disk; its bytes are there."""
+        """Make the name of a blob that another process wrote durable; its bytes are."""
         await to_the_end(_fsync, self._path(key).parent)
 
     async def check(self) -> None:
@@ -73,7 +73,7 @@ class FolderWriter:
 
     @asynccontextmanager
     async def _staged(self) -> AsyncIterator[FileIO]:
-        """A new file in `.staging`, which is gone in the end."""
+        """Yield a new file in `.staging`, which is removed at the end."""
         self._staging.mkdir(exist_ok=True)
         file = FileIO(self._staging / uuid4().hex, "x")
         try:
@@ -112,9 +112,9 @@ class FolderWriter:
 
 
 async def batches(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[list[bytes]]:
-    """The same chunks in lists of at least `size` bytes in all, but for the last.
+    """Yield the same chunks in lists of at least `size` bytes together, except for the last.
 
-    Another thread costs more for each call than for each byte.
+    A call in another thread costs more than its bytes do.
     """
     batch: list[bytes] = []
     waiting = 0
@@ -129,7 +129,7 @@ async def batches(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[list
 
 
 async def to_the_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do the work in a thread, to its end even if the caller is cancelled: it may use a file."""
+    """Run `work` in a thread, to its end even if the caller is cancelled: it may use a file."""
     task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
     try:
         return await asyncio.shield(task)
@@ -147,7 +147,7 @@ def _write(file: FileIO, batch: list[bytes]) -> None:
 
 
 def _begin_write_back(file: FileIO, start: int, end: int) -> None:
-    """Let the kernel write these bytes now; by itself it would wait for the fsync."""
+    """Have the kernel write these bytes now instead of at the fsync."""
     os.posix_fadvise(file.fileno(), start, end - start, os.POSIX_FADV_DONTNEED)
 
 
@@ -157,7 +157,7 @@ def _drop(file: FileIO) -> None:
 
 
 def _make(folder: Path) -> None:
-    """Make the folder and those above it that are missing, and put their names on the disk."""
+    """Make the folder and its missing parents, and make their names durable."""
     if not folder.is_dir():
         _make(folder.parent)
         folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""ingest's side of the record: what `shared.record` keeps, as the API's views."""
+"""ingest's port to the record: the rows of `shared.record` as the API's views."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -40,11 +40,11 @@ MEANINGS = {
     "unsupported_language": "the model that runs does not know the language",
     "unsupported_task": "the model that runs has not learnt the task",
 }
-"""What the sender can mend, in words: events carry the codes of errors alone."""
+"""Explanations of errors that the sender can mend; events carry only their codes."""
 
 
 class PostgresRecord:
-    """`ports.Record` in `shared.record`."""
+    """`ports.Record` on `shared.record`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -195,7 +195,7 @@ def _model_versions(made: Results) -> ModelVersions:
 
 
 def _engine_name(engine: Mapping[str, Any] | None) -> str | None:
-    """Its name and revision; None if there is none, or one that another release wrote its way."""
+    """Return the engine's name and revision. Returns None if there is none that can be read."""
     try:
         return str(Engine.model_validate(engine))
     except ValidationError:

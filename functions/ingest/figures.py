@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How many lasted up to each limit in seconds, limits rising to +Inf, and all together."""
+    """Counts of the stages that took up to each limit in seconds, rising to +Inf, and their sum."""
 
     buckets: Sequence[tuple[str, float]]
     total: float
@@ -23,10 +23,10 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class SystemFigures:
-    """What the record tells of all tenants. Durations in seconds.
+    """Figures of all tenants from the record. Durations in seconds.
 
-    `backlog` are recordings by state as it is now; all else only grows, but `real_time_factor`:
-    processing time over audio time of the runs completed last, None if there was none lately.
+    `backlog` are the present recordings by state. `real_time_factor` is processing time over audio
+    time of the latest completed runs, None if there is none lately. All else only grows.
     """
 
     backlog: Mapping[str, float]
@@ -56,7 +56,7 @@ class UploadCounter:
 
 
 def exposition(uploads: UploadCounter, figures: SystemFigures) -> bytes:
-    """The text a Prometheus server scrapes."""
+    """Return the text that a Prometheus server scrapes."""
     registry = CollectorRegistry()
     registry.register(_Recorded(figures))
     return generate_latest(uploads.registry) + generate_latest(registry)

@@ -1,4 +1,4 @@
-"""Take a recording in, and look at what became of it."""
+"""Accept an upload, announce it, and wait for its result."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from functions.ingest.upload.upload import Upload, UploadedAudio
 from shared.errors import Unavailable
 
 RECORD_INTERVAL = 1.0
-"""Seconds between looks at the record while waiting; a passing event makes it sooner."""
+"""Seconds between reads of the record while waiting; an event on the broker makes it sooner."""
 
 
 async def accept_upload(  # noqa: PLR0913 - the trace is beside what the request is made of
@@ -26,10 +26,12 @@ async def accept_upload(  # noqa: PLR0913 - the trace is beside what the request
     *,
     traceparent: str | None = None,
 ) -> RecordingReceived:
-    """Store the upload and put it on record: blobs, then row. Take back what was not promised.
+    """Store the upload: its blobs, then its row. Without the row, the blobs are removed again.
 
-    `query` are fields given beside the body; the body's own prevail. An error after the row was
-    committed is none: the recording is promised.
+    `query` are fields from the URL; those of the body prevail. An error after the row was
+    committed is ignored: the recording is promised.
+
+    Raises `Permanent` for a faulty upload, `Unavailable` while a store is away.
     """
     request_of(query)
     received = None
@@ -50,7 +52,7 @@ async def accept_upload(  # noqa: PLR0913 - the trace is beside what the request
 
 
 def received_event(key: RecordingKey, audio: UploadedAudio) -> RecordingReceived:
-    """The event that says what lies where."""
+    """Return the event that announces the recording and where its blobs are."""
     return RecordingReceived(
         tenant=key.tenant,
         recording=key.recording,
@@ -63,10 +65,10 @@ def received_event(key: RecordingKey, audio: UploadedAudio) -> RecordingReceived
 
 
 async def discard_unless_promised(ports: Ports, key: RecordingKey) -> bool:
-    """Take back what was stored, unless the row is there: a commit may have lost its answer.
+    """Remove the upload's blobs unless its row is there: a commit may have lost its answer.
 
-    Return whether it is there for sure. With the database or the store away, blobs that nobody
-    refers to stay; nothing is lost by it.
+    Returns whether the row is certainly there. With the database or the store away, blobs that
+    nothing refers to may stay; no recording is lost by it.
     """
     with suppress(Unavailable):
         if await ports.record.find(key.tenant, key.recording) is not None:
@@ -77,7 +79,7 @@ async def discard_unless_promised(ports: Ports, key: RecordingKey) -> bool:
 
 
 async def announce(ports: Ports, received: RecordingReceived, traceparent: str) -> bool:
-    """Publish the event; tell whether the broker has it. If not, the sweep publishes it later."""
+    """Publish the event. Returns whether the broker has it; if not, the sweep sends it later."""
     envelope = Envelope(
         data=received, source="/pocwhisp/ingest", time=ports.clock(), traceparent=traceparent
     )
@@ -91,7 +93,10 @@ async def announce(ports: Ports, received: RecordingReceived, traceparent: str) 
 async def wait_for_end(
     ports: Ports, tenant: str, recording: UUID, seconds: float
 ) -> Session | None:
-    """The recording as soon as it has ended, or as it is after `seconds`."""
+    """Return the recording as soon as it has ended, or as it is after `seconds`.
+
+    Returns None if it does not exist.
+    """
     ends = (f"{kind.type}.{tenant}.{recording}" for kind in (RecordingCompleted, RecordingFailed))
     deadline = asyncio.get_running_loop().time() + seconds
     async with ports.notices.subscribe(*ends) as notice:
@@ -105,7 +110,7 @@ async def wait_for_end(
 
 
 async def _first(notice: asyncio.Event, seconds: float) -> None:
-    """Wait for the notice. Not by `wait_for`, which may lose a cancellation on Python 3.11."""
+    """Wait for the notice, but not by `wait_for`, which may lose a cancellation on Python 3.11."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await notice.wait()

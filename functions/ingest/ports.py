@@ -1,4 +1,4 @@
-"""What ingest needs of the world."""
+"""The ports of ingest."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from shared.ports import Blobs, Check, Clock, Publisher
 
 
 class Record(Protocol):
-    """What ingest writes and reads. All raise `errors.Unavailable` while the database is away."""
+    """The record as ingest uses it. All raise `errors.Unavailable` while the database is away."""
 
     async def accept(
         self,
@@ -28,14 +28,14 @@ class Record(Protocol):
         age: float,
         traceparent: str | None = None,
     ) -> None:
-        """Promise the recording, whose upload ended `age` seconds ago: row, run 1, first stage.
+        """Insert the recording, its run 1 and its first stage. Its upload ended `age` seconds ago.
 
         `traceparent` is kept for events that are sent again.
         """
         ...
 
     async def find(self, tenant: str, recording: UUID) -> Session | None:
-        """The recording with its latest run, or None."""
+        """Return the recording with its latest run. Returns None if there is none."""
         ...
 
     async def page(
@@ -53,25 +53,25 @@ class Record(Protocol):
         ...
 
     async def engines(self, tenant: str) -> Engines:
-        """The engines of the run that ended last."""
+        """Return the engines of the tenant's run that ended last."""
         ...
 
     async def figures(self) -> SystemFigures:
-        """Counts and times of the whole system."""
+        """Return counts and times of the whole system."""
         ...
 
 
 class Notices(Protocol):
-    """Tells when to look at the record again."""
+    """Notices of events, as hints to read the record again."""
 
     def subscribe(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
-        """An event that is set when a message passes on a subject."""
+        """Yield an event that is set when a message passes on one of the subjects."""
         ...
 
 
 @dataclass(frozen=True)
 class Ports:
-    """The ports, and what must answer by its name."""
+    """The open ports, and the checks of their parts by name."""
 
     record: Record
     blobs: Blobs

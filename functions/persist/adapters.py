@@ -11,7 +11,7 @@ from shared.record.runs import RunEnding, RunFailure
 
 
 class PostgresRecordWriter:
-    """`record.Record` in `shared.record`."""
+    """`record.RecordWriter` on `shared.record`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -58,7 +58,7 @@ async def _reach(connection: Connection, event: Event, stage: str, at: datetime 
 
 
 async def _end(connection: Connection, event: Event, ending: RunEnding) -> bool:
-    """End the run with its result; True if it has ended so, now or before."""
+    """End the run with its result. Returns whether it has ended so, now or before."""
     ended = await runs.end(connection, event, ending)
     if ended is None:
         return await runs.has_ended_as(connection, event, ending)

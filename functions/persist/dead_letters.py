@@ -1,4 +1,6 @@
-"""Events that the cluster's pusher gave up come here, as they were, to `/parked`.
+"""The route `/parked` for dead letters: events that the cluster's pusher gave up.
+
+They arrive unchanged.
 
 Knative adds to a dead event where it could not be delivered and what the last answer was
 (`knativeerrordest`, `knativeerrorcode`).
@@ -22,10 +24,10 @@ logger = structlog.get_logger()
 
 
 class DeadLetters:
-    """The route for dead events: each is parked, or sent once more if the call is not to blame.
+    """The route for dead letters: each is parked, or sent again if the call is not the cause.
 
-    An outage is not a failed call, and neither is persist's own trouble: those events begin a
-    new series of attempts under a new message id.
+    After an outage, or a failure of persist itself, the event begins a new series of attempts
+    under a new message id.
     """
 
     def __init__(self, clock: Clock = utc_now) -> None:
@@ -44,9 +46,9 @@ class DeadLetters:
         return Response(status_code=204)
 
     def verdict(self, received: IncomingEvent) -> Envelope[Event]:
-        """What to publish about a dead event.
+        """Return the event to publish for a dead letter.
 
-        Raise `Permanent` or `ValueError` if it does not say which recording it is about.
+        Raises `Permanent` or `ValueError` if it does not name its recording.
         """
         function = failed_function(received)
         code = str(received.attributes.get("knativeerrorcode", ""))
@@ -60,6 +62,6 @@ class DeadLetters:
 
 
 def failed_function(received: IncomingEvent) -> str:
-    """The deployment that the event could not be delivered to, by its host's first label."""
+    """Return the function that the event could not be delivered to: its host's first label."""
     host = urlsplit(str(received.attributes.get("knativeerrordest", ""))).hostname or "unknown"
     return host.partition(".")[0]

@@ -24,19 +24,19 @@ from shared.ports import Publisher
 from shared.telemetry import next_traceparent
 
 RUNS_PER_SWEEP = 100
-"""Runs looked at in one sweep; the next sweep takes those that waited longest."""
+"""Runs examined in one sweep; the next sweep takes those that waited longest."""
 LONGEST_BACKOFF = timedelta(hours=1)
 STUCK_REDRIVES = 5
-"""A run that was sent again so often is worth a line in the log."""
+"""Re-drives of a run after which a warning is logged."""
 LEAST_WORK = timedelta(minutes=10)
 WORK_FACTOR = 20
-"""A consumer may hold a delivery for `LEAST_WORK`, or for so many times the audio's length."""
+"""A consumer may hold a delivery for `LEAST_WORK`, or this many times the audio's length."""
 FOLLOWERS: Mapping[type[Event], tuple[type[Event], ...]] = {
     RecordingReceived: (RecordingSplit, DeliveryParked),
     RecordingSplit: (ChannelTranscribed, TranscriptMerged, DeliveryParked),
     TranscriptMerged: (TranscriptSummarized, DeliveryParked),
 }
-"""What may be at the broker between the event that is sent again and the next stage on record."""
+"""Events that may be at the broker between the re-driven event and the next stage on record."""
 
 DeliveryState = Literal["waiting", "held", "done"]
 RunVerdict = Literal["announced", "moving", "held", "lost"]
@@ -47,8 +47,8 @@ logger = structlog.get_logger()
 class LastEvent:
     """The last event that the broker keeps on a subject.
 
-    `run` is the recording's run that it is about. `state`: it waits for a consumer, a consumer
-    may hold it, or all are done with it.
+    `run` is its recording's run. `state`: it waits for a consumer, a consumer may hold it, or all
+    consumers are done with it.
     """
 
     run: int
@@ -57,16 +57,16 @@ class LastEvent:
 
 
 class Broker(Publisher, Protocol):
-    """A publisher that can be asked what it keeps. Raises `errors.Unavailable`."""
+    """A publisher that also shows what it keeps. Raises `errors.Unavailable`."""
 
     async def last_event(self, subject: str) -> LastEvent | None:
-        """The last event on the subject, or None."""
+        """Return the last event on the subject. Returns None if there is none."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """What one sweep did: runs looked at, events sent again."""
+    """The outcome of one sweep: runs examined, events sent again."""
 
     looked_at: int
     redriven: int
@@ -75,11 +75,11 @@ class SweepReport:
 async def sweep_once(
     unfinished: UnannouncedRuns, broker: Broker, now: datetime, patience: timedelta
 ) -> SweepReport:
-    """Look at every run that is due, and send again what the broker lost.
+    """Examine every run that is due, and send again the events that the broker lost.
 
-    A run is looked at once per `patience`. No row is locked while the broker is asked. A type
-    that the broker refuses ends the look at its runs, then the sweep goes on with the others and
-    raises `Unavailable` at last.
+    A run is examined once per `patience`. No row is locked while the broker is asked. If the
+    broker refuses an event, the runs of its type are left, the others are examined, and
+    `Unavailable` is raised at the end.
     """
     runs = await unfinished.claim(now - patience, RUNS_PER_SWEEP)
     after: list[UnannouncedRun] = []
@@ -101,7 +101,7 @@ async def sweep_once(
 async def sweep_run(
     run: UnannouncedRun, broker: Broker, now: datetime, patience: timedelta
 ) -> UnannouncedRun:
-    """Send the run's event again if it is lost; return what is to be known of the run next."""
+    """Send the run's event again if it is lost. Returns the run as it is to be saved."""
     match await examine(run, broker, now, patience):
         case "announced":
             return replace(run, announced=True)
@@ -117,7 +117,7 @@ async def sweep_run(
 async def examine(
     run: UnannouncedRun, broker: Broker, now: datetime, patience: timedelta
 ) -> RunVerdict:
-    """Ask the broker for the event that would be sent again, and for those that follow it."""
+    """Return how the run stands, by the event to re-drive and its followers at the broker."""
     event = event_to_redrive(run)
     if run.ended:
         end = await _look(event, run.ended, broker)
@@ -131,11 +131,12 @@ async def examine(
 def verdict(
     run: UnannouncedRun, kept: Sequence[LastEvent], now: datetime, patience: timedelta
 ) -> RunVerdict:
-    """How a run stands, of which the broker keeps these events.
+    """Return how a run stands of which the broker keeps the events `kept`.
 
-    None there: lost. One waits, or is held no longer than its work may take: the run goes on. All
-    done, and no further stage for a while: what should have followed is lost. The while doubles
-    with each time, because what is stuck for another reason must not be driven round and round.
+    Without any it is lost. If one waits, or is held no longer than its work may take, the run goes
+    on. If all are done and no further stage was reached for the back-off, what should have followed
+    is lost. The back-off doubles with each re-drive, so that a run that is stuck for another reason
+    is not driven round and round.
     """
     if not kept:
         return "lost"
@@ -149,28 +150,28 @@ def verdict(
 
 
 def event_to_redrive(run: UnannouncedRun) -> Event:
-    """The event to send again: the announcement of an ended run, else of the latest stage.
+    """Return the event to send again: the announcement of an ended run, else of the latest stage.
 
-    The channels are one stage: `recording.split` brings back what one of them lost, and makes the
-    older of two again that different engines made.
+    Channels are one stage: `recording.split` recovers a channel that was lost, and has the older
+    of two channels from different engines made again.
     """
     return [event for event in run.events if not isinstance(event, ChannelTranscribed)][-1]
 
 
 def longest_work(run: UnannouncedRun) -> timedelta:
-    """How long a consumer may hold a delivery of the run."""
+    """Return how long a consumer may hold a delivery of the run."""
     seconds = max(getattr(event, "duration", None) or 0.0 for event in run.events)
     return max(LEAST_WORK, WORK_FACTOR * timedelta(seconds=seconds))
 
 
 def backoff(redrives: int, patience: timedelta) -> timedelta:
-    """How long to wait for the next stage."""
+    """Return how long to wait for the next stage after that many `redrives`."""
     doubled: timedelta = patience * 2 ** min(redrives, 30)
     return min(doubled, max(patience, LONGEST_BACKOFF))
 
 
 def redriven_envelope(run: UnannouncedRun, now: datetime) -> Envelope[Event]:
-    """The run's event for one more sending, in the run's trace; caused by itself."""
+    """Return the envelope of the run's next re-drive: in the run's trace, caused by itself."""
     event = event_to_redrive(run)
     redrive = run.redrives + 1
     if redrive == STUCK_REDRIVES:
@@ -186,9 +187,9 @@ def redriven_envelope(run: UnannouncedRun, now: datetime) -> Envelope[Event]:
 
 
 async def _look(event: Event, model: type[Event], broker: Broker) -> LastEvent | None:
-    """The last event of the type about the event's run.
+    """Return the last event of type `model` about the event's run. Returns None if there is none.
 
-    One of a later run hides those of this one, which count as held then.
+    An event of a later run hides those of this one, which then count as held.
     """
     kept = await broker.last_event(f"{model.type}.{event.tenant}.{event.recording}")
     if kept is None or kept.run < event.run:

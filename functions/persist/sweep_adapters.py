@@ -1,4 +1,4 @@
-"""What the sweep looks after, on PostgreSQL."""
+"""The runs that the sweep examines, on PostgreSQL."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,7 +59,7 @@ logger = structlog.get_logger()
 
 
 class PostgresUnannouncedRuns:
-    """`record.Unfinished` in two short transactions: no row stays locked in between."""
+    """`record.UnannouncedRuns` in two short transactions: no row stays locked in between."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -83,7 +83,7 @@ class PostgresUnannouncedRuns:
 async def _stages(
     connection: Connection, recordings: Iterable[UUID]
 ) -> Mapping[tuple[UUID, int], list[dict[str, Any]]]:
-    """The stages reached by each run of the recordings."""
+    """Return the stages that each run of the recordings has reached."""
     stages: dict[tuple[UUID, int], list[dict[str, Any]]] = defaultdict(list)
     for row in await (await connection.execute(STAGES, [list(recordings)])).fetchall():
         stages[row["recording"], row["run"]].append(row)
@@ -111,7 +111,7 @@ def _unannounced(row: Mapping[str, Any], stages: list[dict[str, Any]]) -> Unanno
 
 
 def _events(row: Mapping[str, Any], stages: list[dict[str, Any]]) -> tuple[Event, ...]:
-    """Those on record, or the one that announces the end, if what it tells is on record."""
+    """Return the events on record, or the one that announces the end, if it can be rebuilt."""
     recording = RecordingKey(row["tenant"], row["recording"])
     same_run = {name: row[name] for name in ("tenant", "recording", "run")}
     if row["state"] == "failed":

@@ -1,4 +1,4 @@
-"""What the sweep asks of JetStream."""
+"""The sweep's view of JetStream."""
 
 import json
 import re
@@ -15,16 +15,16 @@ from shared.bus import Bus
 from shared.errors import Unavailable
 
 FUNCTION_CONSUMER = re.compile(r"[a-z0-9-]+--[a-z0-9-]+|KN_SUB_\w+")
-"""Names of the dispatcher's consumers and of eventing-natss': others' are not waited for."""
+"""Names of the dispatcher's and of eventing-natss's consumers; others do not count."""
 CONSUMERS_PER_ANSWER = 256
 """Consumers in one answer of the broker."""
 LEAST_SETTLED: tuple[DeliveryState, ...] = ("waiting", "held", "done")
 
 
 class JetStreamBroker:
-    """`sweep.Broker` on JetStream, for one sweep: consumers are asked once for how far they are.
+    """`sweep.Broker` on JetStream, for one sweep: the consumers' progress is read once.
 
-    What they did since then only makes an event seem less settled than it is.
+    Their progress since then only makes an event seem less settled than it is.
     """
 
     def __init__(self, bus: Bus) -> None:
@@ -81,10 +81,10 @@ def _kept(message: RawStreamMsg, consumers: Sequence[ConsumerInfo]) -> LastEvent
 
 
 def _state(consumer: ConsumerInfo, sequence: int) -> DeliveryState:
-    """How far the consumer is with the message.
+    """Return how far the consumer is with the message of that `sequence`.
 
     Messages between the ack floor and the last delivered one are acknowledged in any order, and
-    the broker does not tell which: they count as held while any is.
+    the broker does not show which: they count as held while any is.
     """
     delivered, floor = consumer.delivered, consumer.ack_floor
     if delivered is None or sequence > delivered.stream_seq:
@@ -95,7 +95,7 @@ def _state(consumer: ConsumerInfo, sequence: int) -> DeliveryState:
 
 
 def _takes(consumer: ConsumerInfo, subject: str) -> bool:
-    """Whether it is a function's consumer, and the subject is among those it is sent."""
+    """Return whether it is a function's consumer and its filters match the subject."""
     config = consumer.config
     filters = config.filter_subjects or [config.filter_subject or ">"]
     return (
@@ -106,7 +106,7 @@ def _takes(consumer: ConsumerInfo, subject: str) -> bool:
 
 
 def _matches(pattern: str, subject: str) -> bool:
-    """Whether a NATS filter takes the subject."""
+    """Return whether a NATS filter matches the subject."""
     tokens, names = pattern.split("."), subject.split(".")
     if tokens[-1] == ">":
         tokens, names = tokens[:-1], names[: len(tokens) - 1]

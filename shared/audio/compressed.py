@@ -1,4 +1,4 @@
-"""The beginnings of compressed audio files: what they are, and what they say of themselves.
+"""Readers of the first bytes of compressed audio files: container, channels and sample rate.
 
 Each reader takes the file's first bytes and returns None as long as it needs more, up to
 `LONGEST_OPENING`. It raises `Permanent` (invalid_file_type) for what only looked like its kind.
@@ -37,7 +37,7 @@ MP3_SAMPLE_RATES = {
 
 @dataclass(frozen=True, slots=True)
 class AudioProperties:
-    """What can be said of a file without decoding it; None where only decoding can tell.
+    """A file's properties that need no decoding; None where only decoding can tell.
 
     `sample_rate` in Hz, `duration` in seconds.
     """
@@ -52,7 +52,7 @@ OpeningReader: TypeAlias = Callable[[bytes], AudioProperties | None]
 
 
 def id3_length(start: bytes) -> int:
-    """Bytes of the ID3v2 tag that begins here (id3.org, ID3v2.4 section 3.1), 0 if none does."""
+    """Return the length in bytes of an ID3v2 tag (ID3v2.4 section 3.1), 0 without one."""
     if start[:3] != b"ID3" or any(byte & 0x80 for byte in start[6:10]):
         return 0
     size = sum(byte << 7 * place for place, byte in enumerate(reversed(start[6:10])))
@@ -61,7 +61,10 @@ def id3_length(start: bytes) -> int:
 
 
 def opening_reader(start: bytes) -> OpeningReader:
-    """The reader for a file that begins so. Raise `Permanent` (invalid_file_type) if none fits."""
+    """Return the reader for a file that begins with `start`.
+
+    Raises `Permanent` (invalid_file_type) if there is none.
+    """
     if start[4:8] == b"ftyp":
         return m4a
     reader = OPENING_READERS.get(start[:4])
@@ -73,7 +76,7 @@ def opening_reader(start: bytes) -> OpeningReader:
 
 
 def unknown_file_type(start: bytes) -> Permanent:
-    """The error for what is none of the files that are taken."""
+    """Return the error for a file of a kind that is not accepted."""
     found = f"begins with {start[:12]!r}" if start else "is empty"
     return Permanent("invalid_file_type", f"The upload {found}; allowed: {ALLOWED_FILES}.")
 
@@ -127,13 +130,16 @@ class Mp3Header:
     length: int
 
     def agrees(self, other: "Mp3Header") -> bool:
-        """Whether both can be of one stream; the bit rate may vary."""
+        """Return whether both can be frames of one stream; the bit rate may vary."""
         ours, theirs = ((one.version, one.sample_rate, one.channels) for one in (self, other))
         return ours == theirs
 
 
 def mp3_header(start: bytes) -> Mp3Header | None:
-    """The frame whose header these four bytes are (ISO/IEC 11172-3 section 2.4.1.3), or None."""
+    """Return the frame whose four header bytes are `start` (ISO/IEC 11172-3 section 2.4.1.3).
+
+    Returns None if they are no header.
+    """
     bits = int.from_bytes(start, "big")
     version, bitrate, rate = bits >> 19 & 3, bits >> 12 & 15, bits >> 10 & 3
     sync, layer, emphasis = bits >> 21, bits >> 17 & 3, bits & 3

@@ -1,4 +1,4 @@
-"""Judges an uploaded file as its bytes arrive: whether it can become a recording."""
+"""The upload validator: checks a file as its bytes arrive, before anything is decoded."""
 
 from shared.audio.compressed import (
     ID3_HEADER_BYTES,
@@ -20,11 +20,11 @@ MOST_TAGS = 8
 
 
 class UploadValidator:
-    """One per file. `feed` it all bytes in order, then `finish`.
+    """Checks one file: `feed` it all bytes in order, then `finish`.
 
     Both raise `Permanent` as soon as the file cannot become a recording: `invalid_file_type` for
-    what is no audio that is taken, `invalid_audio` for a broken file, `audio_constraints` for
-    one outside the limits.
+    a kind that is not accepted, `invalid_audio` for a broken file, `audio_constraints` for one
+    outside the limits.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -38,12 +38,12 @@ class UploadValidator:
 
     @property
     def properties(self) -> AudioProperties | None:
-        """What is known by now; None as long as the kind of file is not."""
+        """The properties read so far; None until the kind of file is clear."""
         return self._properties if self._wave is None else self._wave.properties
 
     @property
     def header(self) -> Header | None:
-        """A WAV's header, once it has come."""
+        """The header of a WAV; None until it has arrived, and for other kinds."""
         return None if self._wave is None else self._wave.header
 
     def feed(self, chunk: bytes) -> None:
@@ -53,7 +53,7 @@ class UploadValidator:
             self._open(chunk)
 
     def finish(self) -> AudioProperties:
-        """What can be said of the whole file without decoding it."""
+        """Return the properties of the whole file."""
         if self._wave is not None:
             return self._wave.finish()
         if self._properties is not None:
@@ -63,7 +63,7 @@ class UploadValidator:
         raise unknown_file_type(self._start)
 
     def _open(self, chunk: bytes) -> None:
-        """Find out what it is, from the first bytes after any ID3v2 tags."""
+        """Determine the kind of file from the first bytes after any ID3v2 tags."""
         skipped = min(self._skip, len(chunk))
         self._skip -= skipped
         self._start += chunk[skipped:]
@@ -100,7 +100,7 @@ def _check(properties: AudioProperties, limits: Limits) -> None:
 
 
 class _WavValidator:
-    """Judges a WAV by its header and by the bytes that come, whatever the header says of them."""
+    """Checks a WAV by its header and by the bytes that arrive, whatever size the header gives."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -132,7 +132,7 @@ class _WavValidator:
         return _properties(self.header, seconds)
 
     def _look_behind(self, header: Header, chunk: bytes) -> None:
-        """Keep the first bytes after the samples that are declared."""
+        """Keep the first bytes after the declared samples."""
         missing = LOOK_BEHIND_SAMPLES - len(self._behind)
         end = header.declared_end
         if missing and end is not None and self._size > end:

@@ -1,4 +1,4 @@
-"""The recordings: what was uploaded, and in which state the latest run is."""
+"""The recordings: what was uploaded, and the state of the latest run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from shared.record.connection import Connection
 
 @dataclass(frozen=True, slots=True)
 class UploadedSource:
-    """What was uploaded; None where only decoding can tell."""
+    """The uploaded audio; None where only decoding can tell."""
 
     file_name: str | None
     files: int
@@ -31,7 +31,7 @@ class UploadedSource:
 
 @dataclass(frozen=True, slots=True)
 class RecordingRow:
-    """A recording with its latest run. Durations in seconds, None where not known yet."""
+    """A recording with its latest run. Durations in seconds; None where not known yet."""
 
     id: UUID
     tenant: str
@@ -61,7 +61,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class RowPage:
-    """Recordings in a row, newest first, and whether there are others before and after."""
+    """Successive recordings, newest first, and whether there are others before and after them."""
 
     recordings: Sequence[RecordingRow]
     more_before: bool
@@ -69,12 +69,12 @@ class RowPage:
 
     @property
     def next(self) -> Cursor | None:
-        """Where the page after this one begins; None if there is none."""
+        """The cursor of the page after this one; None if this is the last."""
         return _cursor(self.recordings[-1]) if self.more_after else None
 
     @property
     def previous(self) -> Cursor | None:
-        """Where the page before this one ends; None if there is none."""
+        """The cursor of the page before this one; None if this is the first."""
         return _cursor(self.recordings[0], backwards=True) if self.more_before else None
 
 
@@ -97,7 +97,7 @@ async def insert_recording(
     request: Request,
     age: float,
 ) -> None:
-    """Put the recording on record, whose upload ended `age` seconds ago."""
+    """Insert a recording whose upload ended `age` seconds ago."""
     wanted = request.model_dump(mode="json", exclude={"document"}, exclude_defaults=True)
     await connection.execute(
         """
@@ -125,7 +125,7 @@ async def insert_recording(
 
 
 async def describe(connection: Connection, recording: UUID, levels: Levels) -> None:
-    """Write what decoding told of the audio."""
+    """Write the properties that decoding found."""
     await connection.execute(
         """
         UPDATE recordings SET duration = %s, channels = %s, sample_rate = %s, container = %s
@@ -136,7 +136,7 @@ async def describe(connection: Connection, recording: UUID, levels: Levels) -> N
 
 
 async def ensure_duration(connection: Connection, recording: UUID, duration: float) -> None:
-    """Write the duration if it is not known yet: the news of the split may be on its way."""
+    """Write the duration in seconds if it is not known yet: the split event may arrive later."""
     await connection.execute(
         "UPDATE recordings SET duration = %s WHERE id = %s AND duration IS NULL",
         [duration, recording],
@@ -146,7 +146,7 @@ async def ensure_duration(connection: Connection, recording: UUID, duration: flo
 async def fetch_recording(
     connection: Connection, tenant: str, recording: UUID
 ) -> RecordingRow | None:
-    """The recording with its latest run, or None."""
+    """Return the recording with its latest run. Returns None if there is none."""
     cursor = connection.cursor(row_factory=class_row(RecordingRow))
     where = SQL("WHERE recordings.tenant = %s AND id = %s")
     await cursor.execute(SQL(" ").join([WITH_LATEST_RUN, where]), [tenant, recording])
@@ -156,9 +156,9 @@ async def fetch_recording(
 async def fetch_page(
     connection: Connection, tenant: str, state: str | None, limit: int, start: Cursor | int = 0
 ) -> RowPage:
-    """A page of the tenant's recordings, newest first, in one state if one is given.
+    """Return a page of the tenant's recordings, newest first, only those in `state` if given.
 
-    It starts at a cursor, or after so many others as `start` says, each of which costs time.
+    `start` is a cursor, or a number of recordings to skip, each of which costs time.
     """
     place = start if isinstance(start, Cursor) else None
     cursor = connection.cursor(row_factory=class_row(RecordingRow))
@@ -181,7 +181,7 @@ async def fetch_page(
 
 
 def _page_query(state: str | None, start: Cursor | None) -> Composed:
-    """The query of one page. Which rows is settled in an index, before any row is read."""
+    """Return the query of one page. An index finds the ids before any row is read."""
     backwards = start is not None and start.backwards
     beyond = SQL(">" if backwards else "<")
     return PAGE_QUERY.format(

@@ -1,4 +1,4 @@
-"""What runs made, kept as the documents they are."""
+"""The results of runs: their documents, as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Results:
 
 
 async def write_results(connection: Connection, event: Event, *documents: Document | None) -> None:
-    """Keep the documents of the event's run. One that is there is replaced; None is passed over."""
+    """Write the documents of the event's run. An older one is replaced; None is skipped."""
     for document in documents:
         if document is not None:
             await connection.execute(
@@ -42,7 +42,7 @@ async def write_results(connection: Connection, event: Event, *documents: Docume
 
 
 async def fetch_results(connection: Connection, recording: UUID, run: int) -> Results:
-    """The documents of the run."""
+    """Return the documents of the run."""
     found = await connection.execute(
         "SELECT name, body::text AS body FROM documents WHERE recording = %s AND run = %s",
         [recording, run],

@@ -1,4 +1,4 @@
-"""The runs of a recording: how they begin, and how they end once and for all."""
+"""The runs of recordings: their beginning, and their end, which is final."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from events.documents import Engine, Summary, Transcript
 from shared.record.connection import Connection
 
 RECENT_RUNS = 100
-"""Runs that tell how fast the system is at present."""
+"""Latest runs that the real-time factor is computed from."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFailure:
-    """Why a run failed."""
+    """The reason why a run failed."""
 
     function: str
     error_class: str
@@ -32,7 +32,7 @@ class RunFailure:
 
 @dataclass(frozen=True, slots=True)
 class RunEnding:
-    """How a run ends, and what is searched or counted of its result."""
+    """The end of a run: its state, and the results that are searched or counted."""
 
     state: Literal["completed", "failed", "cancelled"]
     degraded: Sequence[str] = ()
@@ -43,7 +43,7 @@ class RunEnding:
 
 @dataclass(frozen=True, slots=True)
 class EndedRun:
-    """A run that has ended: when, and how long it took, of audio that lasts so long, in seconds."""
+    """A run that has ended: when, its own length and its audio's, both in seconds."""
 
     finished_at: datetime
     seconds: float
@@ -52,7 +52,7 @@ class EndedRun:
 
 @dataclass(frozen=True, slots=True)
 class EnginesUsed:
-    """Names and revisions of the engines that a run used; None where none did."""
+    """The engines that a run used; None where none ran."""
 
     recognizer: dict[str, Any] | None = field(default=None)
     summarizer: dict[str, Any] | None = field(default=None)
@@ -61,7 +61,7 @@ class EnginesUsed:
 async def enqueue(
     connection: Connection, event: Event, age: float, traceparent: str | None = None
 ) -> None:
-    """Put a run on record that began `age` seconds ago, in the trace, and waits in the queue."""
+    """Insert a queued run that began `age` seconds ago. `traceparent` is kept for its re-drives."""
     await connection.execute(
         """
         INSERT INTO runs (recording, run, tenant, created_at, traceparent)
@@ -72,7 +72,7 @@ async def enqueue(
 
 
 async def begin(connection: Connection, event: Event) -> None:
-    """Take a run that waits in the queue out of it."""
+    """Move a queued run to processing."""
     await connection.execute(
         """
         UPDATE runs SET state = 'processing'
@@ -83,9 +83,9 @@ async def begin(connection: Connection, event: Event) -> None:
 
 
 async def end(connection: Connection, event: Event, ending: RunEnding) -> EndedRun | None:
-    """End the run. None, and nothing is changed, if it has ended before or is not on record.
+    """End the run. Returns None, and changes nothing, if it has ended before or does not exist.
 
-    It ends no earlier than the stages that it has reached, whoever's clock they go by.
+    Its end is no earlier than the stages it has reached, which other machines' clocks may time.
     """
     # first the recording's row, as stages.reach does; the other order would be a deadlock
     await connection.execute("SELECT FROM recordings WHERE id = %s FOR UPDATE", [event.recording])
@@ -121,7 +121,7 @@ END_RUN = """
 
 
 async def has_ended_as(connection: Connection, event: Event, ending: RunEnding) -> bool:
-    """Whether the run has ended in that state, and for that reason if it has failed."""
+    """Return whether the run has ended in the state of `ending`, and for its failure if any."""
     found = await connection.execute(
         """
         SELECT FROM runs WHERE recording = %s AND run = %s AND state = %s
@@ -133,7 +133,7 @@ async def has_ended_as(connection: Connection, event: Event, ending: RunEnding) 
 
 
 async def last_engines(connection: Connection, tenant: str) -> EnginesUsed:
-    """The engines of the tenant's run that ended last with a transcript."""
+    """Return the engines of the tenant's latest run that ended with a transcript."""
     cursor = connection.cursor(row_factory=class_row(EnginesUsed))
     await cursor.execute(
         """
@@ -146,7 +146,10 @@ async def last_engines(connection: Connection, tenant: str) -> EnginesUsed:
 
 
 async def recent_factor(connection: Connection) -> float | None:
-    """Processing time over audio time of the runs completed last; None if none was in an hour."""
+    """Return processing time over audio time of the latest completed runs.
+
+    Returns None if none was completed in the last hour.
+    """
     found = await connection.execute(
         """
         SELECT sum(seconds) / nullif(sum(duration), 0) AS factor FROM (

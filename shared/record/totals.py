@@ -1,8 +1,8 @@
-"""Totals that are kept as the record is written, so that nobody counts rows.
+"""Totals, maintained with every write to the record, so that no reader has to count rows.
 
 Each is the sum of its slots: connections that write at the same time add to different rows.
-Recordings by state are what is there now, for lists, and kept by triggers; all else is counted
-for ever, and does not fall when a recording is erased.
+Recordings by state are the present ones and are maintained by triggers; all other totals only
+grow, also when a recording is erased.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,16 +15,16 @@ from shared.record.runs import EndedRun, RunEnding
 from shared.record.stages import ReachedStage
 
 Changes: TypeAlias = Mapping[tuple[str, str], float]
-"""What is added, by measure and label."""
+"""Additions by measure and label."""
 ALL_TENANTS = "*"
-"""In the place of a tenant: the system's totals."""
+"""The tenant of the whole system's totals."""
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-"""Seconds up to which stages are counted, each bucket for itself; longer ones are in none."""
+"""Upper limits of the histogram of stages, in seconds; longer stages are in no bucket."""
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The system's totals by measure and label."""
+    """Totals of the whole system, by measure and label."""
 
     values: Mapping[tuple[str, str], float]
 
@@ -36,7 +36,7 @@ class Totals:
 
 
 async def increase(connection: Connection, changes: Changes) -> None:
-    """Add to the system's totals, in the transaction that they tell of."""
+    """Add the changes to the system's totals, in the transaction of what they count."""
     await connection.execute(
         """
         SELECT add_to_total(%s, measure, label, by)
@@ -52,7 +52,7 @@ async def increase(connection: Connection, changes: Changes) -> None:
 
 
 async def count_recordings(connection: Connection, tenant: str, state: str | None = None) -> int:
-    """How many recordings the tenant has, in the state or in all."""
+    """Return the number of the tenant's recordings, only those in `state` if given."""
     found = await connection.execute(
         """
         SELECT coalesce(sum(value), 0)::bigint AS total FROM totals
@@ -65,7 +65,7 @@ async def count_recordings(connection: Connection, tenant: str, state: str | Non
 
 
 async def system_totals(connection: Connection) -> Totals:
-    """All totals, over all tenants."""
+    """Return all totals, over all tenants."""
     found = await connection.execute(
         "SELECT measure, label, sum(value) AS value FROM totals GROUP BY measure, label"
     )
@@ -73,12 +73,12 @@ async def system_totals(connection: Connection) -> Totals:
 
 
 def stage_changes(stage: str) -> Changes:
-    """What a stage that was reached adds: an event that its function has handled."""
+    """Return the changes for a stage that was reached: one delivery of its function."""
     return {("delivered", stage): 1}
 
 
 def run_changes(ending: RunEnding, ended: EndedRun, stages: Sequence[ReachedStage]) -> Changes:
-    """What a run that has ended adds."""
+    """Return the changes for a run that has ended."""
     changes: dict[tuple[str, str], float] = {("ended", ending.state): 1}
     if ending.failure is not None:
         changes["parked", ending.failure.function] = 1
@@ -92,9 +92,9 @@ def run_changes(ending: RunEnding, ended: EndedRun, stages: Sequence[ReachedStag
 
 
 def stage_seconds(stages: Sequence[ReachedStage]) -> Sequence[tuple[str, float]]:
-    """How long each stage took: from the latest stage before it in the pipeline.
+    """Return the seconds that each stage took, since the latest one before it in the pipeline.
 
-    The stages are in the order of the pipeline. Both channels are stages of their own.
+    `stages` are in the order of the pipeline. The channels are stages of their own.
     """
     times: dict[int, list[ReachedStage]] = {}
     for stage in stages:

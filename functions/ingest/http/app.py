@@ -14,7 +14,7 @@ from shared.runtime import Lifespan
 
 
 def create_api(opening: Lifespan[Ports], settings: Settings) -> FastAPI:
-    """The API over ports that are opened with the first request."""
+    """Return the API over ports that are opened with the first request."""
     api = FastAPI(title="PocWhisp", version="1", docs_url=None, redoc_url=None)
     api.state.dependencies = Dependencies(opening.get, settings, UploadCounter())
     for routes in (uploads, recordings, probes):

@@ -1,4 +1,4 @@
-"""What the generated OpenAPI document cannot know: bodies that are read as they arrive."""
+"""The OpenAPI of the upload, whose body FastAPI does not read and so cannot describe."""
 
 from typing import Any
 

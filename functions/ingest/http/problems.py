@@ -51,7 +51,7 @@ DESCRIPTIONS: dict[int | str, str] = {
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of the errors that a route answers with, beside those of every route."""
+    """Return the OpenAPI of a route's errors: those of every route, and `statuses`."""
     answered: list[int | str] = [*sorted({400, 503, *statuses}), "default"]
     return {status: {"model": Problem, "description": DESCRIPTIONS[status]} for status in answered}
 
@@ -71,9 +71,9 @@ def problem(
     status: HTTPStatus | None = None,
     **more: Any,  # noqa: ANN401 - JSON
 ) -> JSONResponse:
-    """The response for an error: what was found and what is allowed is in `message`.
+    """Return the response for an error; `message` says what was found and what is allowed.
 
-    Its status is that of the code, unless another is given.
+    The status is that of `code` unless `status` is given. `more` are further members.
     """
     body = problem_body(code, message, status, getattr(request.state, "request_id", None))
     return JSONResponse(
@@ -84,7 +84,7 @@ def problem(
 def problem_body(
     code: str, message: str, status: HTTPStatus | None = None, request_id: str | None = None
 ) -> dict[str, Any]:
-    """The body of that response; a request without an id gets one."""
+    """Return the body of a problem; a request without an id gets one."""
     status = HTTPStatus(PROBLEM_STATUS.get(code, 500)) if status is None else status
     return {
         "type": "about:blank",
@@ -137,5 +137,5 @@ async def _broken_off(request: Request, _: Exception) -> Response:
 
 
 async def answer_unexpected_error(request: Request) -> Response:
-    """Answer a request whose error nobody expected; the log has it."""
+    """Return the response for an unexpected error, which is logged elsewhere."""
     return problem(request, "server_error", "An unexpected error; it is in the log.")

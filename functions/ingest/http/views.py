@@ -1,4 +1,4 @@
-"""The bodies the API answers with. Times in seconds since the recording's start."""
+"""The bodies of the API's answers. Times are seconds since the recording's start."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -21,7 +21,7 @@ TERMINAL: frozenset[RunState] = frozenset({"completed", "failed", "cancelled"})
 
 
 class Stage(BaseModel):
-    """One stage the run has reached."""
+    """A stage that the run has reached."""
 
     stage: str
     channel: Channel | None
@@ -45,7 +45,7 @@ class SummaryView(BaseModel):
 
 
 class ModelVersions(BaseModel):
-    """What really ran; null where nothing of the kind did."""
+    """The engines that really ran; null where none did."""
 
     whisper: str | None = None
     llama: str | None = None
@@ -70,7 +70,7 @@ class RequestView(BaseModel):
 
 
 class RecordingFacts(BaseModel):
-    """What is known of a recording; null where it is not known yet."""
+    """A recording's properties; null where they are not known yet."""
 
     duration: Annotated[float | None, Field(description="Length of the recording in seconds.")]
     processing_time: Annotated[
@@ -92,7 +92,7 @@ class RecordingSummary(BaseModel):
 
 
 class Pagination(BaseModel):
-    """Where a page lies in the whole list."""
+    """The place of a page in the whole list."""
 
     limit: int
     offset: int
@@ -113,7 +113,7 @@ class Page(BaseModel):
 
 
 class Metadata(RecordingFacts):
-    """Facts about the recording and its run."""
+    """The properties of the recording and of its run."""
 
     channels: Annotated[int | None, Field(description="Channels of the upload.")]
     sample_rate: Annotated[int | None, Field(description="Of the upload, in Hz.")]
@@ -127,7 +127,7 @@ class Metadata(RecordingFacts):
         list[ChannelLanguage], Field(description="Of the channels on which it is known.")
     ]
     echoes: Annotated[
-        list[Echo], Field(description="What was taken out as the other party's voice.")
+        list[Echo], Field(description="Words that were removed as the other party's.")
     ]
     warnings: Annotated[
         list[AudioWarning], Field(description="What is odd about the audio; empty if nothing.")
@@ -147,7 +147,7 @@ class Failure(BaseModel):
 
 
 class Session(BaseModel):
-    """A recording and what became of it."""
+    """A recording and its result."""
 
     session_id: UUID
     status: RunState

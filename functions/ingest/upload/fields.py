@@ -1,4 +1,4 @@
-"""What a client asks for besides the audio: form fields, or parameters of the query."""
+"""The fields of an upload besides its audio, from the form or the query."""
 
 import json
 import re
@@ -22,7 +22,7 @@ NUL = "\0"
 
 
 def request_of(fields: Fields) -> Request:
-    """The request in these fields. Raise `Permanent`, saying what was found and what is allowed."""
+    """Return the request in the fields. Raises `Permanent` for an unknown or faulty field."""
     unknown = sorted(set(fields) - set(FIELD_READERS))
     if unknown:
         raise _refused(unknown[0], "is not known", ", ".join(f"`{name}`" for name in FIELD_READERS))

@@ -1,4 +1,4 @@
-"""A multipart/form-data body (RFC 7578), read chunk by chunk as it arrives."""
+"""The reader of multipart/form-data bodies (RFC 7578), chunk by chunk as they arrive."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ MOST_PARTS = 100
 
 @dataclass(frozen=True, slots=True)
 class FieldChunk:
-    """Some bytes of one field; it comes in one chunk or more, of which one is marked `first`."""
+    """Some bytes of one field. The first chunk of a field is marked `first`."""
 
     field: str
     file_name: str | None
@@ -21,7 +21,7 @@ class FieldChunk:
 
 
 class FormReader:
-    """Feed it the body's bytes in order; it gives back the chunks they complete."""
+    """Splits a form into fields: `feed` it the body's bytes in order, then `end`."""
 
     def __init__(self, content_type: str) -> None:
         kind, options = parse_options_header(content_type)
@@ -97,5 +97,5 @@ class FormReader:
 
 
 def _readable(name: bytes) -> str:
-    """The file's name; PostgreSQL keeps no NUL."""
+    """Return the file's name without NUL, which PostgreSQL cannot store."""
     return name.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")

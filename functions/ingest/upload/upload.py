@@ -1,4 +1,4 @@
-"""One upload: its audio goes through as it arrives, and is judged on the way.
+"""One upload: its audio passes through as it arrives, and is checked on the way.
 
 Both speakers come in one file (`audio` or `file`), or each in a mono file (`left` and `right`).
 """
@@ -18,12 +18,12 @@ ONE_FILE = ("audio", "file")
 TWO_FILES = ("left", "right")
 LONGEST_FIELD = 64 << 10
 LONGEST_FIELDS = 256 << 10
-"""Bytes of all fields that are no files."""
+"""Bytes of all fields together that are no files."""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadedAudio:
-    """What is known of a recording once it has arrived; `None` where only decoding can tell."""
+    """The properties of a recording that has arrived; None where only decoding can tell."""
 
     file_name: str | None
     files: int
@@ -37,7 +37,7 @@ class UploadedAudio:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedFile:
-    """One file of the upload: its bytes' number and digest, and what the validator made of it."""
+    """A file that has arrived: its size in bytes, its digest and its properties."""
 
     file_name: str | None
     size: int
@@ -46,7 +46,7 @@ class ReceivedFile:
 
 
 class AudioFile:
-    """One audio file of the body. Its `chunks` must be read to their end, once."""
+    """An audio file of the body as it arrives. Its `chunks` must be read to their end, once."""
 
     def __init__(
         self, chunk: FieldChunk, rest: AsyncIterator[FieldChunk], limits: Limits, max_bytes: int
@@ -66,13 +66,13 @@ class AudioFile:
 
     @property
     def received(self) -> ReceivedFile:
-        """The file's description, once its chunks have been read."""
+        """The file's description; its chunks must have been read."""
         if self._received is None:
             raise AssertionError("The chunks were not read to their end.")
         return self._received
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The file's bytes. Raise `Permanent` as soon as it cannot become a recording any more."""
+        """Yield the file's bytes. Raises `Permanent` once it can no longer become a recording."""
         yield await self._take(self._first.content)
         async for chunk in self._rest:
             if chunk.first:
@@ -95,9 +95,9 @@ class AudioFile:
 
 
 class Upload:
-    """Reads a request's body once: its files as they come, its other fields put aside.
+    """Reads a request's body once: yields its files, and collects its other fields.
 
-    `fields` (repeated ones in order) and `audio` are known when `files` has ended.
+    `fields` (repeated ones in order) and `audio` are complete when `files` has ended.
     """
 
     def __init__(self, reader: BodyReader, limits: Limits, max_bytes: int) -> None:
@@ -111,9 +111,9 @@ class Upload:
         self._body_bytes = 0
 
     async def files(self, body: AsyncIterator[bytes]) -> AsyncIterator[AudioFile]:
-        """The audio files in order; read each one's chunks before asking for the next.
+        """Yield the audio files in order; read the chunks of each before the next.
 
-        Raise `Permanent` if they do not make one recording.
+        Raises `Permanent` if they do not make one recording.
         """
         chunks = field_chunks(self._reader, self._counted(body))
         chunk = await anext(chunks, None)
@@ -139,7 +139,7 @@ class Upload:
 
     @property
     def audio(self) -> UploadedAudio:
-        """What came in, as one recording."""
+        """The uploaded files as one recording."""
         first, *others = self._received.values()
         both = _both(first.properties, others[0].properties) if others else first.properties
         digests = [first.sha256, *(other.sha256 for other in others)]
@@ -155,7 +155,7 @@ class Upload:
         )
 
     async def _counted(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The same bytes. Raise `Permanent` once they are more than the files that came may be."""
+        """Yield the same bytes. Raises `Permanent` once they exceed what the files so far allow."""
         async for part in body:
             self._body_bytes += len(part)
             allowed = most_bytes(self._max_bytes, max(1, self._files))
@@ -205,14 +205,14 @@ def _too_long(what: str, allowed: int) -> Permanent:
 
 
 def _digest_of(digests: list[str]) -> str:
-    """The file's digest; for two files, that of both digests."""
+    """Return the file's digest; for two files, the digest of both digests."""
     return (
         digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     )
 
 
 def _both(left: AudioProperties, right: AudioProperties) -> AudioProperties:
-    """Two mono files as one recording: as long as the longer one, sampled as the left one."""
+    """Return two mono files as one recording of the longer duration and the left sample rate."""
     lengths = (left.duration, right.duration)
     known = [length for length in lengths if length is not None]
     return AudioProperties(
