@@ -39,7 +39,7 @@ class RunDocument(Document):
 
 
 class Engine(Frozen):
-    """What really ran: enough to tell two results apart."""
+    """The engine that really ran, identified so that results of two engines differ."""
 
     name: Annotated[str, Field(description="Engine, such as sphinx or whisper.")]
     revision: Annotated[str, Field(description="Version of the engine and its model.")]
@@ -73,7 +73,7 @@ class Segment(Frozen):
 
     start_time: Seconds
     end_time: Seconds
-    text: Annotated[str, Field(description="What was said, as the engine writes it.")]
+    text: Annotated[str, Field(description="The words as the engine writes them.")]
     confidence: Confidence
     words: Annotated[tuple[Word, ...], Field(description="In order of time.")] = ()
     mean_log_probability: Annotated[
@@ -89,7 +89,7 @@ class Segment(Frozen):
 class SpokenSegment(Segment):
     """A segment with its place in the conversation."""
 
-    id: Annotated[str, Field(description="Unique within the run: s1, s2, …")]
+    id: Annotated[str, Field(description="Id of the segment, unique within the run: s1, s2, …")]
     speaker: Annotated[Channel, Field(description="The channel that the segment was spoken on.")]
     overlaps: Annotated[
         tuple[str, ...], Field(description="Segments of the other speaker at the same time, by id.")
@@ -125,7 +125,7 @@ class Echo(Frozen):
 
 
 class Request(Document):
-    """What the client asked for with the upload. Never in events: it may name people."""
+    """The client's wishes for the recording. Never in events: it may name people."""
 
     name: ClassVar[str] = "request"
 
@@ -160,7 +160,7 @@ class AudioWarning(Frozen):
 
 
 class Level(Frozen):
-    """How loud a channel is, in dB relative to full scale; null for digital silence."""
+    """The loudness of a channel in dB relative to full scale; null for digital silence."""
 
     channel: Channel
     peak: Annotated[float | None, Field(le=0, description="Loudest sample, dBFS.")]
@@ -168,7 +168,7 @@ class Level(Frozen):
 
 
 class ChannelQuality(Frozen):
-    """How far a channel's sound can be trusted."""
+    """The quality of a channel's sound."""
 
     channel: Channel
     silent: Annotated[bool, Field(description="Nothing on it is as loud as quiet speech.")]
@@ -182,7 +182,7 @@ class Bleed(Frozen):
     into: Annotated[Channel, Field(description="The channel it leaked into.")]
     delay: Annotated[float, Field(description="Seconds by which the leak comes later.")]
     gain: Annotated[float, Field(description="Level of the leak against its source, dB.")]
-    correlation: Annotated[float, Field(ge=0, le=1, description="How alike the two are.")]
+    correlation: Annotated[float, Field(ge=0, le=1, description="Likeness of the two, 0 to 1.")]
 
 
 class Quality(Frozen):
@@ -194,14 +194,14 @@ class Quality(Frozen):
 
 
 class Levels(RunDocument):
-    """What split measured of the audio."""
+    """Split's measurements of the audio."""
 
     name: ClassVar[str] = "levels"
 
     document: Literal["io.pocwhisp.document.levels.v1"] = "io.pocwhisp.document.levels.v1"
     container: Annotated[str, Field(description="Kind of file, such as wav or flac.")]
-    encoding: Annotated[str, Field(description="How samples were stored, such as pcm_s16le.")]
-    sample_rate: Annotated[int, Field(gt=0, description="Of the upload, in Hz.")]
+    encoding: Annotated[str, Field(description="Encoding of the samples, such as pcm_s16le.")]
+    sample_rate: Annotated[int, Field(gt=0, description="Sample rate of the upload in Hz.")]
     channels: Annotated[int, Field(ge=1, description="Channels of the upload.")]
     duration: Annotated[float, Field(gt=0, description="Length of the audio in seconds.")]
     levels: Annotated[tuple[Level, ...], Field(description="One per channel of the run.")]
@@ -212,7 +212,7 @@ class Levels(RunDocument):
 
 
 class ChannelTranscript(EngineDocument):
-    """What was said on one channel, in order of time."""
+    """The transcript of one channel, in order of time."""
 
     name: ClassVar[str] = "channel-transcript"
 
@@ -253,7 +253,7 @@ class Transcript(EngineDocument):
     document: Literal["io.pocwhisp.document.transcript.v1"] = "io.pocwhisp.document.transcript.v1"
     segments: Annotated[tuple[SpokenSegment, ...], Field(description="In spoken order.")]
     languages: Annotated[
-        tuple[ChannelLanguage, ...], Field(description="Of the channels on which it is known.")
+        tuple[ChannelLanguage, ...], Field(description="Languages of the channels, where known.")
     ] = ()
     echoes: Annotated[
         tuple[Echo, ...], Field(description="Words that were removed as the other party's.")
@@ -261,10 +261,10 @@ class Transcript(EngineDocument):
 
 
 class SummaryContent(Frozen):
-    """What a summary says: all that an engine makes of a transcript."""
+    """The content of a summary, as an engine makes it from a transcript."""
 
     text: Annotated[str, Field(description="The summary; empty only for an empty transcript.")]
-    key_points: Annotated[tuple[str, ...], Field(description="What was said that matters.")]
+    key_points: Annotated[tuple[str, ...], Field(description="The points of the call that matter.")]
     sentiment: Annotated[Sentiment, Field(description="The mood of the whole call.")]
     sentiment_score: Annotated[
         float, Field(ge=-1, le=1, description="-1 negative to 1 positive, the whole call.")

@@ -90,8 +90,8 @@ class ObjectBlobs:
         content = document.model_dump_json().encode()
         with _store_errors():
             if not await self._writer.write(key, content, replace=False):
-                kept = await self.get_json(key, type(document))
-                if kept is None or not _has_same_digest(kept, document):
+                stored = await self.get_json(key, type(document))
+                if stored is None or not _has_same_digest(stored, document):
                     await self._writer.write(key, content, replace=True)
         return key
 
@@ -257,8 +257,8 @@ def _local_store(url: str) -> LocalStore:
     return LocalStore(folder, automatic_cleanup=True)
 
 
-def _has_same_digest(kept: Document, new: Document) -> bool:
-    return getattr(kept, "digest", None) == getattr(new, "digest", None)
+def _has_same_digest(stored: Document, new: Document) -> bool:
+    return getattr(stored, "digest", None) == getattr(new, "digest", None)
 
 
 @contextmanager

@@ -44,7 +44,7 @@ SENDERS: dict[type[Event], tuple[str, ...]] = {
     RecordingFailed: ("persist",),
     DeliveryParked: ("split", "transcribe", "merge", "summarize", "persist", "dispatcher"),
 }
-"""Who announces what. The sweep, a part of persist, may send any of them again."""
+"""The functions that send each event. The sweep, a part of persist, may send any again."""
 
 RECEIVERS: dict[type[Event], tuple[str, ...]] = {
     RecordingReceived: ("split",),
@@ -56,7 +56,7 @@ RECEIVERS: dict[type[Event], tuple[str, ...]] = {
     RecordingFailed: (),
     DeliveryParked: ("persist",),
 }
-"""Which functions of PocWhisp take what; anybody else may subscribe to everything."""
+"""The functions that receive each event; other clients may subscribe to all."""
 
 INFO: Json = {
     "title": "PocWhisp events",

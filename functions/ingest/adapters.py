@@ -112,9 +112,9 @@ class PostgresRecord:
 
     async def figures(self) -> SystemFigures:
         async with self._database.transaction(snapshot=True) as connection:
-            kept = await totals.system_totals(connection)
+            sums = await totals.system_totals(connection)
             factor = await runs.recent_factor(connection)
-        return _figures(kept, factor)
+        return _figures(sums, factor)
 
 
 def _cursor(place: Cursor | None) -> str | None:
@@ -149,7 +149,7 @@ def _stage(found: RecordingRow, stage: stages.ReachedStage) -> Stage:
     )
 
 
-def _facts(found: RecordingRow) -> dict[str, Any]:
+def _properties(found: RecordingRow) -> dict[str, Any]:
     finished = found.finished_at
     took = (finished - found.began_at).total_seconds() if finished else None
     return {**asdict(found), "processing_time": None if took is None else round(took, 3)}
@@ -160,7 +160,7 @@ def _listed(found: RecordingRow) -> RecordingSummary:
         session_id=found.id,
         status=found.state,
         check_url=_check_url(found),
-        metadata=RecordingFacts.model_validate(_facts(found)),
+        metadata=RecordingFacts.model_validate(_properties(found)),
         request=RequestView.model_validate(found.request),
     )
 
@@ -168,7 +168,7 @@ def _listed(found: RecordingRow) -> RecordingSummary:
 def _metadata(found: RecordingRow, made: Results) -> Metadata:
     levels, transcript = made.levels, made.transcript
     echoes = transcript.echoes if transcript else ()
-    known = {
+    measured = {
         "levels": levels.levels if levels else (),
         "quality": levels and levels.quality,
         "languages": transcript.languages if transcript else (),
@@ -176,7 +176,7 @@ def _metadata(found: RecordingRow, made: Results) -> Metadata:
         "warnings": [*(levels.warnings if levels else ()), *echo_warnings(echoes)],
         "model_versions": _model_versions(made),
     }
-    return Metadata.model_validate({**_facts(found), **known})
+    return Metadata.model_validate({**_properties(found), **measured})
 
 
 def _check_url(found: RecordingRow) -> str:
@@ -216,25 +216,25 @@ def _failure(failure: dict[str, Any] | None) -> Failure | None:
     )
 
 
-def _figures(kept: Totals, factor: float | None) -> SystemFigures:
-    counts = kept.labels("stage_seconds_count")
+def _figures(sums: Totals, factor: float | None) -> SystemFigures:
+    counts = sums.labels("stage_seconds_count")
     return SystemFigures(
-        backlog=kept.labels("recordings"),
-        ended=kept.labels("ended"),
-        delivered={**kept.labels("delivered"), "persist": kept.value("ended", "completed")},
-        parked=kept.labels("parked"),
-        audio_seconds=kept.value("audio_seconds"),
-        processing_seconds=kept.value("processing_seconds"),
+        backlog=sums.labels("recordings"),
+        ended=sums.labels("ended"),
+        delivered={**sums.labels("delivered"), "persist": sums.value("ended", "completed")},
+        parked=sums.labels("parked"),
+        audio_seconds=sums.value("audio_seconds"),
+        processing_seconds=sums.value("processing_seconds"),
         real_time_factor=factor,
-        stages={stage: _histogram(kept, stage) for stage in counts},
+        stages={stage: _histogram(sums, stage) for stage in counts},
     )
 
 
-def _histogram(kept: Totals, stage: str) -> Histogram:
+def _histogram(sums: Totals, stage: str) -> Histogram:
     limits = [f"{limit:g}" for limit in totals.BUCKETS]
-    each = (kept.value("stage_seconds_bucket", f"{stage}/{limit}") for limit in limits)
-    count = kept.value("stage_seconds_count", stage)
+    each = (sums.value("stage_seconds_bucket", f"{stage}/{limit}") for limit in limits)
+    count = sums.value("stage_seconds_count", stage)
     return Histogram(
         buckets=[*zip(limits, accumulate(each), strict=True), ("+Inf", count)],
-        total=kept.value("stage_seconds_sum", stage),
+        total=sums.value("stage_seconds_sum", stage),
     )

@@ -120,32 +120,32 @@ async def examine(
     """Return how the run stands, by the event to re-drive and its followers at the broker."""
     event = event_to_redrive(run)
     if run.ended:
-        end = await _look(event, run.ended, broker)
+        end = await _last_event(event, run.ended, broker)
         if end is not None and end.run == event.run:
             return "announced"
     types = (type(event), *FOLLOWERS.get(type(event), ()))
-    kept = [await _look(event, model, broker) for model in types]
-    return verdict(run, [one for one in kept if one is not None], now, patience)
+    events = [await _last_event(event, model, broker) for model in types]
+    return verdict(run, [one for one in events if one is not None], now, patience)
 
 
 def verdict(
-    run: UnannouncedRun, kept: Sequence[LastEvent], now: datetime, patience: timedelta
+    run: UnannouncedRun, events: Sequence[LastEvent], now: datetime, patience: timedelta
 ) -> RunVerdict:
-    """Return how a run stands of which the broker keeps the events `kept`.
+    """Return how a run stands of which the broker holds `events`.
 
     Without any it is lost. If one waits, or is held no longer than its work may take, the run goes
     on. If all are done and no further stage was reached for the back-off, what should have followed
     is lost. The back-off doubles with each re-drive, so that a run that is stuck for another reason
     is not driven round and round.
     """
-    if not kept:
+    if not events:
         return "lost"
-    if any(one.state == "waiting" for one in kept):
+    if any(one.state == "waiting" for one in events):
         return "moving"
     held_since = run.held_since or now
-    if any(one.state == "held" for one in kept) and now - held_since <= longest_work(run):
+    if any(one.state == "held" for one in events) and now - held_since <= longest_work(run):
         return "held"
-    latest = max(run.reached_at, *(one.sent for one in kept))
+    latest = max(run.reached_at, *(one.sent for one in events))
     return "lost" if now - latest >= backoff(run.redrives, patience) else "moving"
 
 
@@ -186,15 +186,15 @@ def redriven_envelope(run: UnannouncedRun, now: datetime) -> Envelope[Event]:
     )
 
 
-async def _look(event: Event, model: type[Event], broker: Broker) -> LastEvent | None:
+async def _last_event(event: Event, model: type[Event], broker: Broker) -> LastEvent | None:
     """Return the last event of type `model` about the event's run. Returns None if there is none.
 
     An event of a later run hides those of this one, which then count as held.
     """
-    kept = await broker.last_event(f"{model.type}.{event.tenant}.{event.recording}")
-    if kept is None or kept.run < event.run:
+    last = await broker.last_event(f"{model.type}.{event.tenant}.{event.recording}")
+    if last is None or last.run < event.run:
         return None
-    return kept if kept.run == event.run else replace(kept, state="held")
+    return last if last.run == event.run else replace(last, state="held")
 
 
 def _type_to_redrive(run: UnannouncedRun) -> str:

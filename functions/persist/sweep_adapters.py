@@ -30,7 +30,7 @@ STAGE_EVENTS: Mapping[str, type[Event]] = {
     "merge": TranscriptMerged,
     "summarize": TranscriptSummarized,
 }
-"""In the order of the pipeline."""
+"""The events of stages by the stage's name, in the order of the pipeline."""
 END_EVENTS: Mapping[str, type[Event]] = {"completed": RecordingCompleted, "failed": RecordingFailed}
 CLAIM = """
     WITH due AS MATERIALIZED (

@@ -32,7 +32,7 @@ MP3_SAMPLE_RATES = {
     2: (22_050, 24_000, 16_000),
     0: (11_025, 12_000, 8_000),
 }
-"""In Hz, by the header's two version bits: MPEG-1, MPEG-2, MPEG-2.5."""
+"""Sample rates in Hz by the header's two version bits: MPEG-1, MPEG-2, MPEG-2.5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def unknown_file_type(start: bytes) -> Permanent:
 
 
 def flac(start: bytes) -> AudioProperties | None:
-    """FLAC (RFC 9639): the STREAMINFO block tells rate, channels and, mostly, samples."""
+    """FLAC (RFC 9639): the STREAMINFO block holds rate, channels and, mostly, samples."""
     if len(start) < STREAMINFO_END:
         return None
     if start[4] & 0x7F or int.from_bytes(start[5:8], "big") != STREAMINFO_END - 8:

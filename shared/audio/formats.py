@@ -31,7 +31,7 @@ def mu_law(code: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How samples are stored.
+    """The encoding of stored samples.
 
     A block is the smallest whole piece of one channel: a sample, unless `block_frames` says more.
     A sample is, between -1 and 1, `(stored - zero) / full_scale`, where `stored` is of numpy's
@@ -68,7 +68,7 @@ ENCODINGS: Mapping[tuple[int, int], Encoding] = MappingProxyType(
 )
 """By WAVE format tag and bits per stored sample.
 
-Fewer valid bits, which an extensible header may tell, are the high ones, so they need no care.
+Fewer valid bits, which an extensible header may give, are the high ones, so they need no care.
 """
 
 

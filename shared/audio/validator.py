@@ -126,8 +126,8 @@ class _WavValidator:
     def finish(self) -> AudioProperties:
         if self.header is None:
             raise self._reader.end()
-        present = self.header.extent(self._size, self._behind).size
-        seconds = self.header.audio.seconds(present)
+        available = self.header.extent(self._size, self._behind).size
+        seconds = self.header.audio.seconds(available)
         self._limits.check_duration(seconds)
         return _properties(self.header, seconds)
 
@@ -140,7 +140,7 @@ class _WavValidator:
 
     def _check_longest(self, header: Header) -> None:
         audio, limit = header.audio, self._limits.max_seconds
-        if audio.seconds(header.present_bytes(self._size)) > limit:
+        if audio.seconds(header.available_bytes(self._size)) > limit:
             if header.declared_bytes is not None:
                 self._limits.check_duration(audio.seconds(header.declared_bytes))
             raise self._limits.too_long()

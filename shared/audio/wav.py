@@ -65,7 +65,7 @@ class Header:
     def declared_end(self) -> int | None:
         return None if self.declared_bytes is None else self.data_start + self.declared_bytes
 
-    def present_bytes(self, file_bytes: int) -> int:
+    def available_bytes(self, file_bytes: int) -> int:
         """Return the bytes of samples in a file of `file_bytes`, which may be cut off."""
         there = max(0, file_bytes - self.data_start)
         return there if self.declared_bytes is None else min(self.declared_bytes, there)
@@ -76,16 +76,16 @@ class Header:
         `behind` are the bytes from `declared_end` on; the first `LOOK_BEHIND_SAMPLES` are enough.
         If they begin no chunk, the declared size is too small, and all that follows is samples.
         """
-        present, declared = self.present_bytes(file_bytes), self.declared_bytes
+        available, declared = self.available_bytes(file_bytes), self.declared_bytes
         if declared is None:
-            return Extent(present, None if self.container == "wav" else _no_size(present))
+            return Extent(available, None if self.container == "wav" else _no_size(available))
         if file_bytes == self.declared_end:
-            return Extent(present)
-        if present < declared:
-            return Extent(present, _wrong_size("truncated", declared, present))
+            return Extent(available)
+        if available < declared:
+            return Extent(available, _wrong_size("truncated", declared, available))
         there = file_bytes - self.data_start
         if there - declared < CHUNK_HEADER_BYTES or _begins_chunk(behind, there - declared):
-            return Extent(present)
+            return Extent(available)
         return Extent(there, _wrong_size("size_lies", declared, there))
 
 

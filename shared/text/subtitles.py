@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 SegmentBody: TypeAlias = Mapping[str, Any]
-"""As in the API's body: `speaker`, `text`, `start_time` and `end_time` in seconds, `words`."""
+"""A segment of the API: `speaker`, `text`, `start_time` and `end_time` in seconds, `words`."""
 
 LONGEST_CUE = 160
 """Characters of one cue: about as many as a player shows in a few lines."""

@@ -51,10 +51,10 @@ def paging_links(path: str, query: Mapping[str, str], page: Pagination) -> str:
 
     The links use cursors, or offsets if the query did.
     """
-    kept = {name: text for name, text in query.items() if name not in {"cursor", "offset"}}
+    others = {name: text for name, text in query.items() if name not in {"cursor", "offset"}}
     steps = _offsets(page) if "offset" in query else _cursors(page)
     return ", ".join(
-        f'<{path}?{urlencode({**kept, "limit": page.limit, **step})}>; rel="{name}"'
+        f'<{path}?{urlencode({**others, "limit": page.limit, **step})}>; rel="{name}"'
         for name, step in steps.items()
     )
 

@@ -15,8 +15,8 @@ def seconds_to_wait(prefer: str | None, query: str | None, default: float, longe
     preferences together mean: wait, then answer where the result will be. A preference that cannot
     be read is ignored, as RFC 7240 wants. Raises `Permanent` for a query that cannot be read.
     """
-    asked = _from_query(query) if query is not None else _from_prefer(prefer or "")
-    return min(default if asked is None else asked, longest)
+    preferred = _from_query(query) if query is not None else _from_prefer(prefer or "")
+    return min(default if preferred is None else preferred, longest)
 
 
 def _from_query(query: str) -> float:

@@ -54,7 +54,7 @@ class ModelVersions(BaseModel):
 
 
 class RequestView(BaseModel):
-    """What the client asked for with the upload."""
+    """The client's wishes for the recording, sent with the upload."""
 
     language: str | None = None
     task: Literal["transcribe", "translate"] = "transcribe"
@@ -98,10 +98,10 @@ class Pagination(BaseModel):
     offset: int
     total: Annotated[int, Field(description="Recordings in all, not only on this page.")]
     next_cursor: Annotated[
-        str | None, Field(description="Of the next page; null if this is the last.")
+        str | None, Field(description="Cursor of the next page; null if this is the last.")
     ] = None
     prev_cursor: Annotated[
-        str | None, Field(description="Of the page before; null if this is the first.")
+        str | None, Field(description="Cursor of the page before; null if this is the first.")
     ] = None
 
 
@@ -116,21 +116,21 @@ class Metadata(RecordingFacts):
     """The properties of the recording and of its run."""
 
     channels: Annotated[int | None, Field(description="Channels of the upload.")]
-    sample_rate: Annotated[int | None, Field(description="Of the upload, in Hz.")]
+    sample_rate: Annotated[int | None, Field(description="Sample rate of the upload in Hz.")]
     container: Annotated[str, Field(description="Kind of file, such as wav or flac.")]
-    levels: Annotated[list[Level], Field(description="How loud each channel is.")]
+    levels: Annotated[list[Level], Field(description="Loudness of each channel.")]
     quality: Annotated[
         Quality | None,
         Field(description="Whether the channels are what they should be; null: not measured."),
     ]
     languages: Annotated[
-        list[ChannelLanguage], Field(description="Of the channels on which it is known.")
+        list[ChannelLanguage], Field(description="Languages of the channels, where known.")
     ]
     echoes: Annotated[
         list[Echo], Field(description="Words that were removed as the other party's.")
     ]
     warnings: Annotated[
-        list[AudioWarning], Field(description="What is odd about the audio; empty if nothing.")
+        list[AudioWarning], Field(description="Oddities of the audio; empty if none.")
     ]
     model_versions: ModelVersions
     degraded: Annotated[
@@ -139,7 +139,7 @@ class Metadata(RecordingFacts):
 
 
 class Failure(BaseModel):
-    """Why a run failed."""
+    """The reason why a run failed."""
 
     error: Annotated[str, Field(description="A fixed word, such as invalid_audio.")]
     message: str
@@ -165,7 +165,7 @@ class Session(BaseModel):
 
 
 class Accepted(BaseModel):
-    """The recording is kept and will be processed."""
+    """A recording that is stored and will be processed."""
 
     session_id: UUID
     status: RunState
@@ -181,7 +181,7 @@ class Engines(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether uploads can be kept, and which parts answer."""
+    """Whether uploads can be stored, and which parts answer."""
 
     status: Literal["healthy", "degraded", "unhealthy"]
     checks: Annotated[dict[str, str], Field(description="ok or away, by part.")]
@@ -191,7 +191,7 @@ class Readiness(BaseModel):
 
 
 class Health(Readiness):
-    """Which parts answer, and the engines that ran last."""
+    """Readiness, and the engines that ran last."""
 
     engines: Engines = Engines()
 

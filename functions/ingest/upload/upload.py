@@ -214,10 +214,10 @@ def _digest_of(digests: list[str]) -> str:
 def _both(left: AudioProperties, right: AudioProperties) -> AudioProperties:
     """Return two mono files as one recording of the longer duration and the left sample rate."""
     lengths = (left.duration, right.duration)
-    known = [length for length in lengths if length is not None]
+    durations = [length for length in lengths if length is not None]
     return AudioProperties(
         container=left.container,
         channels=2,
         sample_rate=left.sample_rate,
-        duration=max(known) if len(known) == len(lengths) else None,
+        duration=max(durations) if len(durations) == len(lengths) else None,
     )

@@ -16,13 +16,13 @@ router = APIRouter(tags=["probes"])
 
 @router.get("/live")
 async def live() -> dict[str, str]:
-    """Tell that the process runs."""
+    """Answer as long as the process runs."""
     return {"status": "alive"}
 
 
 @router.get("/ready", response_model=Readiness, responses={503: {"model": Readiness}})
 async def ready(ports: OpenPorts) -> Response:
-    """Tell whether an upload can be kept."""
+    """Show whether an upload can be stored."""
     found = await readiness(ports.checks)
     if found.status == "unhealthy":
         return JSONResponse(found.model_dump(), 503, PROBLEM_HEADERS["unavailable"])
@@ -31,12 +31,12 @@ async def ready(ports: OpenPorts) -> Response:
 
 @router.get("/health", responses=error_responses())
 async def health(ports: OpenPorts, caller: CurrentCaller) -> Health:
-    """Tell which parts answer."""
+    """Show which parts answer, and the engines that ran last."""
     return await health_of(ports, caller.tenant)
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=error_responses())
 async def metrics(ports: OpenPorts, current: CurrentDependencies) -> Response:
-    """Tell the system's figures, for Prometheus."""
+    """Return the figures of the system as Prometheus text."""
     figures = await ports.record.figures()
     return Response(exposition(current.uploads, figures), media_type=CONTENT_TYPE_LATEST)

@@ -44,7 +44,7 @@ async def recordings(  # noqa: PLR0913, PLR0917 - what FastAPI injects
 
 @router.get("/{session_id}", response_model=Session, responses=error_responses(404))
 async def find(session_id: UUID, ports: OpenPorts, caller: CurrentCaller) -> Response:
-    """Look at a recording and what became of it so far."""
+    """Return a recording with its progress and its result."""
     bind_contextvars(recording=str(session_id))
     session = await ports.record.find(caller.tenant, session_id)
     if session is None:

@@ -50,7 +50,7 @@ async def transcribe(  # noqa: PLR0913, PLR0917 - what FastAPI injects
     prefer: Annotated[str | None, Header(description="respond-async or wait=N")] = None,
     wait: Annotated[str | None, Query(description="Seconds to wait for the result.")] = None,
 ) -> Response:
-    """Upload a stereo recording; wait for its transcript, or be told where it will be."""
+    """Upload a stereo recording. The answer is its transcript, or where that will be."""
     settings, uploads = current.settings, current.uploads
     seconds = seconds_to_wait(prefer, wait, settings.wait, settings.max_wait)
     trace = next_traceparent(request.headers.get("traceparent"))
@@ -89,7 +89,7 @@ async def _announce(ports: Ports, received: RecordingReceived, trace: str) -> No
 
 
 def _query_fields(request: Request) -> Mapping[str, Sequence[str]]:
-    """The query's fields, the one that the API itself reads left out."""
+    """Return the fields in the query, without `wait`, which is no field of the upload."""
     pairs = request.query_params.multi_items()
     if len(pairs) > MOST_PARTS:
         raise Permanent(
@@ -124,6 +124,6 @@ def _accepted(accepted: Accepted) -> Response:
 
 
 def _just_queued(recording: UUID) -> Accepted:
-    """What is certain of a recording whose row was committed."""
+    """Return the answer for a recording of which only the committed row is certain."""
     url = f"/api/v1/transcribe/{recording}"
     return Accepted(session_id=recording, status="queued", check_url=url, progress=[])
