@@ -1,4 +1,4 @@
-"""What every event of PocWhisp has in common: its address, its identity, its frozen shape."""
+"""The base of every event: its address, its identity and its frozen shape."""
 
 from typing import Annotated, ClassVar, Literal, TypedDict
 from uuid import UUID, uuid5
@@ -29,8 +29,8 @@ DocumentDigest = Annotated[
     Field(description="Digest of the document under the key; null in events of older releases."),
 ]
 
-FINGERPRINT = 8
-"""As many digits of a digest tell two outputs of one step apart."""
+FINGERPRINT_DIGITS = 8
+"""Digits of a digest that are enough to tell two outputs of one step apart."""
 EVENT_NAMESPACE = UUID("6f1c1d0e-6c3b-5f7a-9a53-0a3f0c8b7d11")
 
 
@@ -41,7 +41,7 @@ class Frozen(BaseModel):
 
 
 class RunFields(TypedDict):
-    """What names a run; typed, so that mypy sees what an event that follows lacks."""
+    """The fields that name a run, typed so that mypy finds an event made without one of them."""
 
     tenant: str
     recording: UUID
@@ -62,20 +62,20 @@ class Event(Frozen):
 
     @property
     def event_id(self) -> str:
-        """Computed, never random, so that a repeated step repeats its id."""
+        """The CloudEvents id: computed, never random, so that a repeated step repeats it."""
         return computed_id(self.recording, self.run, self.type, self.part)
 
     @property
     def part(self) -> str:
-        """What tells two events of one type in one run apart: the channel, else nothing."""
+        """The channel that the event is about; empty if a run has one event of the type."""
         return ""
 
     @property
     def fingerprint(self) -> str:
-        """The start of the digest of the document that the event is about, else nothing.
+        """The first digits of the digest of the event's document; empty without one.
 
-        It is part of the message id, so that news of a document that replaced another is no
-        duplicate.
+        It is part of the message id, so that the broker does not take the event of a document that
+        replaced another for a duplicate.
         """
         return ""
 
@@ -99,5 +99,5 @@ class Event(Frozen):
 
 
 def computed_id(*parts: object) -> str:
-    """uuid5 over the parts; equal parts give an equal id on every machine (RFC 9562)."""
+    """Return the UUIDv5 of the parts (RFC 9562): equal parts give equal ids on every machine."""
     return str(uuid5(EVENT_NAMESPACE, "/".join(str(part) for part in parts)))

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from events.base import (
-    FINGERPRINT,
+    FINGERPRINT_DIGITS,
     BlobKey,
     Channel,
     DocumentDigest,
@@ -33,10 +33,11 @@ class RecordingReceived(Event):
     type: ClassVar[str] = "io.pocwhisp.recording.received.v1"
 
     audio: Annotated[
-        str, Field(description="Key of the upload: a file of both speakers, of one, or the left's.")
+        str, Field(description="Key of the uploaded file; of two files, the left speaker's.")
     ]
     audio_right: Annotated[
-        str | None, Field(description="Key of the right speaker's file, if each came in one.")
+        str | None,
+        Field(description="Key of the right speaker's file; null if there is one file."),
     ] = None
     request: BlobKey
     duration: Annotated[
@@ -79,7 +80,7 @@ class ChannelTranscribed(Event):
 
     @property
     def fingerprint(self) -> str:
-        return (self.digest or "")[:FINGERPRINT]
+        return (self.digest or "")[:FINGERPRINT_DIGITS]
 
 
 class TranscriptMerged(Event):
@@ -94,7 +95,7 @@ class TranscriptMerged(Event):
 
     @property
     def fingerprint(self) -> str:
-        return (self.digest or "")[:FINGERPRINT]
+        return (self.digest or "")[:FINGERPRINT_DIGITS]
 
 
 class TranscriptSummarized(Event):
@@ -113,11 +114,11 @@ class TranscriptSummarized(Event):
 
     @property
     def fingerprint(self) -> str:
-        return (self.summary_digest or self.digest or "")[:FINGERPRINT]
+        return (self.summary_digest or self.digest or "")[:FINGERPRINT_DIGITS]
 
 
 class RecordingCompleted(Event):
-    """The run ended well; transcript and summary are on record."""
+    """The run is completed; transcript and summary are on record."""
 
     type: ClassVar[str] = "io.pocwhisp.recording.completed.v1"
 
@@ -134,12 +135,12 @@ class RecordingCompleted(Event):
 
 
 class RecordingFailed(Event):
-    """The run ended badly; what it had computed is still served."""
+    """The run has failed; what it had computed is still served."""
 
     type: ClassVar[str] = "io.pocwhisp.recording.failed.v1"
 
     function: FunctionName
-    error_class: Annotated[ErrorClass, Field(description="Given up at once, or after retries.")]
+    error_class: Annotated[ErrorClass, Field(description="Given up at once, or after its retries.")]
     error_code: ErrorCode
 
 

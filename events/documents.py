@@ -12,11 +12,11 @@ from events.base import Channel, Frozen, Seconds
 Confidence = Annotated[
     float, Field(ge=0, le=1, description="0 to 1; the engine's own estimate that this was said.")
 ]
-Digest = Annotated[
+WorkDigest = Annotated[
     str, Field(description="SHA-256 over input, settings and engine; equal means same work.")
 ]
-Recording = Annotated[UUID, Field(description="The recording (UUIDv7).")]
-Run = Annotated[int, Field(ge=1, description="Run of the recording, counted from 1.")]
+RecordingId = Annotated[UUID, Field(description="The recording (UUIDv7).")]
+RunNumber = Annotated[int, Field(ge=1, description="Run of the recording, counted from 1.")]
 Degraded = Annotated[
     tuple[str, ...],
     Field(description="Engines that stood in for better ones, as port:engine."),
@@ -25,7 +25,7 @@ Sentiment = Literal["positive", "neutral", "negative"]
 
 
 class Document(Frozen):
-    """A document names its own kind and version in `document`."""
+    """A JSON document that names its own kind and version in `document`."""
 
     name: ClassVar[str]
 
@@ -33,13 +33,13 @@ class Document(Frozen):
 class RunDocument(Document):
     """A document that one step of a run made."""
 
-    recording: Recording
-    run: Run
-    digest: Digest
+    recording: RecordingId
+    run: RunNumber
+    digest: WorkDigest
 
 
 class Engine(Frozen):
-    """What really ran: enough to tell two results apart."""
+    """The engine that really ran, identified so that results of two engines differ."""
 
     name: Annotated[str, Field(description="Engine, such as sphinx or whisper.")]
     revision: Annotated[str, Field(description="Version of the engine and its model.")]
@@ -73,7 +73,7 @@ class Segment(Frozen):
 
     start_time: Seconds
     end_time: Seconds
-    text: Annotated[str, Field(description="What was said, as the engine writes it.")]
+    text: Annotated[str, Field(description="The words as the engine writes them.")]
     confidence: Confidence
     words: Annotated[tuple[Word, ...], Field(description="In order of time.")] = ()
     mean_log_probability: Annotated[
@@ -89,13 +89,13 @@ class Segment(Frozen):
 class SpokenSegment(Segment):
     """A segment with its place in the conversation."""
 
-    id: Annotated[str, Field(description="Unique within the run: s1, s2, …")]
-    speaker: Annotated[Channel, Field(description="The channel the segment was heard on.")]
+    id: Annotated[str, Field(description="Id of the segment, unique within the run: s1, s2, …")]
+    speaker: Annotated[Channel, Field(description="The channel that the segment was spoken on.")]
     overlaps: Annotated[
         tuple[str, ...], Field(description="Segments of the other speaker at the same time, by id.")
     ] = ()
     backchannel: Annotated[
-        bool, Field(description="A short sign of listening, such as mm-hm, in the other's turn.")
+        bool, Field(description="A short sign of attention, such as mm-hm, in the other's turn.")
     ] = False
 
 
@@ -116,16 +116,16 @@ class ChannelLanguage(Language):
 
 
 class Echo(Frozen):
-    """Words that were heard on a channel and belong to the other party; they were taken out."""
+    """Words that were recognised on a channel but belong to the other party, and were removed."""
 
-    channel: Annotated[Channel, Field(description="The channel they were taken from.")]
+    channel: Annotated[Channel, Field(description="The channel that they were removed from.")]
     start_time: Seconds
     end_time: Seconds
-    text: Annotated[str, Field(description="What was heard.")]
+    text: Annotated[str, Field(description="The words that were removed.")]
 
 
 class Request(Document):
-    """What the client asked for with the upload. Never in events: it may name people."""
+    """The client's wishes for the recording. Never in events: it may name people."""
 
     name: ClassVar[str] = "request"
 
@@ -160,7 +160,7 @@ class AudioWarning(Frozen):
 
 
 class Level(Frozen):
-    """How loud a channel is, in dB relative to full scale; null for digital silence."""
+    """The loudness of a channel in dB relative to full scale; null for digital silence."""
 
     channel: Channel
     peak: Annotated[float | None, Field(le=0, description="Loudest sample, dBFS.")]
@@ -168,7 +168,7 @@ class Level(Frozen):
 
 
 class ChannelQuality(Frozen):
-    """How far a channel's sound can be trusted."""
+    """The quality of a channel's sound."""
 
     channel: Channel
     silent: Annotated[bool, Field(description="Nothing on it is as loud as quiet speech.")]
@@ -176,13 +176,13 @@ class ChannelQuality(Frozen):
 
 
 class Bleed(Frozen):
-    """One party can be heard in the other's channel."""
+    """A leak of one party's voice into the other's channel."""
 
-    source: Annotated[Channel, Field(description="The channel of the party that is heard.")]
+    source: Annotated[Channel, Field(description="The channel of the party whose voice leaks.")]
     into: Annotated[Channel, Field(description="The channel it leaked into.")]
     delay: Annotated[float, Field(description="Seconds by which the leak comes later.")]
     gain: Annotated[float, Field(description="Level of the leak against its source, dB.")]
-    correlation: Annotated[float, Field(ge=0, le=1, description="How alike the two are.")]
+    correlation: Annotated[float, Field(ge=0, le=1, description="Likeness of the two, 0 to 1.")]
 
 
 class Quality(Frozen):
@@ -194,16 +194,16 @@ class Quality(Frozen):
 
 
 class Levels(RunDocument):
-    """What split found out about the audio."""
+    """Split's measurements of the audio."""
 
     name: ClassVar[str] = "levels"
 
     document: Literal["io.pocwhisp.document.levels.v1"] = "io.pocwhisp.document.levels.v1"
     container: Annotated[str, Field(description="Kind of file, such as wav or flac.")]
-    encoding: Annotated[str, Field(description="How samples were stored, such as pcm_s16le.")]
-    sample_rate: Annotated[int, Field(gt=0, description="Of the upload, in Hz.")]
+    encoding: Annotated[str, Field(description="Encoding of the samples, such as pcm_s16le.")]
+    sample_rate: Annotated[int, Field(gt=0, description="Sample rate of the upload in Hz.")]
     channels: Annotated[int, Field(ge=1, description="Channels of the upload.")]
-    duration: Annotated[float, Field(gt=0, description="Seconds of audio that are there.")]
+    duration: Annotated[float, Field(gt=0, description="Length of the audio in seconds.")]
     levels: Annotated[tuple[Level, ...], Field(description="One per channel of the run.")]
     warnings: Annotated[tuple[AudioWarning, ...], Field(description="Empty if all is well.")] = ()
     quality: Annotated[
@@ -216,7 +216,7 @@ class Levels(RunDocument):
 
 
 class ChannelTranscript(EngineDocument):
-    """What was said on one channel, in order of time."""
+    """The transcript of one channel, in order of time."""
 
     name: ClassVar[str] = "channel-transcript"
 
@@ -226,14 +226,15 @@ class ChannelTranscript(EngineDocument):
     channel: Annotated[Channel, Field(description="The channel that was transcribed.")]
     segments: Annotated[tuple[Segment, ...], Field(description="In order of time.")]
     language: Annotated[
-        Language | None, Field(description="What was spoken; null: nothing, or it is not known.")
+        Language | None,
+        Field(description="The language spoken; null: none, or not known."),
     ] = None
 
 
 class Checkpoint(RunDocument):
     """A part of a channel's transcript while the rest is still being recognised.
 
-    Checkpoints are numbered from 1; together they tell what need not be recognised again. The
+    Checkpoints are numbered from 1; together they are what need not be recognised again. The
     document is still named passage, as it was first published.
     """
 
@@ -242,10 +243,10 @@ class Checkpoint(RunDocument):
     document: Literal["io.pocwhisp.document.passage.v1"] = "io.pocwhisp.document.passage.v1"
     channel: Annotated[Channel, Field(description="The channel that is being transcribed.")]
     until: Annotated[
-        int, Field(ge=1, description="Pieces of the channel that are done, from its beginning.")
+        int, Field(ge=1, description="Hypotheses of the channel that are done, from its start.")
     ]
-    segments: Annotated[tuple[Segment, ...], Field(description="Since the part before.")]
-    language: Annotated[Language | None, Field(description="If it is known by now.")] = None
+    segments: Annotated[tuple[Segment, ...], Field(description="Since the checkpoint before.")]
+    language: Annotated[Language | None, Field(description="Null: not known yet.")] = None
 
 
 class Transcript(EngineDocument):
@@ -256,18 +257,18 @@ class Transcript(EngineDocument):
     document: Literal["io.pocwhisp.document.transcript.v1"] = "io.pocwhisp.document.transcript.v1"
     segments: Annotated[tuple[SpokenSegment, ...], Field(description="In spoken order.")]
     languages: Annotated[
-        tuple[ChannelLanguage, ...], Field(description="Of the channels on which it is known.")
+        tuple[ChannelLanguage, ...], Field(description="Languages of the channels, where known.")
     ] = ()
     echoes: Annotated[
-        tuple[Echo, ...], Field(description="What was taken out as the other party's voice.")
+        tuple[Echo, ...], Field(description="Words that were removed as the other party's.")
     ] = ()
 
 
 class SummaryContent(Frozen):
-    """What a summary says: all that an engine makes of a transcript."""
+    """The content of a summary, as an engine makes it from a transcript."""
 
     text: Annotated[str, Field(description="The summary; empty only for an empty transcript.")]
-    key_points: Annotated[tuple[str, ...], Field(description="What was said that matters.")]
+    key_points: Annotated[tuple[str, ...], Field(description="The points of the call that matter.")]
     sentiment: Annotated[Sentiment, Field(description="The mood of the whole call.")]
     sentiment_score: Annotated[
         float, Field(ge=-1, le=1, description="-1 negative to 1 positive, the whole call.")

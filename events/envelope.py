@@ -6,15 +6,18 @@ from typing import Any, Generic, TypeVar
 
 from events.base import Event
 
+STRUCTURED = "application/cloudevents+json"
+"""Content type of an event in structured mode."""
+
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope(Generic[E_co]):
-    """One event on its way: the data and where it came from.
+    """An event with its CloudEvents attributes.
 
     `redrive` counts how often the sweep had to send this run's events again. It travels from
-    an event to those it causes, because JetStream silently drops a known message id.
+    an event to those it causes, because JetStream silently drops a message id that it has seen.
     """
 
     data: E_co
@@ -30,9 +33,9 @@ class Envelope(Generic[E_co]):
 
     @property
     def message_id(self) -> str:
-        """The `Nats-Msg-Id`: the event's id, at the n-th re-drive `<id>.<n>`.
+        """The `Nats-Msg-Id`: `<id>`, `<id>.<fingerprint>`, each with `.<n>` at the n-th re-drive.
 
-        Behind the id of an event about a document comes the document's fingerprint.
+        Events about a document have its fingerprint.
         """
         parts = (self.id, self.data.fingerprint, str(self.redrive) if self.redrive else "")
         return ".".join(part for part in parts if part)
@@ -58,5 +61,5 @@ class Envelope(Generic[E_co]):
         return {name: text for name, text in attributes.items() if text is not None}
 
     def structured(self) -> dict[str, Any]:
-        """The event as one JSON object (CloudEvents JSON format, structured mode)."""
+        """Return the event as one JSON object (CloudEvents JSON format, structured mode)."""
         return {**self.attributes, "data": self.data.model_dump(mode="json")}

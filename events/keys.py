@@ -1,4 +1,4 @@
-"""Where the blobs of a recording lie in the object store."""
+"""The keys of a recording's blobs in the object store."""
 
 from dataclasses import dataclass
 from uuid import UUID

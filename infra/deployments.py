@@ -15,7 +15,7 @@ from functions.split.handler import split
 from functions.summarize.handler import summarize
 from functions.transcribe.handler import transcribe
 from infra.local.ports import HOST
-from shared.delivery import ROOM
+from shared.delivery import DELIVERIES_PER_SLOT
 
 ROOT = Path(__file__).resolve().parents[1]
 FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
@@ -47,7 +47,7 @@ class Deployment:
     def in_flight(self) -> int:
         """Deliveries of one type at a time: those of all types together must find room there."""
         at_once = self.concurrency or 1
-        return max(1, min(at_once, ROOM * at_once // max(1, len(self.accepts))))
+        return max(1, min(at_once, DELIVERIES_PER_SLOT * at_once // max(1, len(self.accepts))))
 
     def environment(self, port: int) -> dict[str, str]:
         """What this deployment's environment says besides where the stores are."""

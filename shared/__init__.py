@@ -1,1 +1,1 @@
-"""What all functions share: small, and nothing that one function alone needs."""
+"""The parts that functions share; nothing here is for one function alone."""

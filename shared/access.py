@@ -1,4 +1,4 @@
-"""One log line per HTTP request, for what is neither a delivery nor a probe."""
+"""The access log: one line per HTTP request that is neither a delivery nor a probe."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -19,10 +19,10 @@ logger = structlog.get_logger()
 
 
 class AccessLog:
-    """ASGI middleware that logs a line per request, with what was bound meanwhile.
+    """ASGI middleware that logs a line per request, with the values bound while it ran.
 
     The request's id is the client's own `X-Request-Id`, or a new one; it is in the answer, in
-    `request.state.request_id`, and in every line that is logged meanwhile. An exception that
+    `request.state.request_id`, and in every line that the request logs. An exception that
     nobody expected is part of the line and is answered by `crashed`; it goes no further, because
     functions-framework and uvicorn would each log it again.
     """

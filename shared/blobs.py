@@ -1,4 +1,4 @@
-"""The object store, done with obstore: `file://` on one machine, `s3://` or such in a cluster."""
+"""Blobs in obstore's stores: `file://` on one machine, `s3://` and such in a cluster."""
 
 import asyncio
 import time
@@ -25,15 +25,15 @@ D = TypeVar("D", bound=Document)
 READ_CHUNK = MIB
 WRITE_CHUNK = MIB
 UPLOAD_CONCURRENCY = 2
-CHECK_TIMEOUT = 5.0
-GOOD_FOR = 15.0
-BAD_FOR = 5.0
-AWAY = "The blob store is unavailable."
-FULL = "The blob store's disk is full."
+BUCKET_CHECK_TIMEOUT = 5.0
+SUCCESS_VALIDITY = 15.0
+FAILURE_VALIDITY = 5.0
+STORE_AWAY = "The blob store is unavailable."
+DISK_FULL = "The blob store's disk is full."
 
 
-class Writer(Protocol):
-    """How blobs get into one kind of store."""
+class BlobWriter(Protocol):
+    """The way that one kind of store takes blobs."""
 
     async def create(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         """Store the chunks unless the key is taken."""
@@ -44,7 +44,7 @@ class Writer(Protocol):
         ...
 
     async def settle(self, key: str) -> None:
-        """Make sure that a blob somebody else wrote is kept."""
+        """Make sure that a blob which another process wrote lasts."""
         ...
 
     async def check(self) -> None:
@@ -55,7 +55,7 @@ class Writer(Protocol):
 class ObjectBlobs:
     """`ports.Blobs` on any store obstore opens; a memory store makes it a fake.
 
-    The `clock` gives seconds. `reserve` is how many bytes a folder's disk must have free.
+    `clock` returns seconds. `reserve` are the bytes that a folder's disk must have free.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ObjectBlobs:
         reserve: int = 0,
     ) -> None:
         self._store = store
-        self._writer: Writer
+        self._writer: BlobWriter
         if isinstance(store, LocalStore) and store.prefix is not None:
             self._writer = FolderWriter(Path(store.prefix), reserve)
         else:
@@ -90,8 +90,8 @@ class ObjectBlobs:
         content = document.model_dump_json().encode()
         with _store_errors():
             if not await self._writer.write(key, content, replace=False):
-                kept = await self.get_json(key, type(document))
-                if kept is None or not _same_work(kept, document):
+                stored = await self.get_json(key, type(document))
+                if stored is None or not _has_same_digest(stored, document):
                     await self._writer.write(key, content, replace=True)
         return key
 
@@ -131,7 +131,7 @@ class ObjectBlobs:
                 return
 
     async def check(self) -> None:
-        """Raise `Unavailable` unless blobs can be stored. A bucket is asked now and then only."""
+        """Raise `Unavailable` unless blobs can be stored. A bucket is asked only now and then."""
         with _store_errors():
             await self._writer.check()
 
@@ -140,9 +140,9 @@ class BucketWriter:
     """Writes blobs into a bucket whose puts can be made on condition that the key is free.
 
     An upload in parts, as a long blob needs it, takes no such condition. So it gets a name of its
-    own below `.staging`, and the first that is whole is claimed for the key by a small object. Who
-    finds that claim copies the upload it names to the key, whoever wrote it: so all copy the same
-    bytes, and what a killed writer began is finished by the next.
+    own below `.staging`, and the first that is whole is claimed for the key by a small object. A
+    writer that finds the claim copies the upload it names to the key, whoever wrote it: so all copy
+    the same bytes, and what a killed writer began the next one finishes.
     """
 
     def __init__(self, store: ObjectStore, clock: Callable[[], float]) -> None:
@@ -166,13 +166,13 @@ class BucketWriter:
         return True
 
     async def settle(self, key: str) -> None:
-        """A bucket keeps what it shows."""
+        """Do nothing: what a bucket shows is stored."""
 
     async def check(self) -> None:
         await self._recent()
 
     async def _publish(self, key: str, upload: str) -> bool:
-        """Give the key the first upload that is whole. Returns False if that one is gone.
+        """Copy the first complete upload to the key. Returns False if that upload is gone.
 
         The key is looked for after the claim is read: a claim is removed once its key is taken, so
         a later one is seen together with the key.
@@ -194,7 +194,7 @@ class BucketWriter:
         return True
 
     async def _claimed(self, claim: str, upload: str) -> str | None:
-        """The upload that was claimed first, maybe this one. Returns None if the claim is gone."""
+        """Return the upload that was claimed first. Returns None if no claim is left."""
         if await self.write(claim, upload.encode(), replace=False):
             return upload
         try:
@@ -211,19 +211,19 @@ class BucketWriter:
         return True
 
     async def _discard(self, *names: str) -> None:
-        """Remove what is no longer needed; if that fails, it does no harm where it is."""
+        """Remove blobs that are no longer needed. What cannot be removed does no harm."""
         for name in dict.fromkeys(names):
             with suppress(BaseError, OSError):
                 await obstore.delete_async(self._store, name)
 
     async def _answers(self) -> None:
         with _store_errors():
-            async with asyncio.timeout(CHECK_TIMEOUT):
+            async with asyncio.timeout(BUCKET_CHECK_TIMEOUT):
                 await self._has("check")
 
 
 class RecentCheck:
-    """A check whose outcome counts for some seconds, so that frequent probes cost little."""
+    """A check whose outcome stays valid for some seconds, so that frequent probes cost little."""
 
     def __init__(self, check: Check, clock: Callable[[], float]) -> None:
         self._check = check
@@ -233,7 +233,7 @@ class RecentCheck:
         self._trouble: Unavailable | None = None
 
     async def __call__(self) -> None:
-        """Raise `Unavailable` if the check did so, now or just before."""
+        """Raise `Unavailable` if the check does so, or did a few seconds ago."""
         async with self._lock:
             if self._clock() >= self._until:
                 await self._look()
@@ -245,10 +245,10 @@ class RecentCheck:
             await self._check()
         except Unavailable as error:
             self._trouble = error
-            self._until = self._clock() + BAD_FOR
+            self._until = self._clock() + FAILURE_VALIDITY
         else:
             self._trouble = None
-            self._until = self._clock() + GOOD_FOR
+            self._until = self._clock() + SUCCESS_VALIDITY
 
 
 def _local_store(url: str) -> LocalStore:
@@ -257,15 +257,15 @@ def _local_store(url: str) -> LocalStore:
     return LocalStore(folder, automatic_cleanup=True)
 
 
-def _same_work(kept: Document, new: Document) -> bool:
-    return getattr(kept, "digest", None) == getattr(new, "digest", None)
+def _has_same_digest(stored: Document, new: Document) -> bool:
+    return getattr(stored, "digest", None) == getattr(new, "digest", None)
 
 
 @contextmanager
 def _store_errors() -> Iterator[None]:
-    """Turn the store's errors into `Unavailable`; what they tell of its inside stays its cause."""
+    """Turn the store's errors into `Unavailable`; details of the store stay in its cause."""
     try:
         yield
     except (BaseError, OSError) as error:
         full = isinstance(error, OSError) and error.errno in {ENOSPC, EDQUOT}
-        raise Unavailable(FULL if full else AWAY) from error
+        raise Unavailable(DISK_FULL if full else STORE_AWAY) from error

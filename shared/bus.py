@@ -1,4 +1,4 @@
-"""The event bus, done with NATS JetStream."""
+"""The event bus on NATS JetStream."""
 
 import asyncio
 import contextvars
@@ -16,20 +16,20 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from events import Envelope, Event
-from shared.cancellation import heeding
+from events.envelope import STRUCTURED
+from shared.cancellation import cancellable
 from shared.errors import Unavailable
 
 BROKER = "The broker"
 CREDENTIALS = re.compile(r"//([^@/]+)@")
-STRUCTURED = "application/cloudevents+json"
 PUBLISH_TIMEOUT = 5.0
-CHECK_TIMEOUT = 1.0
+BROKER_CHECK_TIMEOUT = 1.0
 CONNECT_TIMEOUT = 2
 RECONNECT_WAIT = 1
-RECENT = 10.0
-"""Seconds for which an acknowledged event says that the broker keeps events."""
-REPEAT = 60.0
-"""Seconds after which a reason that is still the same is logged again."""
+RECENT_ACKNOWLEDGEMENT = 10.0
+"""Seconds for which an acknowledged event proves that the broker keeps events."""
+REPEATED_REASON = 60.0
+"""Seconds after which an unchanged reason is logged again."""
 
 logger = structlog.get_logger()
 
@@ -45,7 +45,7 @@ class Message:
 
     @classmethod
     def of(cls, envelope: Envelope[Event]) -> "Message":
-        """The event in structured mode."""
+        """Return the event in structured mode."""
         return cls(
             envelope.data.type,
             envelope.data.subject,
@@ -55,21 +55,21 @@ class Message:
 
 
 class Bus:
-    """`ports.Publisher` on JetStream, and the questions the sweep and ingest ask the broker."""
+    """`ports.Publisher` on JetStream, with subscriptions for ingest and look-ups for the sweep."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
         self.stream_context = client.jetstream(timeout=PUBLISH_TIMEOUT)
-        self._stored_at = -RECENT
+        self._stored_at = -RECENT_ACKNOWLEDGEMENT
         self._refused: dict[str, Message] = {}
         self._proof: asyncio.Task[Unavailable | None] | None = None
 
     @classmethod
     @asynccontextmanager
     async def connect(cls, url: str) -> AsyncIterator["Bus"]:
-        """Connect, and stay connected through the broker's restarts, while the context lasts.
+        """Connect, and reconnect after the broker's restarts, while the context lasts.
 
-        With the broker away it goes on trying, and what is published meanwhile is `Unavailable`.
+        With the broker away it goes on trying, and `publish` raises `Unavailable` meanwhile.
         """
         client = Client()
         connecting = asyncio.create_task(_connect(client, url))
@@ -88,24 +88,27 @@ class Bus:
         self._check_connected()
         await self._send(Message.of(envelope))
 
-    async def last(self, subject: str) -> dict[str, Any] | None:
-        """The last event the broker keeps on this subject, as structured JSON, or None."""
+    async def last_event(self, subject: str) -> dict[str, Any] | None:
+        """Return the last event that the broker keeps on `subject`, as structured JSON.
+
+        Returns None if there is none.
+        """
         self._check_connected()
         with _bus_errors():
             try:
-                stream = await heeding(self.stream_context.find_stream_name_by_subject(subject))
-                message = await heeding(self.stream_context.get_last_msg(stream, subject))
+                stream = await cancellable(self.stream_context.find_stream_name_by_subject(subject))
+                message = await cancellable(self.stream_context.get_last_msg(stream, subject))
             except NotFoundError:
                 return None
         event: dict[str, Any] = json.loads(message.data or b"{}")
         return event
 
     @asynccontextmanager
-    async def heard(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when a message passes on one of the subjects.
+    async def subscribe(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
+        """Yield an event that is set when a message passes on one of the subjects.
 
-        A hint to look at the record at once, never a proof: nobody redelivers it. With the broker
-        away it is never set.
+        It is a hint to read the record at once, never a proof: a message is not delivered again.
+        With the broker away it is never set.
         """
         notice = asyncio.Event()
 
@@ -124,18 +127,18 @@ class Bus:
                     await subscription.unsubscribe()
 
     async def check(self) -> None:
-        """Raise `Unavailable` unless the broker keeps what it is sent, as far as can be told.
+        """Raise `Unavailable` unless the broker keeps events, as far as can be known.
 
-        An event acknowledged lately says so. One that was not is sent again, as often as it
-        takes: its id is the same, so at worst it is there twice. With no event to go by JetStream
-        is asked for its account. Never takes longer than `CHECK_TIMEOUT`.
+        An event acknowledged lately proves it. One that was not acknowledged is sent again until
+        it is: its id is the same, so at worst it is there twice. Without either, JetStream is
+        asked for its account. Takes at most `BROKER_CHECK_TIMEOUT` seconds.
         """
         self._check_connected()
-        if not self._refused and time.monotonic() - self._stored_at < RECENT:
+        if not self._refused and time.monotonic() - self._stored_at < RECENT_ACKNOWLEDGEMENT:
             return
         if self._proof is None or self._proof.done():
             self._proof = asyncio.create_task(self._prove(), context=contextvars.Context())
-        await asyncio.wait({self._proof}, timeout=CHECK_TIMEOUT)
+        await asyncio.wait({self._proof}, timeout=BROKER_CHECK_TIMEOUT)
         if not self._proof.done():
             raise Unavailable("The broker does not acknowledge.", part=BROKER)
         if (failure := self._proof.result()) is not None:
@@ -146,7 +149,7 @@ class Bus:
             for message in tuple(self._refused.values()):
                 await self._send(message)
             with _bus_errors():
-                account = await heeding(self.stream_context.account_info())
+                account = await cancellable(self.stream_context.account_info())
         except Unavailable as failure:
             return failure
         limit = account.limits.max_storage or -1
@@ -157,7 +160,7 @@ class Bus:
     async def _send(self, message: Message) -> None:
         self._refused[message.type] = message
         with _bus_errors():
-            await heeding(
+            await cancellable(
                 self.stream_context.publish(
                     message.subject, message.payload, headers=dict(message.headers)
                 )
@@ -170,8 +173,8 @@ class Bus:
             raise Unavailable("The broker is away.", part=BROKER)
 
 
-class Complaints:
-    """Logs why the broker is away: when the reason changes, and once a minute."""
+class OutageLog:
+    """The log of outages: the reason when it changes, and once a minute."""
 
     def __init__(self, url: str) -> None:
         self._secrets = [info.rpartition(":")[2] for info in CREDENTIALS.findall(url)]
@@ -184,7 +187,7 @@ class Complaints:
         for secret in self._secrets:
             reason = reason.replace(secret, "***")
         now = time.monotonic()
-        if reason != self._reason or now - self._at >= REPEAT:
+        if reason != self._reason or now - self._at >= REPEATED_REASON:
             logger.warning("broker_away", reason=reason)
             self._reason, self._at = reason, now
 
@@ -195,7 +198,7 @@ async def _connect(client: Client, url: str) -> None:
         connect_timeout=CONNECT_TIMEOUT,
         max_reconnect_attempts=-1,
         reconnect_time_wait=RECONNECT_WAIT,
-        error_cb=Complaints(url).log,
+        error_cb=OutageLog(url).log,
     )
 
 

@@ -1,4 +1,4 @@
-"""Waiting for a client of the broker so that a cancellation is never lost.
+"""Calls of the broker's client that can always be cancelled.
 
 nats-py waits with `asyncio.wait_for`, which in Python 3.11 swallows a cancellation that comes
 together with the result (https://github.com/python/cpython/issues/86296). What is cancelled once
@@ -13,7 +13,7 @@ from shared.tasks import together
 T = TypeVar("T")
 
 
-async def heeding(work: Coroutine[Any, Any, T]) -> T:
-    """The result of the work. A cancellation counts even if the work misses it."""
+async def cancellable(work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of `work`. A cancellation takes effect even if the work swallows it."""
     [result] = await together(work)
     return result

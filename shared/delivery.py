@@ -24,7 +24,7 @@ from events import EVENTS, DeliveryParked, Envelope, Event
 from shared.errors import Permanent, Unavailable
 from shared.function import EVENT_TIME, Function
 from shared.ports import Clock, utc_now
-from shared.runtime import Parts, unavailable
+from shared.runtime import Parts, unavailable_response
 from shared.telemetry import next_traceparent, trace_id
 
 logger = structlog.get_logger()
@@ -34,7 +34,7 @@ DELIVERIES = Counter(
     "Deliveries to this process, by outcome: delivered, retried or parked.",
     ["function", "outcome"],
 )
-SECONDS = Histogram(
+DELIVERY_SECONDS = Histogram(
     "pocwhisp_delivery_seconds",
     "Time per delivery.",
     ["function"],
@@ -45,16 +45,16 @@ REFUSALS = Counter(
     "Deliveries that this process had no room for; they are sent again.",
     ["function"],
 )
-ATTEMPT = "x-pocwhisp-attempt"
-"""Header of a pusher that counts: which attempt this is, from 1."""
+ATTEMPT_HEADER = "x-pocwhisp-attempt"
+"""Header in which the dispatcher gives the number of the attempt, from 1."""
 NUMBER = re.compile("[0-9]{1,9}")
-ROOM = 2
-"""Deliveries that a function holds for each one it works on: as many wait as are worked on."""
+DELIVERIES_PER_SLOT = 2
+"""Deliveries that a function accepts per slot: one at work and one waiting."""
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """An event as it came in: its envelope's attributes and its data."""
+class IncomingEvent:
+    """An event as it was delivered: CloudEvents attributes, and data not yet validated."""
 
     attributes: Mapping[str, Any]
     data: Any
@@ -73,7 +73,7 @@ class Received:
 
     @property
     def time(self) -> datetime | None:
-        """When it happened; None if it does not say, or not so that it can be read."""
+        """The event's own time; None without one that can be read."""
         try:
             time = datetime.fromisoformat(str(self.attributes.get("time")))
         except ValueError:
@@ -81,27 +81,30 @@ class Received:
         return time if time.tzinfo else None
 
     @property
-    def place(self) -> dict[str, object]:
-        """What tells this event from all others in the log; what it does not say is left out."""
+    def log_fields(self) -> dict[str, object]:
+        """The fields of a log line that identify the event; unknown ones are left out."""
         recording, _, run = str(self.attributes.get("correlationid") or "").partition("/")
-        place = {
+        fields = {
             "type": self.event_type,
             "id": self.id,
             "recording": recording or self.attributes.get("subject"),
             "run": _number(run),
             "trace": trace_id(self.traceparent),
         }
-        return {name: told for name, told in place.items() if told is not None}
+        return {name: value for name, value in fields.items() if value is not None}
 
     @property
     def traceparent(self) -> str | None:
-        told = self.attributes.get("traceparent")
-        return None if told is None else str(told)
+        value = self.attributes.get("traceparent")
+        return None if value is None else str(value)
 
     def causes(
         self, data: Event, source: str, time: datetime, *, redrive: int | None = None
     ) -> Envelope[Event]:
-        """The envelope of an event that follows from this one, in the same trace and re-drive."""
+        """Return the envelope of an event that this one causes, in the same trace and re-drive.
+
+        `redrive` overrides the number of the re-drive.
+        """
         return Envelope(
             data=data,
             source=f"/pocwhisp/{source}",
@@ -112,7 +115,10 @@ class Received:
         )
 
     def event(self, accepts: tuple[type[Event], ...]) -> Event:
-        """The typed data. Raise `Permanent` if the type is not for us or the data do not fit."""
+        """Return the typed data.
+
+        Raises `Permanent` if the type is not among `accepts` or the data do not fit its schema.
+        """
         model = EVENTS.get(self.event_type)
         if model is None or not issubclass(model, accepts):
             raise Permanent(
@@ -129,8 +135,8 @@ class Received:
 class Delivery:
     """The route that hands CloudEvents to one function, `concurrency` at a time.
 
-    As many more wait. Any further one is answered 503 at once, to be sent again: a queue lasts in
-    the broker, in memory it would grow and be lost.
+    As many more wait. Any further one is refused with 503 at once, to be sent again: the broker
+    keeps its queue safe, while one in memory would grow and be lost.
     """
 
     def __init__(
@@ -138,23 +144,23 @@ class Delivery:
     ) -> None:
         self._function = function
         self._slots = asyncio.Semaphore(concurrency)
-        self._room = ROOM * concurrency
+        self._room = DELIVERIES_PER_SLOT * concurrency
         self._clock = clock
 
     async def __call__(self, request: Request, parts: Parts) -> Response:
-        received = await receive(request)
+        received = await receive_event(request)
         if isinstance(received, Response):
             return received
-        attempt = _number(request.headers.get(ATTEMPT, ""))
+        attempt = _number(request.headers.get(ATTEMPT_HEADER, ""))
         counted = {} if attempt is None else {"attempt": attempt}
-        with bound_contextvars(function=self._function.name, **received.place, **counted):
+        with bound_contextvars(function=self._function.name, **received.log_fields, **counted):
             return await self._queue(received, parts)
 
     def check_ports(self, given: Mapping[str, Any]) -> None:
         """Raise `TypeError` unless these are the ports that the handler asks for."""
         self._function.check_ports(given)
 
-    async def _queue(self, received: Received, parts: Parts) -> Response:
+    async def _queue(self, received: IncomingEvent, parts: Parts) -> Response:
         if self._room == 0:
             return self._refuse()
         self._room -= 1
@@ -167,16 +173,16 @@ class Delivery:
     def _refuse(self) -> Response:
         REFUSALS.labels(self._function.name).inc()
         logger.info("refused", reason="as many deliveries as may are at work or waiting")
-        return unavailable(Unavailable("Busy.", part="Room for one more delivery"))
+        return unavailable_response(Unavailable("Busy.", part="Room for one more delivery"))
 
-    async def _deliver(self, received: Received, parts: Parts) -> Response:
+    async def _deliver(self, received: IncomingEvent, parts: Parts) -> Response:
         started = time.perf_counter()
         failure: Exception | None = None
         try:
             outcome, reason = await self._run(received, parts)
             response = Response(status_code=204)
         except Unavailable as error:
-            outcome, reason, response = "retried", error.reason, unavailable(error)
+            outcome, reason, response = "retried", error.reason, unavailable_response(error)
         except asyncio.CancelledError:
             self._log("retried", "cut off", time.perf_counter() - started, None)
             raise
@@ -186,7 +192,7 @@ class Delivery:
         self._log(outcome, reason, time.perf_counter() - started, failure)
         return response
 
-    async def _run(self, received: Received, parts: Parts) -> tuple[str, str]:
+    async def _run(self, received: IncomingEvent, parts: Parts) -> tuple[str, str]:
         try:
             event = received.event(self._function.accepts)
             outputs = await self._function(event, **parts.ports, **self._time_of(received))
@@ -199,15 +205,15 @@ class Delivery:
             await parts.publisher.publish(envelope)
         return outcome, reason
 
-    def _time_of(self, received: Received) -> dict[str, datetime | None]:
+    def _time_of(self, received: IncomingEvent) -> dict[str, datetime | None]:
         return {EVENT_TIME: received.time} if self._function.wants_time else {}
 
-    def _parked(self, received: Received, error: Permanent) -> DeliveryParked:
+    def _parked(self, received: IncomingEvent, error: Permanent) -> DeliveryParked:
         return park(received, self._function.name, error_class="permanent", error_code=error.code)
 
     def _log(self, outcome: str, reason: str, seconds: float, failure: Exception | None) -> None:
         DELIVERIES.labels(self._function.name, outcome).inc()
-        SECONDS.labels(self._function.name).observe(seconds)
+        DELIVERY_SECONDS.labels(self._function.name).observe(seconds)
         log = logger.info if failure is None else logger.error
         because = {"reason": reason} if reason else {}
         log(outcome, ms=round(seconds * 1000, 1), exc_info=failure, **because)
@@ -217,15 +223,16 @@ def _number(text: str) -> int | None:
     return int(text) if NUMBER.fullmatch(text) else None
 
 
-async def receive(request: Request) -> Received | Response:
+async def receive_event(request: Request) -> IncomingEvent | Response:
     """Parse a CloudEvent in binary or structured mode.
 
-    A request that no pusher sends (no trace of CloudEvents) is answered 400. A broken CloudEvent
-    is answered 500, so that the pusher keeps it and sends it to the dead letters at last.
+    Returns an answer instead if it cannot be read: 400 for a request without any CloudEvents
+    header, which no pusher sends; 500 for a broken CloudEvent, so that the pusher keeps it and
+    finally sends it to the dead letters.
     """
     body = await request.body()
     try:
-        return parse(dict(request.headers), body)
+        return parse_event(dict(request.headers), body)
     except Exception as error:  # the parser lets TypeError and ValueError out, too
         pushed = "cloudevents" in request.headers.get("content-type", "") or any(
             name.startswith("ce-") for name in request.headers
@@ -237,18 +244,18 @@ async def receive(request: Request) -> Received | Response:
         )
 
 
-def parse(headers: Mapping[str, str], body: bytes) -> Received:
-    """Read a CloudEvent from HTTP headers and body (or NATS headers and payload)."""
+def parse_event(headers: Mapping[str, str], body: bytes) -> IncomingEvent:
+    """Read a CloudEvent from HTTP headers and body, or from NATS headers and payload."""
     event: CloudEvent = from_http(dict(headers), body)
-    return Received(dict(event.get_attributes()), event.get_data())
+    return IncomingEvent(dict(event.get_attributes()), event.get_data())
 
 
 def park(
-    received: Received, function: str, *, error_class: str, error_code: str, attempts: int = 1
+    received: IncomingEvent, function: str, *, error_class: str, error_code: str, attempts: int = 1
 ) -> DeliveryParked:
-    """The event that says a delivery was given up. Each re-drive is a series of attempts.
+    """Return the event that a delivery was given up. Each re-drive is a series of attempts.
 
-    Raises `ValueError` if the attributes do not tell which recording it was about.
+    Raises `ValueError` if the attributes do not name the recording.
     """
     recording, _, run = str(received.attributes.get("correlationid", "")).partition("/")
     return DeliveryParked.model_validate(

@@ -1,4 +1,4 @@
-"""Digests that tell whether work was done already."""
+"""Digests that show whether a step's work is done already."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 def work_digest(*parts: str | BaseModel) -> str:
-    """SHA-256 over input, settings and engine of a step, in the order given."""
+    """Return the SHA-256 over a step's input, settings and engine, in the order given."""
     total = hashlib.sha256()
     for part in parts:
         text = part if isinstance(part, str) else part.model_dump_json()

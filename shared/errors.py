@@ -1,4 +1,4 @@
-"""How a step can fail, and what happens to its event then.
+"""The ways in which a step can fail, and what happens to its event then.
 
     PocWhispError
     ├── Transient      retried with back-off, parked after the last attempt
@@ -11,19 +11,19 @@ Any other exception counts as `Transient`.
 
 
 class PocWhispError(Exception):
-    """A step failed. `code` is a short fixed word for machines, free of what was said."""
+    """A failed step. `code` is a fixed word for machines and holds nothing of the call."""
 
     code = "server_error"
 
 
 class Transient(PocWhispError):
-    """It may go better next time."""
+    """A failure that may not occur again."""
 
     code = "transient"
 
 
 class Unavailable(PocWhispError):
-    """A part that this step needs is away; the call itself is fine.
+    """The outage of a part that the step needs; the call itself is fine.
 
     The message may be shown outside, unless `part` is given: then it is for the log alone, and
     outside only the part's name is shown.
@@ -37,17 +37,17 @@ class Unavailable(PocWhispError):
 
     @property
     def answer(self) -> str:
-        """What may be shown outside, free of hosts, files and other internals."""
+        """The message for clients, free of hosts, files and other internals."""
         return str(self) if self.part is None else f"{self.part} is unavailable."
 
     @property
     def reason(self) -> str:
-        """What is logged: the message, and what caused it."""
+        """The message for the log, with its cause."""
         return str(self) if self.__cause__ is None else f"{self} ({self.__cause__})"
 
 
 class Permanent(PocWhispError):
-    """This input can never be processed."""
+    """An input that can never be processed."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -55,7 +55,7 @@ class Permanent(PocWhispError):
 
 
 class Missing(Permanent):
-    """A blob is not there although an event refers to it."""
+    """A blob that an event refers to and that does not exist."""
 
     def __init__(self, key: str) -> None:
         super().__init__("missing_blob", f"No blob at {key}.")

@@ -1,4 +1,4 @@
-"""Blobs as files. What has a name is whole, and on the disk before anyone is told of it."""
+"""Blobs as files. A file that has its name is whole, and is on the disk before a writer returns."""
 
 import asyncio
 import os
@@ -16,20 +16,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 STAGING = ".staging"
-STALE = 86_400.0  # seconds
+STALE_SECONDS = 86_400.0  # seconds
 MIB = 1 << 20
-WRITE = MIB // 2
-WRITE_BACK = 32 * MIB
-MOST_CHUNKS = os.sysconf("SC_IOV_MAX")
+WRITE_BYTES = MIB // 2
+WRITE_BACK_BYTES = 32 * MIB
+MOST_CHUNKS_PER_WRITE = os.sysconf("SC_IOV_MAX")
 RESERVE_SHARE = 20
-"""The reserve is at most this part of the disk, or a small disk would never be ready."""
+"""The reserve is at most one part in this many of the disk, or a small disk were never ready."""
 
 
 class FolderWriter:
-    """Writes blobs into a folder, all of it on one file system that knows hard links.
+    """Writes blobs into a folder on one file system with hard links.
 
     A blob gets a name of its own in `.staging`; once its bytes are on the disk it is linked to its
-    key, which fails if the key is taken. What killed processes left is removed after a day.
+    key, which fails if the key is taken. Files that killed processes left are removed after a day.
     """
 
     def __init__(self, root: Path, reserve: int) -> None:
@@ -42,27 +42,27 @@ class FolderWriter:
         """Store the chunks unless the key is taken."""
         async with self._staged() as file:
             begun = written = 0
-            async for batch in batches(chunks, WRITE):
-                await finished(_write, file, batch)
+            async for batch in batches(chunks, WRITE_BYTES):
+                await to_the_end(_write, file, batch)
                 written += sum(map(len, batch))
-                if written - begun >= WRITE_BACK:
-                    await finished(_begin_write_back, file, begun, written)
+                if written - begun >= WRITE_BACK_BYTES:
+                    await to_the_end(_begin_write_back, file, begun, written)
                     begun = written
-            await finished(self._link, file, key)
+            await to_the_end(self._link, file, key)
 
     async def write(self, key: str, content: bytes, *, replace: bool) -> bool:
         """Store a small blob. Returns False if the key is taken and it may not `replace` it."""
         async with self._staged() as file:
-            await finished(_write, file, [content])
-            return await finished(self._replace if replace else self._link, file, key)
+            await to_the_end(_write, file, [content])
+            return await to_the_end(self._replace if replace else self._link, file, key)
 
     async def settle(self, key: str) -> None:
-        """Put the name of a blob that somebody else wrote on the disk; its bytes are there."""
-        await finished(_fsync, self._path(key).parent)
+        """Make the name of a blob that another process wrote durable; its bytes are."""
+        await to_the_end(_fsync, self._path(key).parent)
 
     async def check(self) -> None:
         """Raise `Unavailable` while the disk is nearly full."""
-        disk = await finished(os.statvfs, self._root)
+        disk = await to_the_end(os.statvfs, self._root)
         free = disk.f_bavail * disk.f_frsize
         needed = min(self._reserve, disk.f_blocks * disk.f_frsize // RESERVE_SHARE)
         if free < needed:
@@ -73,13 +73,13 @@ class FolderWriter:
 
     @asynccontextmanager
     async def _staged(self) -> AsyncIterator[FileIO]:
-        """A new file in `.staging`, which is gone in the end."""
+        """Yield a new file in `.staging`, which is removed at the end."""
         self._staging.mkdir(exist_ok=True)
         file = FileIO(self._staging / uuid4().hex, "x")
         try:
             yield file
         finally:
-            await finished(_drop, file)
+            await to_the_end(_drop, file)
 
     def _link(self, file: FileIO, key: str) -> bool:
         os.fsync(file.fileno())
@@ -112,24 +112,24 @@ class FolderWriter:
 
 
 async def batches(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[list[bytes]]:
-    """The same chunks in lists of at least `size` bytes in all, but for the last.
+    """Yield the same chunks in lists of at least `size` bytes together, except for the last.
 
-    Another thread costs more for each call than for each byte.
+    A call in another thread costs more than its bytes do.
     """
     batch: list[bytes] = []
     waiting = 0
     async for chunk in chunks:
         batch.append(chunk)
         waiting += len(chunk)
-        if waiting >= size or len(batch) == MOST_CHUNKS:
+        if waiting >= size or len(batch) == MOST_CHUNKS_PER_WRITE:
             yield batch
             batch, waiting = [], 0
     if batch:
         yield batch
 
 
-async def finished(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do the work in a thread, to its end even if the caller is cancelled: it may use a file."""
+async def to_the_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run `work` in a thread, to its end even if the caller is cancelled: it may use a file."""
     task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
     try:
         return await asyncio.shield(task)
@@ -147,7 +147,7 @@ def _write(file: FileIO, batch: list[bytes]) -> None:
 
 
 def _begin_write_back(file: FileIO, start: int, end: int) -> None:
-    """Let the kernel write these bytes now; by itself it would wait for the fsync."""
+    """Have the kernel write these bytes now instead of at the fsync."""
     os.posix_fadvise(file.fileno(), start, end - start, os.POSIX_FADV_DONTNEED)
 
 
@@ -157,7 +157,7 @@ def _drop(file: FileIO) -> None:
 
 
 def _make(folder: Path) -> None:
-    """Make the folder and those above it that are missing, and put their names on the disk."""
+    """Make the folder and its missing parents, and make their names durable."""
     if not folder.is_dir():
         _make(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -175,5 +175,5 @@ def _fsync(path: Path) -> None:
 def _remove_stale(staging: Path) -> None:
     for path in staging.glob("*"):
         with suppress(OSError):
-            if path.stat().st_mtime < time.time() - STALE:
+            if path.stat().st_mtime < time.time() - STALE_SECONDS:
                 path.unlink()

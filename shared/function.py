@@ -9,16 +9,13 @@ from events import Event
 
 P = ParamSpec("P")
 EVENT_TIME = "at"
-"""A handler's parameter of this name is no port: it gets the event's own time."""
+"""Name of a handler's parameter that is no port: it gets the event's own time."""
 Outputs: TypeAlias = Event | Sequence[Event] | None
 
 
 @dataclass(frozen=True)
 class Function(Generic[P]):
-    """A handler with its name and the events it takes.
-
-    Calling it calls the handler, so a test needs nothing else.
-    """
+    """A handler with its name and the events it accepts. Calling it calls the handler."""
 
     name: str
     handler: Callable[P, Awaitable[Outputs]]
@@ -32,17 +29,17 @@ class Function(Generic[P]):
 
     @property
     def wants_time(self) -> bool:
-        """Whether the handler asks for the event's own time."""
+        """Whether the handler has a parameter for the event's own time."""
         return EVENT_TIME in inspect.signature(self.handler).parameters
 
     @property
     def ports(self) -> frozenset[str]:
-        """The names of the ports that the handler asks for."""
+        """The names of the ports that the handler has parameters for."""
         _, *ports = inspect.signature(self.handler).parameters
         return frozenset(ports) - {EVENT_TIME}
 
     def check_ports(self, given: Collection[str]) -> None:
-        """Raise `TypeError` unless these are the ports that the handler asks for."""
+        """Raise `TypeError` unless `given` are the ports that the handler asks for."""
         missing, unknown = sorted(self.ports - {*given}), sorted({*given} - self.ports)
         if missing or unknown:
             raise TypeError(
@@ -52,7 +49,10 @@ class Function(Generic[P]):
 
 
 def function(name: str) -> Callable[[Callable[P, Awaitable[Outputs]]], Function[P]]:
-    """Make a handler a `Function`; the annotation of its first parameter says what it takes."""
+    """Return a decorator that makes a handler a `Function`.
+
+    The annotation of the handler's first parameter is the events it accepts.
+    """
 
     def decorate(handler: Callable[P, Awaitable[Outputs]]) -> Function[P]:
         return Function(name, handler, _accepted(handler))

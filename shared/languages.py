@@ -1,4 +1,4 @@
-"""The languages that a recording may be said to be in."""
+"""The languages that a client may declare for a recording."""
 
 _CODES = """
 af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr
@@ -7,14 +7,14 @@ pa pl ps pt ro ru sa sd si sk sl sn so sq sr su sv sw ta te tg th tk tl tr tt uk
 zh
 """
 LANGUAGES = frozenset(_CODES.split())
-"""The codes that Whisper knows: ISO 639-1, and `haw`, `jw` (Javanese), `yue` (Cantonese)."""
+"""Whisper's language codes: ISO 639-1, and `haw`, `jw` (Javanese), `yue` (Cantonese)."""
 
 ALIASES = {"cmn": "zh", "fil": "tl", "in": "id", "iw": "he", "jv": "jw", "nb": "no"}
 """Other codes of these languages."""
 
 
 def language_code(tag: str) -> str | None:
-    """Whisper's code for a BCP 47 tag, of which only the language counts; None if it has none.
+    """Return Whisper's code for the language of a BCP 47 tag. Returns None if it has none.
 
     `en-GB` and `EN` are `en`, `nb` is `no`; names such as `english` are no tags.
     """

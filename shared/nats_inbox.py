@@ -1,4 +1,4 @@
-"""A subject of our own, and waiting for what comes there."""
+"""An inbox: a subject of one client, read message by message."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from nats.errors import ConnectionClosedError
 
 
 class Inbox:
-    """A subject of our own, to which the broker sends what it was asked for."""
+    """A subject of one client, to which the broker sends its answers."""
 
     def __init__(self, client: Client) -> None:
         self.subject = client.new_inbox()
@@ -20,16 +20,16 @@ class Inbox:
 
     @classmethod
     async def open(cls, client: Client) -> "Inbox":
-        """A fresh one. Raise `NatsError` if the connection is closed."""
+        """Return a new inbox. Raises `NatsError` if the connection is closed."""
         inbox = cls(client)
         inbox._subscription = await client.subscribe(inbox.subject, cb=inbox._arrived.put)
         return inbox
 
     async def next(self, within: float) -> Msg:
-        """The next message. Cancelled, it loses none.
+        """Return the next message; a cancelled call loses none.
 
-        Raise `TimeoutError` if none comes within so many seconds, and `ConnectionClosedError` if
-        the connection was closed before; nothing tells of one that is closed meanwhile.
+        Raises `TimeoutError` if none arrives `within` that many seconds, also if the connection is
+        closed meanwhile, and `ConnectionClosedError` if it was closed before.
         """
         if self._client.is_closed:
             raise ConnectionClosedError
@@ -40,6 +40,6 @@ class Inbox:
             raise TimeoutError(f"Nothing came for {within:g} s.") from None
 
     async def close(self) -> None:
-        """Take no more messages. Raise `NatsError` if the connection is closed."""
+        """Accept no more messages. Raises `NatsError` if the connection is closed."""
         if self._subscription is not None:
             await self._subscription.unsubscribe()

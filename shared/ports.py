@@ -1,4 +1,4 @@
-"""The ports every function may ask for. Their adapters: `blobs.py`, `bus.py`."""
+"""The ports that every function may ask for. Their adapters: `blobs.py`, `bus.py`."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
@@ -10,11 +10,11 @@ from events.documents import Document
 D = TypeVar("D", bound=Document)
 Clock: TypeAlias = Callable[[], datetime]
 Check: TypeAlias = Callable[[], Awaitable[None]]
-"""Raises `errors.Unavailable` unless its part answers."""
+"""A call that raises `errors.Unavailable` unless its part answers."""
 
 
 def utc_now() -> datetime:
-    """The real clock."""
+    """Return the present time."""
     return datetime.now(UTC)
 
 
@@ -22,7 +22,7 @@ class Blobs(Protocol):
     """The object store. A blob appears whole or not at all.
 
     Of several writers of one key, in whatever processes and at whatever time, the first that has
-    all its bytes in the store stays, and whoever is told "stored" reads that one. This holds in a
+    all its bytes in the store stays, and every successful writer reads that one. This holds in a
     folder of one file system with hard links, and in a bucket that honours `If-None-Match: *` on
     the put of an object, as S3, GCS, Azure and SeaweedFS do. A bucket needs two settings of its
     own: a rule that ends incomplete uploads in parts, and one that removes what is older than a day
@@ -44,16 +44,16 @@ class Blobs(Protocol):
     async def put_json(self, key: str, document: Document) -> str:
         """Store the document and return its key.
 
-        One that is there stays if its digest is equal, and is replaced as a whole if not.
+        A stored document stays if its digest is equal, and is replaced as a whole if not.
         """
         ...
 
     async def get_json(self, key: str, model: type[D]) -> D | None:
-        """The document, or None if there is none."""
+        """Return the document. Returns None if there is none."""
         ...
 
     async def size(self, key: str) -> int | None:
-        """Bytes of the blob, or None if there is none."""
+        """Return the bytes of the blob. Returns None if there is none."""
         ...
 
     async def delete(self, key: str) -> None:
@@ -61,7 +61,7 @@ class Blobs(Protocol):
         ...
 
     def read(self, key: str, start: int = 0) -> AsyncIterator[bytes]:
-        """The blob's bytes from `start` on, in chunks of bounded size."""
+        """Yield the blob's bytes from `start` on, in chunks of bounded size."""
         ...
 
 

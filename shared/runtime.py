@@ -1,4 +1,4 @@
-"""What stands between functions-framework and a handler: lifespan, probes, deliveries."""
+"""The runtime between functions-framework and a handler: lifespan, probes and routes."""
 
 import asyncio
 import contextvars
@@ -24,7 +24,7 @@ logger = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Parts:
-    """What a composition root made: the publisher, the ports by name, what must answer."""
+    """The product of a composition root: the publisher, the ports by name, the checks by part."""
 
     publisher: Publisher
     ports: Mapping[str, Any]
@@ -32,9 +32,9 @@ class Parts:
 
 
 class Lifespan(Generic[T]):
-    """Something opened once, on first use, and closed when the event loop ends.
+    """A resource that is opened once, on first use, and closed when the event loop ends.
 
-    Lazily, because functions-framework runs no start-up hook; the readiness probe is the first
+    It is lazy because functions-framework runs no start-up hook; the readiness probe is the first
     use. It lives in a task of its own, which asyncio cancels at the loop's end, so the task that
     opened it also closes it.
     """
@@ -45,7 +45,7 @@ class Lifespan(Generic[T]):
         self._task: asyncio.Task[None] | None = None
 
     async def get(self) -> T:
-        """The value. Raises what opening it raised; the next call then tries again."""
+        """Return the resource. Raises what opening it raised; the next call then tries again."""
         if self._opened is None or (self._opened.done() and self._opened.exception()):
             self._opened = asyncio.get_running_loop().create_future()
             # Without the first caller's context: its log lines are about one request only.
@@ -70,10 +70,10 @@ Route: TypeAlias = Callable[[Request, Parts], Awaitable[Response]]
 
 @runtime_checkable
 class NeedsPorts(Protocol):
-    """A route that needs certain ports, and no others."""
+    """A route that needs exactly certain ports."""
 
     def check_ports(self, given: Mapping[str, Any]) -> None:
-        """Raise `TypeError` unless these are the ports."""
+        """Raise `TypeError` unless `given` are the ports."""
         ...
 
 
@@ -91,12 +91,12 @@ class Runtime:
         self._complaint = ""
 
     async def respond(self, request: Request) -> Response:
-        """Answer; what no route expected is logged here, once, and is a 500."""
+        """Answer a request. An exception that no route expected is logged once and answered 500."""
         try:
             return await self._respond(request)
         except Exception:
             logger.exception("crashed", method=request.method, path=request.url.path)
-            return crashed()
+            return unexpected_error()
 
     async def _respond(self, request: Request) -> Response:
         if request.url.path == "/alive":
@@ -114,7 +114,7 @@ class Runtime:
             parts = await self._parts.get()
         except Unavailable as error:
             self._complain(error.reason)
-            return unavailable(error)
+            return unavailable_response(error)
         return await route(request, parts)
 
     @asynccontextmanager
@@ -131,24 +131,24 @@ class Runtime:
                 await check()
         except Unavailable as error:
             self._complain(error.reason)
-            return unavailable(error)
+            return unavailable_response(error)
         self._complaint = ""
         return JSONResponse({"status": "ready"})
 
     def _complain(self, reason: str) -> None:
-        """Say why this function is not ready: once, and not at every probe."""
+        """Log why this function is not ready: once, and not at every probe."""
         if reason != self._complaint:
             logger.warning("not_ready", reason=reason)
         self._complaint = reason
 
 
-def unavailable(error: Unavailable) -> Response:
-    """503: the pusher tries again for an hour at least and never parks."""
+def unavailable_response(error: Unavailable) -> Response:
+    """Return a 503, after which the pusher tries again for an hour at least and never parks."""
     return JSONResponse({"error": error.code, "message": error.answer}, 503, {"Retry-After": "5"})
 
 
-def crashed() -> Response:
-    """500: why is in the log."""
+def unexpected_error() -> Response:
+    """Return a 500 whose reason is in the log alone."""
     return JSONResponse(
         {"error": PocWhispError.code, "message": "An unexpected error; it is in the log."}, 500
     )
@@ -156,7 +156,7 @@ def crashed() -> Response:
 
 @asynccontextmanager
 async def bus_and_blobs() -> AsyncIterator[tuple[Bus, ObjectBlobs, dict[str, Check]]]:
-    """The two stores that every function of the pipeline uses, and their checks."""
+    """Open the stores that every function of the pipeline uses, and their checks."""
     async with Bus.connect(BusSettings().nats_url) as bus:
         settings = BlobSettings()
         blobs = ObjectBlobs.open(settings.blobs_url, reserve=settings.blobs_reserve_bytes)

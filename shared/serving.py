@@ -1,4 +1,4 @@
-"""Serves a function over HTTP until SIGTERM, and lets the work in hand end first."""
+"""The server of a function: HTTP until SIGTERM, then a drain."""
 
 import asyncio
 import os
@@ -21,9 +21,9 @@ from shared.telemetry import configure_logging
 
 HttpProtocol: TypeAlias = Callable[..., asyncio.Protocol]
 PROBES = {"alive", "live", "ready", "health", "metrics"}
-"""Last segments of the paths that tell of a process and are no work."""
+"""Last segments of the paths that are probes and no work."""
 STOPPING = "This process is stopping; try again."
-FULL = (
+TOO_MANY_CONNECTIONS = (
     b"HTTP/1.1 503 Service Unavailable\r\n"
     b"retry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 )
@@ -36,13 +36,13 @@ def serve(
 
     functions-framework's own gunicorn would kill long work 30 s after SIGTERM. `FUNCTION_TARGET`
     picks another target of the same file, as it does for functions-framework itself. `http` is
-    what speaks HTTP/1.1 on a connection.
+    the protocol of a connection.
     """
     configure_logging()
     settings = read_settings(ServeSettings)
     app = Draining(create_asgi_app(os.environ.get("FUNCTION_TARGET", target), source))
     protocol = AutoHTTPProtocol if http == "auto" else http
-    limited = partial(connection, protocol, settings.max_connections)
+    limited = partial(limited_protocol, protocol, settings.max_connections)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -58,7 +58,7 @@ def serve(
 
 
 class Draining:
-    """ASGI middleware that counts requests at work, and takes no new ones once it drains.
+    """ASGI middleware that counts requests at work, and answers new ones 503 once it drains.
 
     Probes are always answered: a process that drains is alive, and not ready.
     """
@@ -91,7 +91,7 @@ class Draining:
 
 
 def is_probe(scope: Scope) -> bool:
-    """Whether the request asks how the process is."""
+    """Return whether the request is a probe."""
     return str(scope["path"]).rpartition("/")[2] in PROBES
 
 
@@ -112,9 +112,9 @@ _stopping = JSONResponse(
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but at SIGTERM it listens on until no request is at work, or the grace is over.
+    """uvicorn's server that listens until no request is at work after SIGTERM, or grace is over.
 
-    uvicorn closes its listener at once: whoever probes the process then takes it for dead.
+    uvicorn itself closes its listener at once: a probe then takes the process for dead.
     """
 
     def __init__(self, config: uvicorn.Config, app: Draining) -> None:
@@ -132,7 +132,7 @@ class Server(uvicorn.Server):
             self.should_exit = self.force_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        """Tell uvicorn, ten times a second, whether to stop."""
+        """Return whether to stop; uvicorn asks ten times a second."""
         if self._app.draining and (not self._app.at_work or time.monotonic() > self._deadline):
             left = max(0, int(self._deadline - time.monotonic()))
             self.config.timeout_graceful_shutdown = left
@@ -140,14 +140,14 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def connection(
+def limited_protocol(
     protocol: HttpProtocol,
     most: int,
     *,
     server_state: uvicorn.server.ServerState,
     **given: Any,  # noqa: ANN401 - uvicorn's
 ) -> asyncio.Protocol:
-    """What speaks on a new connection: HTTP, or with `most` connections open only a 503."""
+    """Return the protocol of a new connection; beyond `most` connections one that answers 503."""
     if len(server_state.connections) >= most:
         return _Full()
     return protocol(server_state=server_state, **given)
@@ -156,5 +156,5 @@ def connection(
 class _Full(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.WriteTransport):
-            transport.write(FULL)
+            transport.write(TOO_MANY_CONNECTIONS)
         transport.close()

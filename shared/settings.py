@@ -15,7 +15,7 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def read_settings(settings: type[S]) -> S:
-    """The settings in the environment. Ends the process, saying why, if one does not fit."""
+    """Return the settings from the environment. Logs why and ends the process if one is invalid."""
     try:
         return settings()
     except ValidationError as error:
@@ -26,7 +26,7 @@ def read_settings(settings: type[S]) -> S:
 
 
 class ServeSettings(BaseSettings):
-    """How a function is served."""
+    """Settings of a function's server."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
@@ -41,7 +41,7 @@ class ServeSettings(BaseSettings):
 
 
 class AudioSettings(BaseSettings):
-    """What audio is taken; ingest and split must agree."""
+    """Limits of the audio that is accepted; ingest and split must have the same."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
@@ -55,7 +55,7 @@ class AudioSettings(BaseSettings):
 
 
 class BlobSettings(BaseSettings):
-    """Where the blobs are."""
+    """Settings of the object store."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
@@ -76,7 +76,7 @@ class BlobSettings(BaseSettings):
 
 
 class BusSettings(BaseSettings):
-    """Where the broker is."""
+    """Settings of the broker."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
@@ -86,7 +86,7 @@ class BusSettings(BaseSettings):
 
 
 class DatabaseSettings(BaseSettings):
-    """Where the record is."""
+    """Settings of the database."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 

@@ -1,4 +1,4 @@
-"""Work done at the same time, and work that leaves time for other work."""
+"""Coroutines that run at the same time, and loops that leave the event loop free."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable
@@ -8,7 +8,10 @@ T = TypeVar("T")
 
 
 async def together(*works: Coroutine[Any, Any, T]) -> list[T]:
-    """Run all at once. The first failure cancels the others and is raised as it is."""
+    """Run all `works` at once and return their results in order.
+
+    The first failure cancels the others and is raised as it is.
+    """
     tasks = [asyncio.create_task(work) for work in works]
     try:
         return await asyncio.gather(*tasks)
@@ -19,7 +22,7 @@ async def together(*works: Coroutine[Any, Any, T]) -> list[T]:
 
 
 async def in_turns(items: Iterable[T], batch: int = 20) -> AsyncIterator[T]:
-    """The items; after each batch, what else waits in the event loop gets its turn."""
+    """Yield the items, and let the event loop run other tasks after each `batch` of them."""
     for number, item in enumerate(items, 1):
         yield item
         if number % batch == 0:

@@ -14,18 +14,18 @@ from structlog.typing import Processor
 TRACEPARENT = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?"
 )
-KNOWN_FLAGS = 0b11
-"""Sampled and random; the others are to be passed on as zeros."""
+TRACE_FLAGS = 0b11
+"""The trace flags sampled and random; any other is passed on as zero."""
 
 logger = structlog.get_logger()
 disable_created_metrics()  # type: ignore[no-untyped-call]  # process-wide: no `_created` series
 
 
 def configure_logging() -> None:
-    """One JSON object per line on standard output.
+    """Log one JSON object per line on standard output.
 
-    Whatever the process says passes here: our own lines, those of libraries that log with
-    `logging`, warnings, and exceptions that nobody caught.
+    This covers the product's own lines, those of libraries that use `logging`, warnings, and
+    exceptions that nobody caught.
     """
     ours: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -46,7 +46,7 @@ def configure_logging() -> None:
 
 
 def _bridge_libraries(first: list[Processor], end: list[Processor]) -> None:
-    """Have what libraries log, warnings included, written as our own lines are."""
+    """Write the log lines of libraries, warnings included, in the same form."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -70,20 +70,20 @@ def _log_uncaught_in_thread(failed: threading.ExceptHookArgs) -> None:
 
 
 def next_traceparent(received: str | None) -> str:
-    """A new span in the received trace, or in a new one (W3C Trace Context, section 3)."""
+    """Return a new span in the trace of `received`, or in a new one (W3C Trace Context)."""
     match = _parsed(received)
     trace = match[2] if match else secrets.token_hex(16)
-    flags = int(match[3], 16) & KNOWN_FLAGS if match else 1
+    flags = int(match[3], 16) & TRACE_FLAGS if match else 1
     return f"00-{trace}-{secrets.token_hex(8)}-{flags:02x}"
 
 
 def trace_id(traceparent: str | None) -> str | None:
-    """The id of the trace, or None if there is none."""
+    """Return the id of the trace. Returns None if there is none."""
     match = _parsed(traceparent)
     return match[2] if match else None
 
 
 def _parsed(traceparent: str | None) -> re.Match[str] | None:
-    """The parts of a header; a version after 00 may have more of them behind those known."""
+    """Return the parts of a header; versions after 00 may append further parts."""
     match = TRACEPARENT.fullmatch(traceparent or "")
     return None if match and match[1] == "00" and match[4] else match

@@ -1,4 +1,4 @@
-"""What a new schema changes that could break somebody who holds to the old one.
+"""Finds changes of a schema that could break a reader or writer of the old one.
 
 Two readers are to be served. A consumer that knows the old schema must accept and understand what
 the new producer sends; the new consumer must accept and understand what is in the store already.

@@ -25,13 +25,13 @@ from events import (
     TranscriptMerged,
     TranscriptSummarized,
 )
+from events.envelope import STRUCTURED
 
 Json: TypeAlias = dict[str, Any]
 
 FILE = Path(__file__).parents[1] / "asyncapi.yaml"
 HEADER = "# Written by `python -m events.tools.asyncapi`; change the models, not this.\n"
 VERSION = "1.0.0"
-STRUCTURED = "application/cloudevents+json"
 PREFIX = "io.pocwhisp."
 
 SENDERS: dict[type[Event], tuple[str, ...]] = {
@@ -44,7 +44,7 @@ SENDERS: dict[type[Event], tuple[str, ...]] = {
     RecordingFailed: ("persist",),
     DeliveryParked: ("split", "transcribe", "merge", "summarize", "persist", "dispatcher"),
 }
-"""Who announces what. The sweep, a part of persist, may send any of them again."""
+"""The functions that send each event. The sweep, a part of persist, may send any again."""
 
 RECEIVERS: dict[type[Event], tuple[str, ...]] = {
     RecordingReceived: ("split",),
@@ -56,7 +56,7 @@ RECEIVERS: dict[type[Event], tuple[str, ...]] = {
     RecordingFailed: (),
     DeliveryParked: ("persist",),
 }
-"""Which functions of PocWhisp take what; anybody else may subscribe to everything."""
+"""The functions that receive each event; other clients may subscribe to all."""
 
 INFO: Json = {
     "title": "PocWhisp events",
@@ -95,7 +95,7 @@ PARAMETERS: Json = {
         "location": "$message.payload#/subject",
     },
 }
-HEADERS: Json = {
+MESSAGE_HEADERS: Json = {
     "type": "object",
     "required": ["content-type", "Nats-Msg-Id"],
     "properties": {
@@ -153,12 +153,12 @@ def document() -> Json:
         "components": {
             "messages": {model.type: _message(model) for model in EVENTS.values()},
             "parameters": PARAMETERS,
-            "schemas": {"cloudEvent": ENVELOPE, "headers": HEADERS},
+            "schemas": {"cloudEvent": ENVELOPE, "headers": MESSAGE_HEADERS},
         },
     }
 
 
-def rendered() -> str:
+def render_document() -> str:
     """The document as its file holds it: equal contracts give equal bytes."""
     return HEADER + yaml.dump(
         document(), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100
@@ -170,8 +170,8 @@ def main(arguments: Sequence[str] | None = None, file: Path = FILE) -> int:
     parser = argparse.ArgumentParser(prog="python -m events.tools.asyncapi", description=__doc__)
     parser.add_argument("--check", action="store_true", help="only compare")
     if not parser.parse_args(arguments).check:
-        file.write_text(rendered(), "utf-8")
-    elif not file.exists() or file.read_text("utf-8") != rendered():
+        file.write_text(render_document(), "utf-8")
+    elif not file.exists() or file.read_text("utf-8") != render_document():
         sys.stderr.write(f"{file.name}: not what the contracts say\n")
         return 1
     return 0

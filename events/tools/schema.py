@@ -20,13 +20,13 @@ FOLDER = Path(__file__).parents[1] / "schemas"
 
 
 def models() -> dict[str, type[Frozen]]:
-    """Every model that is a contract, by its type: the events' `data`, and the documents."""
+    """Return the models of all contracts by their type: the events' `data` and the documents."""
     documents = {model.model_fields["document"].default: model for model in DOCUMENTS}
     return {**EVENTS, **documents}
 
 
 def schema_of(name: str, model: type[Frozen]) -> Schema:
-    """The schema of what the model writes, JSON Schema 2020-12.
+    """Return the JSON Schema (2020-12) of what the model writes.
 
     It allows unknown fields: readers ignore them, so that later versions may add some.
     """
@@ -35,17 +35,17 @@ def schema_of(name: str, model: type[Frozen]) -> Schema:
 
 
 def schemas() -> dict[str, Schema]:
-    """Every schema by its type, as the models have it now."""
+    """Return the schemas of all models by their type."""
     return {name: schema_of(name, model) for name, model in models().items()}
 
 
-def rendered(schema: Schema) -> str:
-    """The schema as its file holds it: equal schemas give equal bytes."""
+def render_schema(schema: Schema) -> str:
+    """Return the content of the schema's file: equal schemas give equal bytes."""
     return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def breaking(current: dict[str, Schema], folder: Path) -> tuple[str, ...]:
-    """What the current schemas change in the committed ones that is not additive."""
+    """Return the changes of the committed schemas that are not additive."""
     return tuple(
         f"{path.name}: {change}"
         for name, schema in sorted(current.items())
@@ -55,22 +55,22 @@ def breaking(current: dict[str, Schema], folder: Path) -> tuple[str, ...]:
 
 
 def differing(current: dict[str, Schema], folder: Path) -> tuple[str, ...]:
-    """The files that are missing, out of date, or of a type that no model has."""
+    """Return the files that are missing, out of date, or of a type without a model."""
     problems = [f"{path.name}: no model has this type" for path in _stale(current, folder)]
     for name, schema in sorted(current.items()):
         path = _path(folder, name)
         if not path.exists():
             problems.append(f"{path.name}: missing")
-        elif path.read_text("utf-8") != rendered(schema):
+        elif path.read_text("utf-8") != render_schema(schema):
             problems.append(f"{path.name}: not what the model says")
     return tuple(problems)
 
 
-def write(current: dict[str, Schema], folder: Path) -> None:
-    """Write every schema. Files of no model stay: a type in the store is not taken back."""
+def write_schemas(current: dict[str, Schema], folder: Path) -> None:
+    """Write every schema. Files without a model stay: blobs of their type may be stored."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, schema in current.items():
-        _path(folder, name).write_text(rendered(schema), "utf-8")
+        _path(folder, name).write_text(render_schema(schema), "utf-8")
 
 
 def main(
@@ -85,7 +85,7 @@ def main(
     current = schemas() if current is None else current
     refused = breaking(current, folder)
     if not (check or refused):
-        write(current, folder)
+        write_schemas(current, folder)
     differences = differing(current, folder)
     sys.stderr.write(_report(refused, differences))
     return 1 if refused or differences else 0

@@ -1,4 +1,4 @@
-"""ingest's side of the record: what `shared.record` keeps, as the API's views."""
+"""ingest's port to the record: the rows of `shared.record` as the API's views."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -9,30 +9,30 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from events import RecordingReceived
+from events.base import RunState
 from events.documents import Engine, Request
 from functions.ingest.echoes import echo_warnings
-from functions.ingest.figures import Figures, Histogram
+from functions.ingest.figures import Histogram, SystemFigures
 from functions.ingest.http.paging import Position, encode_cursor
 from functions.ingest.http.views import (
-    Asked,
     Engines,
-    Facts,
     Failure,
-    Listed,
     Metadata,
     ModelVersions,
     Page,
     Pagination,
+    RecordingFacts,
+    RecordingSummary,
+    RequestView,
     Session,
     Stage,
-    State,
     SummaryView,
     TranscriptView,
 )
-from functions.ingest.upload.upload import Audio
+from functions.ingest.upload.upload import UploadedAudio
 from shared.record import recordings, results, runs, stages, totals
 from shared.record.database import Database
-from shared.record.recordings import Cursor, Recording, Source
+from shared.record.recordings import Cursor, RecordingRow, UploadedSource
 from shared.record.results import Results
 from shared.record.totals import Totals
 
@@ -40,11 +40,11 @@ MEANINGS = {
     "unsupported_language": "the model that runs does not know the language",
     "unsupported_task": "the model that runs has not learnt the task",
 }
-"""What the sender can mend, in words: events carry the codes of errors alone."""
+"""Explanations of errors that the sender can mend; events carry only their codes."""
 
 
 class PostgresRecord:
-    """`ports.Record` in `shared.record`."""
+    """`ports.Record` on `shared.record`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -52,12 +52,12 @@ class PostgresRecord:
     async def accept(
         self,
         received: RecordingReceived,
-        audio: Audio,
+        audio: UploadedAudio,
         request: Request,
         age: float,
         traceparent: str | None = None,
     ) -> None:
-        source = Source(
+        source = UploadedSource(
             file_name=audio.file_name,
             files=audio.files,
             bytes=audio.size,
@@ -67,31 +67,31 @@ class PostgresRecord:
             sample_rate=audio.sample_rate,
         )
         async with self._database.transaction(received.tenant) as connection:
-            await recordings.add(connection, received, source, request, age)
-            await runs.add(connection, received, age, traceparent)
+            await recordings.insert_recording(connection, received, source, request, age)
+            await runs.enqueue(connection, received, age, traceparent)
             await stages.reach(connection, received, "received")
 
     async def find(self, tenant: str, recording: UUID) -> Session | None:
         async with self._database.transaction(tenant, snapshot=True) as connection:
-            found = await recordings.find(connection, tenant, recording)
+            found = await recordings.fetch_recording(connection, tenant, recording)
             if found is None:
                 return None
-            reached = await stages.of_run(connection, recording, found.run)
-            made = await results.read(connection, recording, found.run)
+            reached = await stages.fetch_stages(connection, recording, found.run)
+            made = await results.fetch_results(connection, recording, found.run)
         return _session(found, reached, made)
 
     async def page(
         self,
         tenant: str,
-        state: State | None,
+        state: RunState | None,
         limit: int,
         offset: int,
         start: Position | None = None,
     ) -> Page:
         place = start and Cursor(start.created_at, start.recording, start.backwards)
         async with self._database.transaction(tenant, snapshot=True) as connection:
-            page = await recordings.page(connection, tenant, state, limit, place or offset)
-            total = await totals.recordings(connection, tenant, state)
+            page = await recordings.fetch_page(connection, tenant, state, limit, place or offset)
+            total = await totals.count_recordings(connection, tenant, state)
         return Page(
             sessions=[_listed(recording) for recording in page.recordings],
             pagination=Pagination(
@@ -110,11 +110,11 @@ class PostgresRecord:
             recognizer=_engine_name(last.recognizer), summarizer=_engine_name(last.summarizer)
         )
 
-    async def figures(self) -> Figures:
+    async def figures(self) -> SystemFigures:
         async with self._database.transaction(snapshot=True) as connection:
-            kept = await totals.of_system(connection)
+            sums = await totals.system_totals(connection)
             factor = await runs.recent_factor(connection)
-        return _figures(kept, factor)
+        return _figures(sums, factor)
 
 
 def _cursor(place: Cursor | None) -> str | None:
@@ -123,7 +123,7 @@ def _cursor(place: Cursor | None) -> str | None:
     return encode_cursor(Position(place.created_at, place.id, place.backwards))
 
 
-def _session(found: Recording, reached: Sequence[stages.Stage], made: Results) -> Session:
+def _session(found: RecordingRow, reached: Sequence[stages.ReachedStage], made: Results) -> Session:
     transcript, summary = made.transcript, made.summary
     return Session(
         session_id=found.id,
@@ -133,12 +133,12 @@ def _session(found: Recording, reached: Sequence[stages.Stage], made: Results) -
         transcript=TranscriptView(segments=list(transcript.segments)) if transcript else None,
         summary=SummaryView.model_validate(summary, from_attributes=True) if summary else None,
         metadata=_metadata(found, made),
-        request=Asked.model_validate(found.request),
+        request=RequestView.model_validate(found.request),
         error=_failure(found.failure),
     )
 
 
-def _stage(found: Recording, stage: stages.Stage) -> Stage:
+def _stage(found: RecordingRow, stage: stages.ReachedStage) -> Stage:
     seconds = (stage.at - found.began_at).total_seconds()
     return Stage(
         stage=stage.stage,
@@ -149,26 +149,26 @@ def _stage(found: Recording, stage: stages.Stage) -> Stage:
     )
 
 
-def _facts(found: Recording) -> dict[str, Any]:
+def _properties(found: RecordingRow) -> dict[str, Any]:
     finished = found.finished_at
     took = (finished - found.began_at).total_seconds() if finished else None
     return {**asdict(found), "processing_time": None if took is None else round(took, 3)}
 
 
-def _listed(found: Recording) -> Listed:
-    return Listed(
+def _listed(found: RecordingRow) -> RecordingSummary:
+    return RecordingSummary(
         session_id=found.id,
         status=found.state,
         check_url=_check_url(found),
-        metadata=Facts.model_validate(_facts(found)),
-        request=Asked.model_validate(found.request),
+        metadata=RecordingFacts.model_validate(_properties(found)),
+        request=RequestView.model_validate(found.request),
     )
 
 
-def _metadata(found: Recording, made: Results) -> Metadata:
+def _metadata(found: RecordingRow, made: Results) -> Metadata:
     levels, transcript = made.levels, made.transcript
     echoes = transcript.echoes if transcript else ()
-    known = {
+    measured = {
         "levels": levels.levels if levels else (),
         "quality": levels and levels.quality,
         "languages": transcript.languages if transcript else (),
@@ -176,10 +176,10 @@ def _metadata(found: Recording, made: Results) -> Metadata:
         "warnings": [*(levels.warnings if levels else ()), *echo_warnings(echoes)],
         "model_versions": _model_versions(made),
     }
-    return Metadata.model_validate({**_facts(found), **known})
+    return Metadata.model_validate({**_properties(found), **measured})
 
 
-def _check_url(found: Recording) -> str:
+def _check_url(found: RecordingRow) -> str:
     return f"/api/v1/transcribe/{found.id}"
 
 
@@ -195,7 +195,7 @@ def _model_versions(made: Results) -> ModelVersions:
 
 
 def _engine_name(engine: Mapping[str, Any] | None) -> str | None:
-    """Its name and revision; None if there is none, or one that another release wrote its way."""
+    """Return the engine's name and revision. Returns None if there is none that can be read."""
     try:
         return str(Engine.model_validate(engine))
     except ValidationError:
@@ -216,25 +216,25 @@ def _failure(failure: dict[str, Any] | None) -> Failure | None:
     )
 
 
-def _figures(kept: Totals, factor: float | None) -> Figures:
-    counts = kept.labels("stage_seconds_count")
-    return Figures(
-        backlog=kept.labels("recordings"),
-        ended=kept.labels("ended"),
-        delivered={**kept.labels("delivered"), "persist": kept.value("ended", "completed")},
-        parked=kept.labels("parked"),
-        audio_seconds=kept.value("audio_seconds"),
-        processing_seconds=kept.value("processing_seconds"),
+def _figures(sums: Totals, factor: float | None) -> SystemFigures:
+    counts = sums.labels("stage_seconds_count")
+    return SystemFigures(
+        backlog=sums.labels("recordings"),
+        ended=sums.labels("ended"),
+        delivered={**sums.labels("delivered"), "persist": sums.value("ended", "completed")},
+        parked=sums.labels("parked"),
+        audio_seconds=sums.value("audio_seconds"),
+        processing_seconds=sums.value("processing_seconds"),
         real_time_factor=factor,
-        stages={stage: _histogram(kept, stage) for stage in counts},
+        stages={stage: _histogram(sums, stage) for stage in counts},
     )
 
 
-def _histogram(kept: Totals, stage: str) -> Histogram:
+def _histogram(sums: Totals, stage: str) -> Histogram:
     limits = [f"{limit:g}" for limit in totals.BUCKETS]
-    each = (kept.value("stage_seconds_bucket", f"{stage}/{limit}") for limit in limits)
-    count = kept.value("stage_seconds_count", stage)
+    each = (sums.value("stage_seconds_bucket", f"{stage}/{limit}") for limit in limits)
+    count = sums.value("stage_seconds_count", stage)
     return Histogram(
         buckets=[*zip(limits, accumulate(each), strict=True), ("+Inf", count)],
-        total=kept.value("stage_seconds_sum", stage),
+        total=sums.value("stage_seconds_sum", stage),
     )

@@ -15,18 +15,18 @@ from prometheus_client.registry import Collector
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How many lasted up to each limit in seconds, limits rising to +Inf, and all together."""
+    """Counts of the stages that took up to each limit in seconds, rising to +Inf, and their sum."""
 
     buckets: Sequence[tuple[str, float]]
     total: float
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """What the record tells of all tenants. Durations in seconds.
+class SystemFigures:
+    """Figures of all tenants from the record. Durations in seconds.
 
-    `backlog` are recordings by state as it is now; all else only grows, but `real_time_factor`:
-    processing time over audio time of the runs completed last, None if there was none lately.
+    `backlog` are the present recordings by state. `real_time_factor` is processing time over audio
+    time of the latest completed runs, None if there is none lately. All else only grows.
     """
 
     backlog: Mapping[str, float]
@@ -39,7 +39,7 @@ class Figures:
     stages: Mapping[str, Histogram]
 
 
-class Uploads:
+class UploadCounter:
     """Counts this process's uploads by how they were answered."""
 
     def __init__(self) -> None:
@@ -55,8 +55,8 @@ class Uploads:
         self._count.labels(outcome).inc()
 
 
-def exposition(uploads: Uploads, figures: Figures) -> bytes:
-    """The text a Prometheus server scrapes."""
+def exposition(uploads: UploadCounter, figures: SystemFigures) -> bytes:
+    """Return the text that a Prometheus server scrapes."""
     registry = CollectorRegistry()
     registry.register(_Recorded(figures))
     return generate_latest(uploads.registry) + generate_latest(registry)
@@ -64,7 +64,7 @@ def exposition(uploads: Uploads, figures: Figures) -> bytes:
 
 @dataclass(eq=False)
 class _Recorded(Collector):
-    figures: Figures
+    figures: SystemFigures
 
     def collect(self) -> Iterable[Metric]:
         yield from self._counters()

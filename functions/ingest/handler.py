@@ -1,4 +1,4 @@
-"""Take a recording in, and look at what became of it."""
+"""Accept an upload, announce it, and wait for its result."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,14 +10,14 @@ from events.keys import RecordingKey
 from functions.ingest.http.views import Session
 from functions.ingest.ports import Ports
 from functions.ingest.upload.fields import Fields, request_of
-from functions.ingest.upload.upload import Audio, Upload
+from functions.ingest.upload.upload import Upload, UploadedAudio
 from shared.errors import Unavailable
 
-LOOK_AGAIN = 1.0
-"""Seconds between looks at the record while waiting; a passing event makes it sooner."""
+RECORD_INTERVAL = 1.0
+"""Seconds between reads of the record while waiting; an event on the broker makes it sooner."""
 
 
-async def take_in(  # noqa: PLR0913 - the trace is beside what the request is made of
+async def accept_upload(  # noqa: PLR0913 - the trace is beside what the request is made of
     ports: Ports,
     key: RecordingKey,
     upload: Upload,
@@ -26,10 +26,12 @@ async def take_in(  # noqa: PLR0913 - the trace is beside what the request is ma
     *,
     traceparent: str | None = None,
 ) -> RecordingReceived:
-    """Store the upload and put it on record: blobs, then row. Take back what was not promised.
+    """Store the upload: its blobs, then its row. Without the row, the blobs are removed again.
 
-    `query` are fields given beside the body; the body's own prevail. An error after the row was
-    committed is none: the recording is promised.
+    `query` are fields from the URL; those of the body prevail. An error after the row was
+    committed is ignored: the recording is promised.
+
+    Raises `Permanent` for a faulty upload, `Unavailable` while a store is away.
     """
     request_of(query)
     received = None
@@ -49,8 +51,8 @@ async def take_in(  # noqa: PLR0913 - the trace is beside what the request is ma
     return received
 
 
-def received_event(key: RecordingKey, audio: Audio) -> RecordingReceived:
-    """The event that says what lies where."""
+def received_event(key: RecordingKey, audio: UploadedAudio) -> RecordingReceived:
+    """Return the event that announces the recording and where its blobs are."""
     return RecordingReceived(
         tenant=key.tenant,
         recording=key.recording,
@@ -64,10 +66,10 @@ def received_event(key: RecordingKey, audio: Audio) -> RecordingReceived:
 
 
 async def discard_unless_promised(ports: Ports, key: RecordingKey) -> bool:
-    """Take back what was stored, unless the row is there: a commit may have lost its answer.
+    """Remove the upload's blobs unless its row is there: a commit may have lost its answer.
 
-    Return whether it is there for sure. With the database or the store away, blobs that nobody
-    refers to stay; nothing is lost by it.
+    Returns whether the row is certainly there. With the database or the store away, blobs that
+    nothing refers to may stay; no recording is lost by it.
     """
     with suppress(Unavailable):
         if await ports.record.find(key.tenant, key.recording) is not None:
@@ -78,7 +80,7 @@ async def discard_unless_promised(ports: Ports, key: RecordingKey) -> bool:
 
 
 async def announce(ports: Ports, received: RecordingReceived, traceparent: str) -> bool:
-    """Publish the event; tell whether the broker has it. If not, the sweep publishes it later."""
+    """Publish the event. Returns whether the broker has it; if not, the sweep sends it later."""
     envelope = Envelope(
         data=received, source="/pocwhisp/ingest", time=ports.clock(), traceparent=traceparent
     )
@@ -92,21 +94,24 @@ async def announce(ports: Ports, received: RecordingReceived, traceparent: str) 
 async def wait_for_end(
     ports: Ports, tenant: str, recording: UUID, seconds: float
 ) -> Session | None:
-    """The recording as soon as it has ended, or as it is after `seconds`."""
+    """Return the recording as soon as it has ended, or as it is after `seconds`.
+
+    Returns None if it does not exist.
+    """
     ends = (f"{kind.type}.{tenant}.{recording}" for kind in (RecordingCompleted, RecordingFailed))
     deadline = asyncio.get_running_loop().time() + seconds
-    async with ports.notices.heard(*ends) as notice:
+    async with ports.notices.subscribe(*ends) as notice:
         while True:
             notice.clear()
             session = await ports.record.find(tenant, recording)
             left = deadline - asyncio.get_running_loop().time()
             if session is None or session.terminal or left <= 0:
                 return session
-            await _first(notice, min(left, LOOK_AGAIN))
+            await _first(notice, min(left, RECORD_INTERVAL))
 
 
 async def _first(notice: asyncio.Event, seconds: float) -> None:
-    """Wait for the notice. Not by `wait_for`, which may lose a cancellation on Python 3.11."""
+    """Wait for the notice, but not by `wait_for`, which may lose a cancellation on Python 3.11."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await notice.wait()

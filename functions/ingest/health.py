@@ -1,4 +1,4 @@
-"""Which parts answer."""
+"""The health of ingest's parts."""
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -12,34 +12,34 @@ from shared.errors import Unavailable
 from shared.ports import Check
 
 logger = structlog.get_logger()
-NEEDED = {"database", "blobs"}
-"""Without the broker a recording is still kept: the sweep sends its event later."""
+NEEDED_PARTS = {"database", "blobs"}
+"""Parts that an upload needs. Without the broker the sweep sends its event later."""
 
 
 async def readiness(checks: Mapping[str, Check]) -> Readiness:
-    """`healthy`, `degraded` without the broker, `unhealthy` without what an upload needs."""
+    """Return `healthy`, `degraded` without the broker, or `unhealthy` without a needed part."""
     reasons = {name: reason for name in checks if (reason := await _reason(name, checks[name]))}
     answers = {name: "away" if name in reasons else "ok" for name in checks}
     return Readiness(status=_status(reasons.keys()), checks=answers, reasons=reasons)
 
 
 def _status(away: AbstractSet[str]) -> Literal["healthy", "degraded", "unhealthy"]:
-    if NEEDED.isdisjoint(away):
+    if NEEDED_PARTS.isdisjoint(away):
         return "degraded" if away else "healthy"
     return "unhealthy"
 
 
 async def health_of(ports: Ports, tenant: str) -> Health:
-    """The readiness, and the engines that ran last.
+    """Return the readiness, and the engines that ran last.
 
-    Engines are told from the record: asking them would wake functions scaled to zero.
+    The engines are read from the record: a request to them would wake functions scaled to zero.
     """
     found = await readiness(ports.checks)
     return Health(**found.model_dump(), engines=await _engines(ports, tenant))
 
 
 async def _engines(ports: Ports, tenant: str) -> Engines:
-    """The engines; none if the record is away or has what nobody understands."""
+    """Return the engines; none if the record is away or cannot be understood."""
     try:
         return await ports.record.engines(tenant)
     except Exception as error:
@@ -48,7 +48,7 @@ async def _engines(ports: Ports, tenant: str) -> Engines:
 
 
 async def _reason(name: str, check: Check) -> str | None:
-    """Why the part is away, fit for everybody to read; None if it answers."""
+    """Return why the part is away, in words fit for the public. Returns None if it answers."""
     try:
         await check()
     except Unavailable as error:

@@ -1,4 +1,4 @@
-"""What ingest needs of the world."""
+"""The ports of ingest."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,39 +8,40 @@ from typing import Protocol
 from uuid import UUID
 
 from events import RecordingReceived
+from events.base import RunState
 from events.documents import Request
-from functions.ingest.figures import Figures
+from functions.ingest.figures import SystemFigures
 from functions.ingest.http.paging import Position
-from functions.ingest.http.views import Engines, Page, Session, State
-from functions.ingest.upload.upload import Audio
+from functions.ingest.http.views import Engines, Page, Session
+from functions.ingest.upload.upload import UploadedAudio
 from shared.ports import Blobs, Check, Clock, Publisher
 
 
 class Record(Protocol):
-    """What ingest writes and reads. All raise `errors.Unavailable` while the database is away."""
+    """The record as ingest uses it. All raise `errors.Unavailable` while the database is away."""
 
     async def accept(
         self,
         received: RecordingReceived,
-        audio: Audio,
+        audio: UploadedAudio,
         request: Request,
         age: float,
         traceparent: str | None = None,
     ) -> None:
-        """Promise the recording, whose upload ended `age` seconds ago: row, run 1, first stage.
+        """Insert the recording, its run 1 and its first stage. Its upload ended `age` seconds ago.
 
         `traceparent` is kept for events that are sent again.
         """
         ...
 
     async def find(self, tenant: str, recording: UUID) -> Session | None:
-        """The recording with its latest run, or None."""
+        """Return the recording with its latest run. Returns None if there is none."""
         ...
 
     async def page(
         self,
         tenant: str,
-        state: State | None,
+        state: RunState | None,
         limit: int,
         offset: int,
         start: Position | None = None,
@@ -52,25 +53,25 @@ class Record(Protocol):
         ...
 
     async def engines(self, tenant: str) -> Engines:
-        """The engines of the run that ended last."""
+        """Return the engines of the tenant's run that ended last."""
         ...
 
-    async def figures(self) -> Figures:
-        """Counts and times of the whole system."""
+    async def figures(self) -> SystemFigures:
+        """Return counts and times of the whole system."""
         ...
 
 
 class Notices(Protocol):
-    """Tells when to look at the record again."""
+    """Notices of events, as hints to read the record again."""
 
-    def heard(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
-        """An event that is set when a message passes on a subject."""
+    def subscribe(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        """Yield an event that is set when a message passes on one of the subjects."""
         ...
 
 
 @dataclass(frozen=True)
 class Ports:
-    """The ports, and what must answer by its name."""
+    """The open ports, and the checks of their parts by name."""
 
     record: Record
     blobs: Blobs

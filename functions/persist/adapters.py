@@ -7,11 +7,11 @@ from events.documents import Levels, Summary, Transcript
 from functions.persist.handler import all_degraded
 from shared.record import recordings, results, runs, stages, totals
 from shared.record.database import Connection, Database
-from shared.record.runs import Ending, Failure
+from shared.record.runs import RunEnding, RunFailure
 
 
-class PostgresRecord:
-    """`record.Record` in `shared.record`."""
+class PostgresRecordWriter:
+    """`record.RecordWriter` on `shared.record`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -26,7 +26,7 @@ class PostgresRecord:
         async with self._database.transaction(event.tenant) as connection:
             if await _reach(connection, event, "split", at):
                 await recordings.describe(connection, event.recording, levels)
-                await results.write(connection, event, levels)
+                await results.write_results(connection, event, levels)
 
     async def complete(
         self,
@@ -36,7 +36,7 @@ class PostgresRecord:
         at: datetime | None = None,
     ) -> bool:
         degraded = all_degraded(transcript, summary)
-        ending = Ending("completed", degraded, transcript=transcript, summary=summary)
+        ending = RunEnding("completed", degraded, transcript=transcript, summary=summary)
         async with self._database.transaction(event.tenant) as connection:
             if await _reach(connection, event, "summarize", at):
                 await recordings.ensure_duration(connection, event.recording, event.duration)
@@ -44,7 +44,7 @@ class PostgresRecord:
 
     async def fail(self, event: DeliveryParked, transcript: Transcript | None) -> bool:
         degraded = transcript.degraded if transcript else ()
-        ending = Ending("failed", degraded, Failure.of(event), transcript)
+        ending = RunEnding("failed", degraded, RunFailure.of(event), transcript)
         async with self._database.transaction(event.tenant) as connection:
             return await _end(connection, event, ending)
 
@@ -53,17 +53,17 @@ async def _reach(connection: Connection, event: Event, stage: str, at: datetime 
     news = await stages.reach(connection, event, stage, at)
     if news:
         await runs.begin(connection, event)
-        await totals.add(connection, totals.of_stage(stage))
+        await totals.increase(connection, totals.stage_changes(stage))
     return news
 
 
-async def _end(connection: Connection, event: Event, ending: Ending) -> bool:
-    """End the run with its result; True if it has ended so, now or before."""
+async def _end(connection: Connection, event: Event, ending: RunEnding) -> bool:
+    """End the run with its result. Returns whether it has ended so, now or before."""
     ended = await runs.end(connection, event, ending)
     if ended is None:
-        return await runs.ended_as(connection, event, ending)
-    await results.write(connection, event, ending.transcript, ending.summary)
+        return await runs.has_ended_as(connection, event, ending)
+    await results.write_results(connection, event, ending.transcript, ending.summary)
     await stages.reach(connection, event, ending.state, ended.finished_at)
-    reached = await stages.of_run(connection, event.recording, event.run)
-    await totals.add(connection, totals.of_run(ending, ended, reached))
+    reached = await stages.fetch_stages(connection, event.recording, event.run)
+    await totals.increase(connection, totals.run_changes(ending, ended, reached))
     return True

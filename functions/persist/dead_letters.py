@@ -1,4 +1,6 @@
-"""Events that the cluster's pusher gave up come here, as they were, to `/parked`.
+"""The route `/parked` for dead letters: events that the cluster's pusher gave up.
+
+They arrive unchanged.
 
 Knative adds to a dead event where it could not be delivered and what the last answer was
 (`knativeerrordest`, `knativeerrorcode`).
@@ -11,55 +13,55 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from events import Envelope, Event
-from shared.delivery import Received, park, receive
+from shared.delivery import IncomingEvent, park, receive_event
 from shared.errors import Permanent, Unavailable
 from shared.ports import Clock, utc_now
-from shared.runtime import Parts, unavailable
+from shared.runtime import Parts, unavailable_response
 
-OUTAGE = "503"
-OWN = "persist"
+OUTAGE_STATUS = "503"
+PERSIST = "persist"
 logger = structlog.get_logger()
 
 
 class DeadLetters:
-    """The route for dead events: each is parked, or sent once more if the call is not to blame.
+    """The route for dead letters: each is parked, or sent again if the call is not the cause.
 
-    An outage is not a failed call, and neither is persist's own trouble: those events begin a
-    new series of attempts under a new message id.
+    After an outage, or a failure of persist itself, the event begins a new series of attempts
+    under a new message id.
     """
 
     def __init__(self, clock: Clock = utc_now) -> None:
         self._clock = clock
 
     async def __call__(self, request: Request, parts: Parts) -> Response:
-        received = await receive(request)
+        received = await receive_event(request)
         if isinstance(received, Response):
             return received
         try:
             await parts.publisher.publish(self.verdict(received))
         except Unavailable as error:
-            return unavailable(error)
+            return unavailable_response(error)
         except (Permanent, ValueError):
             logger.exception("lost", id=received.id, type=received.event_type)
         return Response(status_code=204)
 
-    def verdict(self, received: Received) -> Envelope[Event]:
-        """What to publish about a dead event.
+    def verdict(self, received: IncomingEvent) -> Envelope[Event]:
+        """Return the event to publish for a dead letter.
 
-        Raise `Permanent` or `ValueError` if it does not say which recording it is about.
+        Raises `Permanent` or `ValueError` if it does not name its recording.
         """
         function = failed_function(received)
         code = str(received.attributes.get("knativeerrorcode", ""))
         logger.warning("dead", function=function, code=code, id=received.id)
-        if code == OUTAGE or function == OWN:
+        if code == OUTAGE_STATUS or function == PERSIST:
             again = received.event((Event,))
-            return received.causes(again, OWN, self._clock(), redrive=received.redrive + 1)
+            return received.causes(again, PERSIST, self._clock(), redrive=received.redrive + 1)
         error = f"http_{code}" if code.isdigit() else "undeliverable"
         parked = park(received, function, error_class="exhausted", error_code=error)
-        return received.causes(parked, OWN, self._clock())
+        return received.causes(parked, PERSIST, self._clock())
 
 
-def failed_function(received: Received) -> str:
-    """The deployment that the event could not be delivered to, by its host's first label."""
+def failed_function(received: IncomingEvent) -> str:
+    """Return the function that the event could not be delivered to: its host's first label."""
     host = urlsplit(str(received.attributes.get("knativeerrordest", ""))).hostname or "unknown"
     return host.partition(".")[0]

@@ -13,7 +13,7 @@ from events import (
     TranscriptSummarized,
 )
 from events.documents import Document, Levels, Summary, Transcript
-from functions.persist.record import Record
+from functions.persist.record import RecordWriter
 from shared.errors import Missing
 from shared.function import function
 from shared.ports import Blobs
@@ -29,13 +29,13 @@ async def persist(
     | TranscriptSummarized
     | DeliveryParked,
     *,
-    record: Record,
+    record: RecordWriter,
     blobs: Blobs,
     at: datetime | None = None,
 ) -> RecordingCompleted | RecordingFailed | None:
-    """Note the stage; the last one completes the run, a parked delivery fails it.
+    """Write the stage to the record; the last one completes the run, a parked delivery fails it.
 
-    A stage was reached `at` the time of its event, which may come late or out of order.
+    A stage was reached `at` the time of its event, which may arrive late or out of order.
     """
     match event:
         case TranscriptSummarized():
@@ -43,7 +43,8 @@ async def persist(
         case DeliveryParked():
             return await fail(event, record, blobs)
         case RecordingSplit():
-            await record.describe(event, await needed(blobs, event.run_key.levels, Levels), at)
+            levels = await required_document(blobs, event.run_key.levels, Levels)
+            await record.describe(event, levels, at)
         case ChannelTranscribed():
             await record.reach(event, "transcribe", at)
         case TranscriptMerged():
@@ -52,12 +53,12 @@ async def persist(
 
 
 async def complete(
-    event: TranscriptSummarized, record: Record, blobs: Blobs, at: datetime | None = None
+    event: TranscriptSummarized, record: RecordWriter, blobs: Blobs, at: datetime | None = None
 ) -> RecordingCompleted | None:
-    """Put the result on record and announce it, unless a newer one took its place meanwhile."""
+    """Write the result and announce it. Returns None if a newer result has replaced it."""
     key = event.run_key
-    transcript = await needed(blobs, key.transcript, Transcript)
-    summary = await needed(blobs, key.summary, Summary) if event.summary else None
+    transcript = await required_document(blobs, key.transcript, Transcript)
+    summary = await required_document(blobs, key.summary, Summary) if event.summary else None
     if not (has_digest(transcript, event.digest) and has_digest(summary, event.summary_digest)):
         return None  # the newer one's own event will bring us back
     if not await record.complete(event, transcript, summary, at):
@@ -73,8 +74,11 @@ async def complete(
     )
 
 
-async def fail(event: DeliveryParked, record: Record, blobs: Blobs) -> RecordingFailed | None:
-    """Put the failure on record, with the transcript if it got that far, and announce it."""
+async def fail(event: DeliveryParked, record: RecordWriter, blobs: Blobs) -> RecordingFailed | None:
+    """Write the failure, with the transcript if there is one, and announce it.
+
+    Returns None if the run has ended otherwise.
+    """
     transcript = await blobs.get_json(event.run_key.transcript, Transcript)
     if not await record.fail(event, transcript):
         return None
@@ -86,8 +90,8 @@ async def fail(event: DeliveryParked, record: Record, blobs: Blobs) -> Recording
     )
 
 
-async def needed(blobs: Blobs, key: str, model: type[D]) -> D:
-    """The document. Raise `Missing` if it is not there."""
+async def required_document(blobs: Blobs, key: str, model: type[D]) -> D:
+    """Return the document. Raises `Missing` if it does not exist."""
     document = await blobs.get_json(key, model)
     if document is None:
         raise Missing(key)
@@ -95,10 +99,10 @@ async def needed(blobs: Blobs, key: str, model: type[D]) -> D:
 
 
 def has_digest(document: Transcript | Summary | None, digest: str | None) -> bool:
-    """Whether the document is the one that an event names; events of older releases name none."""
+    """Return whether the document has the digest that its event gives; older events give none."""
     return document is None or digest is None or document.digest == digest
 
 
 def all_degraded(transcript: Transcript, summary: Summary | None) -> tuple[str, ...]:
-    """Every engine that stood in for a better one."""
+    """Return all engines that stood in for better ones."""
     return (*transcript.degraded, *(summary.degraded if summary else ()))

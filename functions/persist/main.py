@@ -8,19 +8,19 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions.persist.adapters import PostgresRecord
+from functions.persist.adapters import PostgresRecordWriter
 from functions.persist.dead_letters import DeadLetters
 from functions.persist.handler import persist
 from functions.persist.settings import Settings
 from functions.persist.sweep import sweep_once
-from functions.persist.sweep_adapters import PostgresUnfinished
+from functions.persist.sweep_adapters import PostgresUnannouncedRuns
 from functions.persist.sweep_broker import JetStreamBroker
 from shared.bus import Bus
 from shared.delivery import Delivery
 from shared.errors import Unavailable
 from shared.ports import utc_now
 from shared.record.database import Database
-from shared.runtime import Parts, Runtime, bus_and_blobs, unavailable
+from shared.runtime import Parts, Runtime, bus_and_blobs, unavailable_response
 from shared.serving import serve
 from shared.settings import BusSettings, DatabaseSettings, read_settings
 
@@ -31,7 +31,7 @@ settings = read_settings(Settings)
 async def compose() -> AsyncIterator[Parts]:
     url = DatabaseSettings().database_url.get_secret_value()
     async with bus_and_blobs() as (bus, blobs, checks), Database.open(url, "pocwhisp_app") as db:
-        ports = {"record": PostgresRecord(db), "blobs": blobs}
+        ports = {"record": PostgresRecordWriter(db), "blobs": blobs}
         yield Parts(bus, ports, {**checks, "database": db.check})
 
 
@@ -48,11 +48,11 @@ async def compose_sweep() -> AsyncIterator[Parts]:
 
 async def tick(_: Request, parts: Parts) -> Response:
     try:
-        unfinished = PostgresUnfinished(parts.ports["database"])
+        unfinished = PostgresUnannouncedRuns(parts.ports["database"])
         broker = JetStreamBroker(parts.ports["bus"])
         swept = await sweep_once(unfinished, broker, utc_now(), settings.patience)
     except Unavailable as error:
-        return unavailable(error)
+        return unavailable_response(error)
     return JSONResponse({"swept": asdict(swept)})
 
 

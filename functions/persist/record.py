@@ -1,4 +1,4 @@
-"""The ports to the record: what persist writes and what the sweep looks after."""
+"""The ports to the record: what persist writes, and the runs that the sweep examines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from events import (
 from events.documents import Levels, Summary, Transcript
 
 
-class Record(Protocol):
-    """What persist writes. Every method may be repeated and changes nothing the second time.
+class RecordWriter(Protocol):
+    """Writes stages and ends of runs. Every method may be repeated without further effect.
 
     A run that is completed, failed or cancelled stays so. `at` is the time of the event, None for
-    now; what it tells of was reached then, unless the run had ended before. All raise
+    now; its stage was reached then, unless the run had ended before. All raise
     `errors.Unavailable` while the database is away.
     """
 
     async def reach(self, event: Event, stage: str, at: datetime | None = None) -> None:
-        """Note that the run reached a stage; a run that waited in the queue is now processing."""
+        """Write that the run reached a stage; a queued run is processing from then on."""
         ...
 
     async def describe(
         self, event: RecordingSplit, levels: Levels, at: datetime | None = None
     ) -> None:
-        """Write what split found out about the audio; the run has reached that stage."""
+        """Write what split measured of the audio; the run has reached that stage."""
         ...
 
     async def complete(
@@ -41,25 +41,26 @@ class Record(Protocol):
     ) -> bool:
         """Write transcript, summary and final state in one transaction.
 
-        True if the run is completed, now or before; False if it ended otherwise or is unknown.
+        Returns True if the run is completed, now or before; False if it ended otherwise or is
+        unknown.
         """
         ...
 
     async def fail(self, event: DeliveryParked, transcript: Transcript | None) -> bool:
         """Write the failure, and the transcript if there is one.
 
-        True if the run has failed for this reason, now or before; False otherwise.
+        Returns True if the run has failed for this reason, now or before; False otherwise.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unannounced:
-    """A run that is under way, or has ended without the broker being known to have the news.
+class UnannouncedRun:
+    """A run that has not ended, or whose end the broker may not have been told yet.
 
     `events` are those on record, in the order of the pipeline: of the stages reached, or, once
-    the run has ended, the one that announces it. `ended` is the type of that one. `held_since` is
-    when the sweep first found a delivery that its consumer holds.
+    the run has ended, the one that announces it, whose type is `ended`. `held_since` is when the
+    sweep first found a delivery that its consumer holds.
     """
 
     events: Sequence[Event]
@@ -71,16 +72,16 @@ class Unannounced:
     traceparent: str | None = None
 
 
-class Unfinished(Protocol):
-    """The runs that the sweep looks after. Both methods raise `errors.Unavailable`."""
+class UnannouncedRuns(Protocol):
+    """The runs that the sweep examines. Both methods raise `errors.Unavailable`."""
 
-    async def claim(self, before: datetime, limit: int) -> Sequence[Unannounced]:
-        """Take the runs that nobody looked at since `before`; no other sweep takes them as well.
+    async def claim(self, before: datetime, limit: int) -> Sequence[UnannouncedRun]:
+        """Claim up to `limit` runs not examined since `before`; no other sweep gets them as well.
 
-        A claim ends by itself: a run that a killed sweep had claimed is due again like any other.
+        A claim lapses: a run that a killed sweep had claimed is due again like any other.
         """
         ...
 
-    async def save(self, runs: Sequence[Unannounced]) -> None:
+    async def save(self, runs: Sequence[UnannouncedRun]) -> None:
         """Write `redrives`, `held_since` and `announced` of the runs."""
         ...

@@ -14,7 +14,8 @@ class Settings(BaseSettings):
 
     concurrency: Annotated[int, Field(ge=1, description="Events handled at the same time.")] = 4
     sweep_patience: Annotated[
-        float, Field(gt=0, description="Seconds before a run is looked at, and between two looks.")
+        float,
+        Field(gt=0, description="Seconds after which the sweep examines a run again."),
     ] = 10.0
 
     @property

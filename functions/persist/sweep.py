@@ -18,76 +18,76 @@ from events import (
     TranscriptMerged,
     TranscriptSummarized,
 )
-from functions.persist.record import Unannounced, Unfinished
+from functions.persist.record import UnannouncedRun, UnannouncedRuns
 from shared.errors import Unavailable
 from shared.ports import Publisher
 from shared.telemetry import next_traceparent
 
-AT_ONCE = 100
-"""Runs looked at in one sweep; the next sweep takes those that waited longest."""
+RUNS_PER_SWEEP = 100
+"""Runs examined in one sweep; the next sweep takes those that waited longest."""
 LONGEST_BACKOFF = timedelta(hours=1)
-STUCK = 5
-"""A run that was sent again so often is worth a line in the log."""
+STUCK_REDRIVES = 5
+"""Re-drives of a run after which a warning is logged."""
 LEAST_WORK = timedelta(minutes=10)
 WORK_FACTOR = 20
-"""A consumer may hold a delivery for `LEAST_WORK`, or for so many times the audio's length."""
+"""A consumer may hold a delivery for `LEAST_WORK`, or this many times the audio's length."""
 FOLLOWERS: Mapping[type[Event], tuple[type[Event], ...]] = {
     RecordingReceived: (RecordingSplit, DeliveryParked),
     RecordingSplit: (ChannelTranscribed, TranscriptMerged, DeliveryParked),
     TranscriptMerged: (TranscriptSummarized, DeliveryParked),
 }
-"""What may be at the broker between the event that is sent again and the next stage on record."""
+"""Events that may be at the broker between the re-driven event and the next stage on record."""
 
-State = Literal["waiting", "held", "done"]
-Verdict = Literal["announced", "moving", "held", "lost"]
+DeliveryState = Literal["waiting", "held", "done"]
+RunVerdict = Literal["announced", "moving", "held", "lost"]
 logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class LastEvent:
     """The last event that the broker keeps on a subject.
 
-    `run` is the recording's run that it is about. `state`: it waits for a consumer, a consumer
-    may hold it, or all are done with it.
+    `run` is its recording's run. `state`: it waits for a consumer, a consumer may hold it, or all
+    consumers are done with it.
     """
 
     run: int
     sent: datetime
-    state: State
+    state: DeliveryState
 
 
 class Broker(Publisher, Protocol):
-    """A publisher that can be asked what it keeps. Raises `errors.Unavailable`."""
+    """A publisher that also shows what it keeps. Raises `errors.Unavailable`."""
 
-    async def look(self, subject: str) -> Kept | None:
-        """The last event on the subject, or None."""
+    async def last_event(self, subject: str) -> LastEvent | None:
+        """Return the last event on the subject. Returns None if there is none."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
-    """What one sweep did: runs looked at, events sent again."""
+class SweepReport:
+    """The outcome of one sweep: runs examined, events sent again."""
 
     looked_at: int
     redriven: int
 
 
 async def sweep_once(
-    unfinished: Unfinished, broker: Broker, now: datetime, patience: timedelta
-) -> Swept:
-    """Look at every run that is due, and send again what the broker lost.
+    unfinished: UnannouncedRuns, broker: Broker, now: datetime, patience: timedelta
+) -> SweepReport:
+    """Examine every run that is due, and send again the events that the broker lost.
 
-    A run is looked at once per `patience`. No row is locked while the broker is asked. A type
-    that the broker refuses ends the look at its runs, then the sweep goes on with the others and
-    raises `Unavailable` at last.
+    A run is examined once per `patience`. No row is locked while the broker is asked. If the
+    broker refuses an event, the runs of its type are left, the others are examined, and
+    `Unavailable` is raised at the end.
     """
-    runs = await unfinished.claim(now - patience, AT_ONCE)
-    after: list[Unannounced] = []
+    runs = await unfinished.claim(now - patience, RUNS_PER_SWEEP)
+    after: list[UnannouncedRun] = []
     failures: list[Unavailable] = []
-    for _, alike in groupby(sorted(runs, key=_type_again), key=_type_again):
+    for _, alike in groupby(sorted(runs, key=_type_to_redrive), key=_type_to_redrive):
         try:
             for run in alike:
-                state = await look_after(run, broker, now, patience)
+                state = await sweep_run(run, broker, now, patience)
                 after.append(state)  # one by one: an error leaves what was done before it
         except Unavailable as error:
             failures.append(error)
@@ -95,13 +95,13 @@ async def sweep_once(
     if failures:
         raise failures[0]
     redriven = sum(run.redrives for run in after) - sum(run.redrives for run in runs)
-    return Swept(len(runs), redriven)
+    return SweepReport(len(runs), redriven)
 
 
-async def look_after(
-    run: Unannounced, broker: Broker, now: datetime, patience: timedelta
-) -> Unannounced:
-    """Send the run's event again if it is lost; return what is to be known of the run next."""
+async def sweep_run(
+    run: UnannouncedRun, broker: Broker, now: datetime, patience: timedelta
+) -> UnannouncedRun:
+    """Send the run's event again if it is lost. Returns the run as it is to be saved."""
     match await examine(run, broker, now, patience):
         case "announced":
             return replace(run, announced=True)
@@ -110,66 +110,71 @@ async def look_after(
         case "held":
             return replace(run, held_since=run.held_since or now)
         case "lost":
-            await broker.publish(again(run, now))
+            await broker.publish(redriven_envelope(run, now))
             return replace(run, redrives=run.redrives + 1, held_since=None)
 
 
-async def examine(run: Unannounced, broker: Broker, now: datetime, patience: timedelta) -> Verdict:
-    """Ask the broker for the event that would be sent again, and for those that follow it."""
-    event = event_again(run)
+async def examine(
+    run: UnannouncedRun, broker: Broker, now: datetime, patience: timedelta
+) -> RunVerdict:
+    """Return how the run stands, by the event to re-drive and its followers at the broker."""
+    event = event_to_redrive(run)
     if run.ended:
-        end = await _look(event, run.ended, broker)
+        end = await _last_event(event, run.ended, broker)
         if end is not None and end.run == event.run:
             return "announced"
     types = (type(event), *FOLLOWERS.get(type(event), ()))
-    kept = [await _look(event, model, broker) for model in types]
-    return verdict(run, [one for one in kept if one is not None], now, patience)
+    events = [await _last_event(event, model, broker) for model in types]
+    return verdict(run, [one for one in events if one is not None], now, patience)
 
 
-def verdict(run: Unannounced, kept: Sequence[Kept], now: datetime, patience: timedelta) -> Verdict:
-    """How a run stands, of which the broker keeps these events.
+def verdict(
+    run: UnannouncedRun, events: Sequence[LastEvent], now: datetime, patience: timedelta
+) -> RunVerdict:
+    """Return how a run stands of which the broker holds `events`.
 
-    None there: lost. One waits, or is held no longer than its work may take: the run goes on. All
-    done, and no further stage for a while: what should have followed is lost. The while doubles
-    with each time, because what is stuck for another reason must not be driven round and round.
+    Without any it is lost. If one waits, or is held no longer than its work may take, the run goes
+    on. If all are done and no further stage was reached for the back-off, what should have followed
+    is lost. The back-off doubles with each re-drive, so that a run that is stuck for another reason
+    is not driven round and round.
     """
-    if not kept:
+    if not events:
         return "lost"
-    if any(one.state == "waiting" for one in kept):
+    if any(one.state == "waiting" for one in events):
         return "moving"
     held_since = run.held_since or now
-    if any(one.state == "held" for one in kept) and now - held_since <= longest_work(run):
+    if any(one.state == "held" for one in events) and now - held_since <= longest_work(run):
         return "held"
-    latest = max(run.reached_at, *(one.sent for one in kept))
+    latest = max(run.reached_at, *(one.sent for one in events))
     return "lost" if now - latest >= backoff(run.redrives, patience) else "moving"
 
 
-def event_again(run: Unannounced) -> Event:
-    """The event to send again: the announcement of an ended run, else of the latest stage.
+def event_to_redrive(run: UnannouncedRun) -> Event:
+    """Return the event to send again: the announcement of an ended run, else of the latest stage.
 
-    The channels are one stage: `recording.split` brings back what one of them lost, and makes the
-    older of two again that different engines made.
+    Channels are one stage: `recording.split` recovers a channel that was lost, and has the older
+    of two channels from different engines made again.
     """
     return [event for event in run.events if not isinstance(event, ChannelTranscribed)][-1]
 
 
-def longest_work(run: Unannounced) -> timedelta:
-    """How long a consumer may hold a delivery of the run."""
+def longest_work(run: UnannouncedRun) -> timedelta:
+    """Return how long a consumer may hold a delivery of the run."""
     seconds = max(getattr(event, "duration", None) or 0.0 for event in run.events)
     return max(LEAST_WORK, WORK_FACTOR * timedelta(seconds=seconds))
 
 
 def backoff(redrives: int, patience: timedelta) -> timedelta:
-    """How long to wait for the next stage."""
+    """Return how long to wait for the next stage after that many `redrives`."""
     doubled: timedelta = patience * 2 ** min(redrives, 30)
     return min(doubled, max(patience, LONGEST_BACKOFF))
 
 
-def again(run: Unannounced, now: datetime) -> Envelope[Event]:
-    """The run's event for one more sending, in the run's trace; caused by itself."""
-    event = event_again(run)
+def redriven_envelope(run: UnannouncedRun, now: datetime) -> Envelope[Event]:
+    """Return the envelope of the run's next re-drive: in the run's trace, caused by itself."""
+    event = event_to_redrive(run)
     redrive = run.redrives + 1
-    if redrive == STUCK:
+    if redrive == STUCK_REDRIVES:
         logger.warning("stuck", recording=str(event.recording), run=event.run, type=event.type)
     return Envelope(
         data=event,
@@ -181,16 +186,16 @@ def again(run: Unannounced, now: datetime) -> Envelope[Event]:
     )
 
 
-async def _look(event: Event, model: type[Event], broker: Broker) -> Kept | None:
-    """The last event of the type about the event's run.
+async def _last_event(event: Event, model: type[Event], broker: Broker) -> LastEvent | None:
+    """Return the last event of type `model` about the event's run. Returns None if there is none.
 
-    One of a later run hides those of this one, which count as held then.
+    An event of a later run hides those of this one, which then count as held.
     """
-    kept = await broker.look(f"{model.type}.{event.tenant}.{event.recording}")
-    if kept is None or kept.run < event.run:
+    last = await broker.last_event(f"{model.type}.{event.tenant}.{event.recording}")
+    if last is None or last.run < event.run:
         return None
-    return kept if kept.run == event.run else replace(kept, state="held")
+    return last if last.run == event.run else replace(last, state="held")
 
 
-def _type_again(run: Unannounced) -> str:
-    return event_again(run).type
+def _type_to_redrive(run: UnannouncedRun) -> str:
+    return event_to_redrive(run).type

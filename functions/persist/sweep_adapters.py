@@ -1,4 +1,4 @@
-"""What the sweep looks after, on PostgreSQL."""
+"""The runs that the sweep examines, on PostgreSQL."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ from events import (
 )
 from events.base import RunFields
 from events.keys import RecordingKey
-from functions.persist.record import Unannounced
+from functions.persist.record import UnannouncedRun
 from shared.record import outbox
 from shared.record.database import Database
 
@@ -28,43 +28,43 @@ STAGE_EVENTS: Mapping[str, type[Event]] = {
     "merge": TranscriptMerged,
     "summarize": TranscriptSummarized,
 }
-"""In the order of the pipeline."""
-ENDS: Mapping[str, type[Event]] = {"completed": RecordingCompleted, "failed": RecordingFailed}
+"""The events of stages by the stage's name, in the order of the pipeline."""
+END_EVENTS: Mapping[str, type[Event]] = {"completed": RecordingCompleted, "failed": RecordingFailed}
 logger = structlog.get_logger()
 
 
-class PostgresUnfinished:
-    """`record.Unfinished` in two short transactions: no row stays locked in between."""
+class PostgresUnannouncedRuns:
+    """`record.UnannouncedRuns` in two short transactions: no row stays locked in between."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, before: datetime, limit: int) -> Sequence[Unannounced]:
+    async def claim(self, before: datetime, limit: int) -> Sequence[UnannouncedRun]:
         async with self._database.transaction() as connection:
             claimed = await outbox.claim(connection, before, limit)
         runs = [_unannounced(run) for run in claimed]
         return [run for run in runs if run is not None]
 
-    async def save(self, runs: Sequence[Unannounced]) -> None:
+    async def save(self, runs: Sequence[UnannouncedRun]) -> None:
         if not runs:
             return
         async with self._database.transaction() as connection:
             await outbox.save(connection, [_outcome(run) for run in runs])
 
 
-def _outcome(run: Unannounced) -> outbox.Outcome:
+def _outcome(run: UnannouncedRun) -> outbox.Outcome:
     event = run.events[0]
     return outbox.Outcome(
         event.recording, event.run, run.redrives, run.held_since, announced=run.announced
     )
 
 
-def _unannounced(run: outbox.Run) -> Unannounced | None:
+def _unannounced(run: outbox.Run) -> UnannouncedRun | None:
     try:
-        return Unannounced(
+        return UnannouncedRun(
             events=_events(run),
             reached_at=max([run.created_at, *(stage.reached_at for stage in run.reached)]),
-            ended=ENDS.get(run.state),
+            ended=END_EVENTS.get(run.state),
             redrives=run.redrives,
             held_since=run.held_since,
             traceparent=run.traceparent,
@@ -75,7 +75,7 @@ def _unannounced(run: outbox.Run) -> Unannounced | None:
 
 
 def _events(run: outbox.Run) -> tuple[Event, ...]:
-    """Those on record, or the one that announces the end, if what it tells is on record."""
+    """Return the events on record, or the one that announces the end, if it can be rebuilt."""
     same_run = RunFields(tenant=run.tenant, recording=run.recording, run=run.run)
     if run.state == "failed":
         return (RecordingFailed(**same_run, **(run.failure or {})),)

@@ -1,4 +1,4 @@
-"""What the sweep asks of JetStream."""
+"""The sweep's view of JetStream."""
 
 import json
 import re
@@ -10,21 +10,21 @@ from nats.js.api import AckPolicy, ConsumerInfo, RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from events import Envelope, Event
-from functions.persist.sweep import Kept, State
+from functions.persist.sweep import DeliveryState, LastEvent
 from shared.bus import Bus
 from shared.errors import Unavailable
 
 FUNCTION_CONSUMER = re.compile(r"[a-z0-9-]+--[a-z0-9-]+|KN_SUB_\w+")
-"""Names of the dispatcher's consumers and of eventing-natss': others' are not waited for."""
-PAGE = 256
+"""Names of the dispatcher's and of eventing-natss's consumers; others do not count."""
+CONSUMERS_PER_ANSWER = 256
 """Consumers in one answer of the broker."""
-LEAST_SETTLED: tuple[State, ...] = ("waiting", "held", "done")
+LEAST_SETTLED: tuple[DeliveryState, ...] = ("waiting", "held", "done")
 
 
 class JetStreamBroker:
-    """`sweep.Broker` on JetStream, for one sweep: consumers are asked once for how far they are.
+    """`sweep.Broker` on JetStream, for one sweep: the consumers' progress is read once.
 
-    What they did since then only makes an event seem less settled than it is.
+    Their progress since then only makes an event seem less settled than it is.
     """
 
     def __init__(self, bus: Bus) -> None:
@@ -35,7 +35,7 @@ class JetStreamBroker:
     async def publish(self, envelope: Envelope[Event]) -> None:
         await self._bus.publish(envelope)
 
-    async def look(self, subject: str) -> Kept | None:
+    async def last_event(self, subject: str) -> LastEvent | None:
         await self._bus.check()
         with _broker_errors():
             stream = await self._stream(subject)
@@ -61,7 +61,7 @@ class JetStreamBroker:
     async def _consumers_of(self, stream: str) -> list[ConsumerInfo]:
         if stream not in self._consumers:
             found: list[ConsumerInfo] = []
-            while len(found) % PAGE == 0:
+            while len(found) % CONSUMERS_PER_ANSWER == 0:
                 page = await self._bus.stream_context.consumers_info(stream, len(found))
                 found += page
                 if not page:
@@ -70,21 +70,21 @@ class JetStreamBroker:
         return self._consumers[stream]
 
 
-def _kept(message: RawStreamMsg, consumers: Sequence[ConsumerInfo]) -> Kept | None:
+def _kept(message: RawStreamMsg, consumers: Sequence[ConsumerInfo]) -> LastEvent | None:
     event = json.loads(message.data or b"{}")
     run = str(event.get("correlationid", "")).rpartition("/")[2]
     if not run.isdecimal() or message.time is None or message.seq is None:
         return None
-    states: set[State] = {_state(consumer, message.seq) for consumer in consumers} or {"held"}
-    state = next(state for state in LEAST_SETTLED if state in states)
-    return Kept(int(run), message.time, state)
+    found = {_state(consumer, message.seq) for consumer in consumers} or {"held"}
+    state = next(state for state in LEAST_SETTLED if state in found)
+    return LastEvent(int(run), message.time, state)
 
 
-def _state(consumer: ConsumerInfo, sequence: int) -> State:
-    """How far the consumer is with the message.
+def _state(consumer: ConsumerInfo, sequence: int) -> DeliveryState:
+    """Return how far the consumer is with the message of that `sequence`.
 
     Messages between the ack floor and the last delivered one are acknowledged in any order, and
-    the broker does not tell which: they count as held while any is.
+    the broker does not show which: they count as held while any is.
     """
     delivered, floor = consumer.delivered, consumer.ack_floor
     if delivered is None or sequence > delivered.stream_seq:
@@ -95,7 +95,7 @@ def _state(consumer: ConsumerInfo, sequence: int) -> State:
 
 
 def _takes(consumer: ConsumerInfo, subject: str) -> bool:
-    """Whether it is a function's consumer, and the subject is among those it is sent."""
+    """Return whether it is a function's consumer and its filters match the subject."""
     config = consumer.config
     filters = config.filter_subjects or [config.filter_subject or ">"]
     return (
@@ -106,7 +106,7 @@ def _takes(consumer: ConsumerInfo, subject: str) -> bool:
 
 
 def _matches(pattern: str, subject: str) -> bool:
-    """Whether a NATS filter takes the subject."""
+    """Return whether a NATS filter matches the subject."""
     tokens, names = pattern.split("."), subject.split(".")
     if tokens[-1] == ">":
         tokens, names = tokens[:-1], names[: len(tokens) - 1]

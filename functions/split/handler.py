@@ -22,7 +22,7 @@ from functions.split.levels import ChannelMeasures, Meter, Track, levels_of, tra
 from functions.split.quality import Compared, Comparison, side_by_side
 from functions.split.sources import open_source
 from shared.audio.formats import Limits
-from shared.audio.wav import PCM16_BYTES, pcm16_header, whole_frames
+from shared.audio.pcm import PCM16_BYTES, pcm16_header, whole_frame_chunks
 from shared.digest import work_digest
 from shared.function import function
 from shared.ports import Blobs
@@ -128,7 +128,7 @@ async def compare(
 def pcm16(blobs: Blobs, key: str) -> AsyncIterator[bytes]:
     """Read the samples of a channel in the store."""
     behind_header = blobs.read(key, len(pcm16_header(0, RECOGNIZER_RATE)))
-    return whole_frames(behind_header, PCM16_BYTES)
+    return whole_frame_chunks(behind_header, PCM16_BYTES)
 
 
 async def wav(samples: AsyncIterator[bytes], frames: int) -> AsyncIterator[bytes]:

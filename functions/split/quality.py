@@ -9,7 +9,7 @@ import numpy as np
 from events.documents import Bleed
 from functions.split.bleed import BLOCK, Leaks
 from functions.split.samples import FULL_SCALE, FloatSamples
-from shared.audio.wav import PCM16_BYTES
+from shared.audio.pcm import PCM16_BYTES
 
 BLOCK_BYTES = BLOCK * PCM16_BYTES
 MOST_STRETCHES = 128

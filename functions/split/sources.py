@@ -7,7 +7,7 @@ from dataclasses import replace
 from events.documents import AudioWarning
 from functions.split.decoder import AudioSource, Decoder
 from shared.audio.formats import Limits
-from shared.audio.validator import Judge
+from shared.audio.validator import UploadValidator
 from shared.audio.wav import LOOK_BEHIND_SAMPLES, Extent, Header
 from shared.errors import Missing
 from shared.ports import Blobs
@@ -18,25 +18,25 @@ async def open_source(
     blobs: Blobs, key: str, limits: Limits, decoder: Decoder
 ) -> AsyncIterator[AudioSource]:
     """Open the blob. Raises `Permanent` if it is no audio or outside the limits."""
-    judge = await validate(blobs, key, limits)
-    header, facts = judge.header, judge.facts or judge.finish()
+    validator = await validate(blobs, key, limits)
+    header, properties = validator.header, validator.properties or validator.finish()
     extent = None if header is None else await sample_extent(blobs, key, header)
     if header is not None and extent is not None and header.audio.encoding.dtype:
         yield checked(waveform(blobs, key, header, extent), limits)
     else:
-        async with decoder.decoded(blobs.read(key), facts.container, limits) as source:
+        async with decoder.decoded(blobs.read(key), properties.container, limits) as source:
             warnings = (*_lies(extent), *source.warnings)
             yield checked(replace(source, warnings=warnings), limits)
 
 
-async def validate(blobs: Blobs, key: str, limits: Limits) -> Judge:
+async def validate(blobs: Blobs, key: str, limits: Limits) -> UploadValidator:
     """Return a validator that has read enough to know what the blob is."""
-    judge = Judge(limits)
+    validator = UploadValidator(limits)
     async for chunk in blobs.read(key):
-        judge.feed(chunk)
-        if judge.facts is not None:
+        validator.feed(chunk)
+        if validator.properties is not None:
             break
-    return judge
+    return validator
 
 
 def checked(source: AudioSource, limits: Limits) -> AudioSource:

@@ -11,7 +11,7 @@ from functions.transcribe.sphinx.recognizer import SphinxRecognizer
 from functions.transcribe.whisper.batcher import BatchTotals
 from functions.transcribe.whisper.decoding import Search
 from functions.transcribe.whisper.gpu import has_gpu
-from functions.transcribe.whisper.models import Model, NoEngine, find
+from functions.transcribe.whisper.models import Model, NoEngine, find_model
 from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSetup
 
 BEST_ON_GPU = ("large-v3", "large-v3-turbo", "medium", "small", "base", "tiny")
@@ -103,7 +103,7 @@ def model_for(
         raise NoEngine("faster-whisper is not installed: pip install 'pocwhisp[whisper]'")
     if settings.whisper_model is None:
         return _best(settings, has_gpu)
-    model = find(settings.whisper_model, settings.model_cache)
+    model = find_model(settings.whisper_model, settings.model_cache)
     if model.is_fixture and settings.recognizer == "auto":
         raise NoEngine(f"{model.folder} is made for tests: only RECOGNIZER=whisper takes it")
     return model
@@ -125,6 +125,6 @@ def _best(settings: Settings, has_gpu: Probe) -> Model:
 
 def _whole(name: str, settings: Settings) -> Model | None:
     try:
-        return find(name, settings.model_cache)
+        return find_model(name, settings.model_cache)
     except NoEngine:
         return None

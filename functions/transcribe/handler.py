@@ -10,7 +10,8 @@ from events.base import Channel
 from events.documents import ChannelTranscript, Engine, Levels, Request
 from functions.transcribe.checkpoints import Checkpoints
 from functions.transcribe.recognizer import Recognizer, Samples
-from shared.audio.wav import PCM16_BYTES, HeaderReader, whole_frames
+from shared.audio.pcm import PCM16_BYTES, whole_frame_chunks
+from shared.audio.wav import HeaderReader
 from shared.digest import work_digest
 from shared.function import function
 from shared.ports import Blobs
@@ -102,7 +103,7 @@ async def recognize(checkpoints: Checkpoints, recognizer: Recognizer, request: R
 
 async def wav_samples(chunks: AsyncIterator[bytes]) -> AsyncIterator[Samples]:
     """Yield the samples of a mono 16-bit WAV in blocks. Raises `Permanent` if it is none."""
-    async for whole in whole_frames(after_header(chunks), PCM16_BYTES):
+    async for whole in whole_frame_chunks(after_header(chunks), PCM16_BYTES):
         yield np.frombuffer(whole, np.dtype("<i2"))
 
 

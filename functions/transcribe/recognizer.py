@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from events.documents import Engine, Language, Request, Segment
 
 SAMPLE_RATE = 16_000
+PCM16_FULL_SCALE = 32_768
+"""The sample value that is 0 dBFS."""
+DIGITAL_SILENCE = -100.0
+"""Level of digital silence in dBFS."""
 Samples: TypeAlias = NDArray[np.int16]
 """Mono samples at 16 kHz, shape (n,)."""
 

@@ -9,7 +9,7 @@ from functions.transcribe.whisper.models import (
     REPOSITORIES,
     Model,
     NoEngine,
-    find,
+    find_model,
     in_cache,
     repository_of,
 )
@@ -66,7 +66,7 @@ def _download(repository: str, revision: str | None, cache: Path) -> None:
 
 def _is_there(wanted: str, cache: Path) -> bool:
     try:
-        find(wanted, cache)
+        find_model(wanted, cache)
     except NoEngine:
         return False
     return True
@@ -74,6 +74,6 @@ def _is_there(wanted: str, cache: Path) -> bool:
 
 def _found(wanted: str, cache: Path) -> Model:
     try:
-        return find(wanted, cache)
+        return find_model(wanted, cache)
     except NoEngine as error:
         raise CannotPull(f"What was downloaded is no faster-whisper model: {error}") from error

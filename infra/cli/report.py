@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from infra.client.client import Session
-from shared.text.plain import clock, names_of, segments_of
+from shared.text.plain import clock_time, session_segments, speaker_names
 
 SPEAKER_STYLE = {"left": "cyan", "right": "magenta"}
 LEAST_CLIPPED = 0.001
@@ -33,7 +33,7 @@ def conversation(session: Session) -> Table:
 
     Where speakers talk at once, each segment tells the other one's by their ids.
     """
-    names, segments = names_of(session), segments_of(session)
+    names, segments = speaker_names(session), session_segments(session)
     both = any(segment.get("overlaps") for segment in segments)
     table = Table("start", "end", "speaker", "text", "conf.", title="The conversation")
     if both:
@@ -42,8 +42,8 @@ def conversation(session: Session) -> Table:
     for segment in segments:
         met = (segment["id"], ", ".join(segment["overlaps"])) if both else ()
         table.add_row(
-            clock(segment["start_time"]),
-            clock(segment["end_time"]),
+            clock_time(segment["start_time"]),
+            clock_time(segment["end_time"]),
             escape(names.get(segment["speaker"], segment["speaker"])),
             escape(segment["text"]),
             f"{segment['confidence']:.2f}",

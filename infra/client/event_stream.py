@@ -17,7 +17,7 @@ from nats.errors import Error as NatsError
 from events import RecordingCompleted, RecordingFailed
 from infra.client.event_filter import EventFilter, intersect_subjects, matches, subject_of
 from infra.client.stream_reader import PAUSE, REQUEST_TIMEOUT, StreamReader, connected
-from shared.cancellation import heeding
+from shared.cancellation import cancellable
 
 CloudEvent: TypeAlias = dict[str, Any]
 """A CloudEvent in structured mode."""
@@ -38,7 +38,7 @@ async def stream_readers(
     with _notice("The broker keeps no events of PocWhisp; waiting …", print_error):
         while True:
             with suppress(NatsError, OSError, TimeoutError):
-                streams = await heeding(jetstream.streams_info())
+                streams = await cancellable(jetstream.streams_info())
                 found = [
                     StreamReader(client, str(stream.config.name), filtered)
                     for stream in streams

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from infra.client.client import Session
 from infra.client.recordings import Recording
 from shared.text import subtitles
-from shared.text.plain import names_of, plain_lines, segments_of
+from shared.text.plain import plain_lines, session_segments, speaker_names
 
 FileVersion: TypeAlias = tuple[int, int, int]
 """Inode, size in bytes and time of change in ns."""
@@ -29,11 +29,11 @@ def _txt(session: Session) -> str:
 
 
 def _srt(session: Session) -> str:
-    return subtitles.srt(segments_of(session), names_of(session))
+    return subtitles.srt(session_segments(session), speaker_names(session))
 
 
 def _vtt(session: Session) -> str:
-    return subtitles.vtt(segments_of(session), names_of(session))
+    return subtitles.vtt(session_segments(session), speaker_names(session))
 
 
 FORMATS: Mapping[str, Callable[[Session], str]] = {

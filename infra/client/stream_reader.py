@@ -12,7 +12,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from infra.client.errors import ServerAway
-from shared.cancellation import heeding
+from shared.cancellation import cancellable
 from shared.nats_inbox import Inbox
 
 CONNECT_TIMEOUT = 2.0
@@ -31,7 +31,7 @@ async def connected(url: str) -> AsyncIterator[Client]:
     client = Client()
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            await heeding(
+            await cancellable(
                 client.connect(
                     url, max_reconnect_attempts=-1, reconnect_time_wait=1, error_cb=_forget
                 )
@@ -71,7 +71,7 @@ class StreamReader:
         """Begin with the oldest message or the next to come; how many are there already."""
         while True:
             try:
-                return await heeding(self._begin(from_start=from_start))
+                return await cancellable(self._begin(from_start=from_start))
             except (NatsError, OSError, TimeoutError):
                 await self._drop()
                 await asyncio.sleep(PAUSE)
@@ -81,7 +81,7 @@ class StreamReader:
         while True:
             try:
                 if self._inbox is None:
-                    await heeding(self._consume())
+                    await cancellable(self._consume())
                 return await self._received()
             except (NatsError, OSError, TimeoutError):
                 await self._drop()

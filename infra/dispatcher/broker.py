@@ -9,7 +9,7 @@ import structlog
 from nats.aio.client import Client
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 
-from shared.cancellation import heeding
+from shared.cancellation import cancellable
 
 STREAM = StreamConfig(
     name="POCWHISP",
@@ -42,7 +42,7 @@ class Broker:
         """Connect, however long it takes, and close at the end."""
         broker = cls()
         try:
-            await heeding(
+            await cancellable(
                 broker.client.connect(
                     url,
                     connect_timeout=CONNECT_TIMEOUT,

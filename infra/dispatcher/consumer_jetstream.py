@@ -14,7 +14,7 @@ from nats.js.errors import NotFoundError
 from infra.dispatcher.broker import STREAM, Broker
 from infra.dispatcher.consumer import InFlightDelivery
 from infra.dispatcher.settings import Route
-from shared.cancellation import heeding
+from shared.cancellation import cancellable
 from shared.nats_inbox import Inbox
 
 REQUEST_TIMEOUT = 5.0
@@ -120,7 +120,7 @@ class JetStreamConsumer:
             while not self._bound or self._inbox is None or self._epoch is None:
                 await self._broker.up()
                 try:
-                    await heeding(self._bind())
+                    await cancellable(self._bind())
                 except (NatsError, OSError) as error:
                     if str(error) != reason:
                         logger.warning("consumer_away", consumer=self._name, reason=str(error))

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from cloudevents.conversion import to_binary
 from cloudevents.http import CloudEvent, from_json
 
-from shared.delivery import Received
+from shared.delivery import IncomingEvent
 
 ATTRIBUTE_NAME = re.compile(r"[a-z0-9]{1,64}")
 UNENCODED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
@@ -19,7 +19,7 @@ UNENCODED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in 
 class HttpEvent:
     """An event ready to be posted in binary mode (CloudEvents HTTP binding, section 3.1)."""
 
-    received: Received
+    received: IncomingEvent
     headers: Mapping[str, str]
     body: bytes
 
@@ -36,7 +36,9 @@ class HttpEvent:
             if not ATTRIBUTE_NAME.fullmatch(name.removeprefix("ce-").replace("-", "")):
                 raise ValueError(f"Not the name of an attribute: {name!r}.")
             headers[name] = quote(str(text), safe=UNENCODED)
-        return cls(Received(dict(event.get_attributes()), event.get_data()), headers, body or b"")
+        return cls(
+            IncomingEvent(dict(event.get_attributes()), event.get_data()), headers, body or b""
+        )
 
     @property
     def audio_seconds(self) -> float:

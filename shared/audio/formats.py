@@ -1,4 +1,4 @@
-"""The audio PocWhisp takes: one table of encodings and one set of limits, for ingest and split."""
+"""The audio that PocWhisp accepts: the encodings and limits that ingest and split share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ EXTENSIBLE = 0xFFFE
 
 
 def a_law(code: int) -> int:
-    """One A-law byte as a 16-bit sample (ITU-T G.711)."""
+    """Return the 16-bit sample of one A-law byte (ITU-T G.711)."""
     code ^= 0x55
     segment, mantissa = (code & 0x70) >> 4, (code & 0x0F) << 4
     size = mantissa + 8 if segment == 0 else (mantissa + 0x108) << (segment - 1)
@@ -23,7 +23,7 @@ def a_law(code: int) -> int:
 
 
 def mu_law(code: int) -> int:
-    """One mu-law byte as a 16-bit sample (ITU-T G.711)."""
+    """Return the 16-bit sample of one mu-law byte (ITU-T G.711)."""
     code ^= 0xFF
     size = ((((code & 0x0F) << 3) + 0x84) << ((code & 0x70) >> 4)) - 0x84
     return -size if code & 0x80 else size
@@ -31,13 +31,13 @@ def mu_law(code: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How samples are stored.
+    """The encoding of stored samples.
 
     A block is the smallest whole piece of one channel: a sample, unless `block_frames` says more.
     A sample is, between -1 and 1, `(stored - zero) / full_scale`, where `stored` is of numpy's
     type `dtype`; one with fewer bytes than its dtype takes the dtype's high bytes. With an
-    `expansion`, a table of 256, `stored` is what the table says of the byte. No dtype: the
-    samples are compressed and need a decoder.
+    `expansion`, a table of 256, `stored` is the byte's entry in the table. Without a dtype
+    the samples are compressed and need a decoder.
     """
 
     name: str
@@ -68,13 +68,13 @@ ENCODINGS: Mapping[tuple[int, int], Encoding] = MappingProxyType(
 )
 """By WAVE format tag and bits per stored sample.
 
-Fewer valid bits, which an extensible header may tell, are the high ones, so they need no care.
+Fewer valid bits, which an extensible header may give, are the high ones, so they need no care.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """What a header says of the samples. `sample_rate` in Hz."""
+    """The format of the samples as a header gives it. `sample_rate` in Hz."""
 
     encoding: Encoding
     channels: int
@@ -86,17 +86,17 @@ class AudioFormat:
         return self.encoding.block_bytes * self.channels
 
     def frames(self, size: int) -> int:
-        """Whole frames (a sample of every channel) in `size` bytes."""
+        """Return the whole frames (a sample of every channel) in `size` bytes."""
         return size // self.frame_bytes * self.encoding.block_frames
 
     def seconds(self, size: int) -> float:
-        """Duration of `size` bytes of samples."""
+        """Return the duration of `size` bytes of samples, in seconds."""
         return self.frames(size) / self.sample_rate
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is allowed; durations in seconds, rates in Hz, both ends included."""
+    """The allowed audio; durations in seconds, rates in Hz, both ends included."""
 
     channels: tuple[int, ...] = (1, 2)
     min_rate: int = 8_000
@@ -109,12 +109,12 @@ class Limits:
         self.check_layout(audio.channels, audio.sample_rate)
 
     def check_layout(self, channels: int, sample_rate: int) -> None:
-        """The same where there is no `AudioFormat`."""
+        """Raise `Permanent` (audio_constraints) unless channels and rate (Hz) are allowed."""
         if channels not in self.channels:
             allowed = " or ".join(str(count) for count in self.channels)
-            raise outside(f"The file has {channels} channels; allowed: {allowed}.")
+            raise outside_limits(f"The file has {channels} channels; allowed: {allowed}.")
         if not self.min_rate <= sample_rate <= self.max_rate:
-            raise outside(
+            raise outside_limits(
                 f"The sample rate is {sample_rate} Hz; "
                 f"allowed: {self.min_rate} to {self.max_rate} Hz."
             )
@@ -125,14 +125,14 @@ class Limits:
             raise self._lasts(f"{round(seconds, 3):g} s")
 
     def too_long(self) -> Permanent:
-        """The error for audio that went on past the limit and was not read to its end."""
+        """Return the error for audio that exceeds the limit and was not read to its end."""
         return self._lasts(f"more than {self.max_seconds:g} s")
 
     def _lasts(self, found: str) -> Permanent:
         allowed = f"{self.min_seconds:g} to {self.max_seconds:g} s"
-        return outside(f"The recording lasts {found}; allowed: {allowed}.")
+        return outside_limits(f"The recording lasts {found}; allowed: {allowed}.")
 
 
-def outside(message: str) -> Permanent:
-    """The error for sound audio that is outside the limits."""
+def outside_limits(message: str) -> Permanent:
+    """Return the error for audio that can be read but is outside the limits."""
     return Permanent("audio_constraints", message)

@@ -1,30 +1,30 @@
-"""Judges an uploaded file as its bytes arrive: whether it can become a recording."""
+"""The upload validator: checks a file as its bytes arrive, before anything is decoded."""
 
 from shared.audio.compressed import (
     ID3_HEADER_BYTES,
     LONGEST_OPENING,
-    AudioFacts,
-    Opening,
+    AudioProperties,
+    OpeningReader,
     id3_length,
     mp3,
-    opening_of,
-    unknown,
+    opening_reader,
+    unknown_file_type,
 )
 from shared.audio.formats import ENCODINGS, GSM, Limits
 from shared.audio.wav import LOOK_BEHIND_SAMPLES, SIGNATURE_BYTES, SIGNATURES, Header, HeaderReader
 from shared.errors import Permanent
 
-__all__ = ["AudioFacts", "Judge"]
+__all__ = ["AudioProperties", "UploadValidator"]
 
 MOST_TAGS = 8
 
 
-class Judge:
-    """One per file. `feed` it all bytes in order, then `finish`.
+class UploadValidator:
+    """Checks one file: `feed` it all bytes in order, then `finish`.
 
     Both raise `Permanent` as soon as the file cannot become a recording: `invalid_file_type` for
-    what is no audio that is taken, `invalid_audio` for a broken file, `audio_constraints` for
-    one outside the limits.
+    a kind that is not accepted, `invalid_audio` for a broken file, `audio_constraints` for one
+    outside the limits.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -32,38 +32,38 @@ class Judge:
         self._start = b""
         self._skip = 0
         self._tags = 0
-        self._opening: Opening | None = None
-        self._wave: _WaveJudge | None = None
-        self._facts: AudioFacts | None = None
+        self._opening: OpeningReader | None = None
+        self._wave: _WavValidator | None = None
+        self._properties: AudioProperties | None = None
 
     @property
-    def facts(self) -> AudioFacts | None:
-        """What is known by now; None as long as the kind of file is not."""
-        return self._facts if self._wave is None else self._wave.facts
+    def properties(self) -> AudioProperties | None:
+        """The properties read so far; None until the kind of file is clear."""
+        return self._properties if self._wave is None else self._wave.properties
 
     @property
     def header(self) -> Header | None:
-        """A WAV's header, once it has come."""
+        """The header of a WAV; None until it has arrived, and for other kinds."""
         return None if self._wave is None else self._wave.header
 
     def feed(self, chunk: bytes) -> None:
         if self._wave is not None:
             self._wave.feed(chunk)
-        elif self._facts is None:
+        elif self._properties is None:
             self._open(chunk)
 
-    def finish(self) -> AudioFacts:
-        """What can be said of the whole file without decoding it."""
+    def finish(self) -> AudioProperties:
+        """Return the properties of the whole file."""
         if self._wave is not None:
             return self._wave.finish()
-        if self._facts is not None:
-            return self._facts
+        if self._properties is not None:
+            return self._properties
         if self._opening not in (None, mp3):  # four bytes alone make no MP3
             raise Permanent("invalid_audio", "The file ended before its audio began.")
-        raise unknown(self._start)
+        raise unknown_file_type(self._start)
 
     def _open(self, chunk: bytes) -> None:
-        """Find out what it is, from the first bytes after any ID3v2 tags."""
+        """Determine the kind of file from the first bytes after any ID3v2 tags."""
         skipped = min(self._skip, len(chunk))
         self._skip -= skipped
         self._start += chunk[skipped:]
@@ -76,31 +76,31 @@ class Judge:
             self._skip, self._tags = tag, self._tags + 1
             self._open(rest)
         elif self._start[:4] in SIGNATURES and not self._tags:
-            self._wave = _WaveJudge(self._limits)
+            self._wave = _WavValidator(self._limits)
             self._wave.feed(self._start)
         else:
             self._recognise()
 
     def _recognise(self) -> None:
-        self._opening = self._opening or opening_of(self._start)
-        self._facts = self._opening(self._start[:LONGEST_OPENING])
-        if self._facts is not None:
+        self._opening = self._opening or opening_reader(self._start)
+        self._properties = self._opening(self._start[:LONGEST_OPENING])
+        if self._properties is not None:
             self._start = b""
-            _check(self._facts, self._limits)
+            _check(self._properties, self._limits)
 
 
-def _check(facts: AudioFacts, limits: Limits) -> None:
-    if facts.channels is not None and facts.sample_rate is not None:
-        if facts.channels == 0 or facts.sample_rate == 0:
-            found = f"{facts.channels} channels at {facts.sample_rate} Hz"
+def _check(properties: AudioProperties, limits: Limits) -> None:
+    if properties.channels is not None and properties.sample_rate is not None:
+        if properties.channels == 0 or properties.sample_rate == 0:
+            found = f"{properties.channels} channels at {properties.sample_rate} Hz"
             raise Permanent("invalid_audio", f"The header says {found}.")
-        limits.check_layout(facts.channels, facts.sample_rate)
-    if facts.duration is not None:
-        limits.check_duration(facts.duration)
+        limits.check_layout(properties.channels, properties.sample_rate)
+    if properties.duration is not None:
+        limits.check_duration(properties.duration)
 
 
-class _WaveJudge:
-    """Judges a WAV by its header and by the bytes that come, whatever the header says of them."""
+class _WavValidator:
+    """Checks a WAV by its header and by the bytes that arrive, whatever size the header gives."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -110,8 +110,8 @@ class _WaveJudge:
         self.header: Header | None = None
 
     @property
-    def facts(self) -> AudioFacts | None:
-        return None if self.header is None else _facts(self.header, None)
+    def properties(self) -> AudioProperties | None:
+        return None if self.header is None else _properties(self.header, None)
 
     def feed(self, chunk: bytes) -> None:
         self._size += len(chunk)
@@ -123,16 +123,16 @@ class _WaveJudge:
         self._look_behind(self.header, chunk)
         self._check_longest(self.header)
 
-    def finish(self) -> AudioFacts:
+    def finish(self) -> AudioProperties:
         if self.header is None:
             raise self._reader.end()
-        present = self.header.extent(self._size, self._behind).size
-        seconds = self.header.audio.seconds(present)
+        available = self.header.extent(self._size, self._behind).size
+        seconds = self.header.audio.seconds(available)
         self._limits.check_duration(seconds)
-        return _facts(self.header, seconds)
+        return _properties(self.header, seconds)
 
     def _look_behind(self, header: Header, chunk: bytes) -> None:
-        """Keep the first bytes after the samples that are declared."""
+        """Keep the first bytes after the declared samples."""
         missing = LOOK_BEHIND_SAMPLES - len(self._behind)
         end = header.declared_end
         if missing and end is not None and self._size > end:
@@ -140,14 +140,14 @@ class _WaveJudge:
 
     def _check_longest(self, header: Header) -> None:
         audio, limit = header.audio, self._limits.max_seconds
-        if audio.seconds(header.present_bytes(self._size)) > limit:
+        if audio.seconds(header.available_bytes(self._size)) > limit:
             if header.declared_bytes is not None:
                 self._limits.check_duration(audio.seconds(header.declared_bytes))
             raise self._limits.too_long()
 
 
-def _facts(header: Header, duration: float | None) -> AudioFacts:
+def _properties(header: Header, duration: float | None) -> AudioProperties:
     audio = header.audio
     compressed = audio.encoding is ENCODINGS[GSM, 0]
     container = "wav49" if compressed else header.container
-    return AudioFacts(container, audio.channels, audio.sample_rate, duration)
+    return AudioProperties(container, audio.channels, audio.sample_rate, duration)

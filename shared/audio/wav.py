@@ -5,12 +5,12 @@ Libraries disagree on broken headers and guess in silence, so the header is read
 """
 
 import struct
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from events.documents import AudioWarning
-from shared.audio.formats import ENCODINGS, EXTENSIBLE, GSM, PCM, AudioFormat
+from shared.audio.formats import ENCODINGS, EXTENSIBLE, GSM, AudioFormat
 from shared.errors import Permanent
 
 SIGNATURES: Mapping[bytes, str] = MappingProxyType(
@@ -19,10 +19,10 @@ SIGNATURES: Mapping[bytes, str] = MappingProxyType(
 """The container by the file's first four bytes."""
 SIGNATURE_BYTES = 12
 CHUNK_HEADER_BYTES = 8
-MOST_CHUNKS = 1_024
-"""Before the samples; each costs time, and no real writer makes nearly as many."""
+MOST_HEADER_CHUNKS = 1_024
+"""Chunks before the samples; each costs time, and no real writer makes nearly as many."""
 LONGEST_HEADER = 1 << 16
-"""Bytes before the samples."""
+"""Bytes that may precede the samples."""
 LONGEST_READ_CHUNK = 1 << 16
 SHORTEST_READ_CHUNK: Mapping[bytes, int] = MappingProxyType({b"fmt ": 16, b"ds64": 28})
 """The chunks that are read and not skipped."""
@@ -31,10 +31,10 @@ SUBFORMATS = (
     bytes.fromhex("0000 0000 1000 8000 00aa 0038 9b71"),
     bytes.fromhex("0000 2107 d311 8644 c8c1 ca00 0000"),  # the same, for ambisonics
 )
-"""What follows a format tag in a GUID that stands for it."""
-IN_DS64 = 0xFFFFFFFF
-STREAMED = (range(1), range(0x7FFFF000, 0x80000001), range(0xFFFFF000, 0x1_0000_0000))
-"""Sizes of programs that wrote the header before they knew: nothing, sox's, ffmpeg's, and such."""
+"""The bytes that follow a format tag in the GUID of its sub-format."""
+SIZE_IN_DS64 = 0xFFFFFFFF
+SIZES_OF_STREAMS = (range(1), range(0x7FFFF000, 0x80000001), range(0xFFFFF000, 0x1_0000_0000))
+"""Sizes that programs write when they do not know the size: 0, sox's, ffmpeg's and such."""
 CHUNK_NAMES = {b"data", b"fmt ", b"fact", b"LIST", b"JUNK", b"bext", b"id3 ", b"ID3 ", b"iXML"}
 LOOK_BEHIND_SAMPLES = 1 + CHUNK_HEADER_BYTES
 """Bytes after the samples that tell whether a chunk follows, with a byte of padding or without."""
@@ -42,7 +42,7 @@ LOOK_BEHIND_SAMPLES = 1 + CHUNK_HEADER_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How many bytes of samples there really are, and what was odd about it."""
+    """The bytes of samples in a file, and a warning if its header gives another number."""
 
     size: int
     warning: AudioWarning | None = None
@@ -50,10 +50,10 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Where the samples are.
+    """The header of a WAV: the format and the place of the samples.
 
-    `declared_bytes` is what the file says, not what is there; None if it was written before its
-    end was known, so that everything after `data_start` is samples.
+    `declared_bytes` is the size that the header gives, which may be wrong; None if it was written
+    before the size was known, so that everything after `data_start` is samples.
     """
 
     audio: AudioFormat
@@ -65,35 +65,35 @@ class Header:
     def declared_end(self) -> int | None:
         return None if self.declared_bytes is None else self.data_start + self.declared_bytes
 
-    def present_bytes(self, file_bytes: int) -> int:
-        """Bytes of samples in a file of this size, fewer than declared if it was cut off."""
+    def available_bytes(self, file_bytes: int) -> int:
+        """Return the bytes of samples in a file of `file_bytes`, which may be cut off."""
         there = max(0, file_bytes - self.data_start)
         return there if self.declared_bytes is None else min(self.declared_bytes, there)
 
     def extent(self, file_bytes: int, behind: bytes) -> Extent:
-        """The samples in a file of this size; `behind` are the bytes from `declared_end` on.
+        """Return the samples in a file of `file_bytes`.
 
-        Of them `LOOK_BEHIND_SAMPLES` are enough. If no chunk follows there, the size is too
-        small, and the samples go on to the end of the file.
+        `behind` are the bytes from `declared_end` on; the first `LOOK_BEHIND_SAMPLES` are enough.
+        If they begin no chunk, the declared size is too small, and all that follows is samples.
         """
-        present, declared = self.present_bytes(file_bytes), self.declared_bytes
+        available, declared = self.available_bytes(file_bytes), self.declared_bytes
         if declared is None:
-            return Extent(present, None if self.container == "wav" else _no_size(present))
+            return Extent(available, None if self.container == "wav" else _no_size(available))
         if file_bytes == self.declared_end:
-            return Extent(present)
-        if present < declared:
-            return Extent(present, _lie("truncated", declared, present))
+            return Extent(available)
+        if available < declared:
+            return Extent(available, _wrong_size("truncated", declared, available))
         there = file_bytes - self.data_start
         if there - declared < CHUNK_HEADER_BYTES or _begins_chunk(behind, there - declared):
-            return Extent(present)
-        return Extent(there, _lie("size_lies", declared, there))
+            return Extent(available)
+        return Extent(there, _wrong_size("size_lies", declared, there))
 
 
 class HeaderReader:
-    """Reads a WAV header from chunks of bytes as they come, keeping none of the skipped ones.
+    """Reads a WAV header from chunks of bytes as they arrive, without keeping what it skips.
 
-    `feed` returns the header once known. It raises `Permanent`: `invalid_file_type` for what is
-    no WAV at all, `invalid_audio` for a broken or unsupported one.
+    `feed` returns the header once it is complete, and None before. It raises `Permanent`:
+    `invalid_file_type` for a file that is no WAV, `invalid_audio` for a broken or unsupported one.
     """
 
     def __init__(self) -> None:
@@ -114,14 +114,14 @@ class HeaderReader:
         return None
 
     def end(self) -> Permanent:
-        """The error for a file that ended before its samples began."""
+        """Return the error for a file that ended before its samples began."""
         if self._container is None:
             return _no_wav(bytes(self._pending))
         missing = "samples (no data chunk)" if self._audio else "format (no fmt chunk)"
         return _broken(f"The WAV ended before its {missing}.")
 
     def _advance(self) -> bool:
-        """Drop what is to be skipped; tell whether the next piece is there whole."""
+        """Drop the bytes to be skipped. Returns whether the next part to read is there whole."""
         dropped = min(self._skip, len(self._pending))
         self._take(dropped)
         self._skip -= dropped
@@ -134,7 +134,7 @@ class HeaderReader:
         return len(self._pending) >= self._needed()
 
     def _drop_padding(self) -> None:
-        """Odd chunks are followed by a byte of padding, which some writers forget."""
+        """Drop the byte of padding after a chunk of odd size, which some writers forget."""
         self._padded = False
         if bytes(self._pending[:4]) not in CHUNK_NAMES:
             self._take(1)
@@ -172,10 +172,10 @@ class HeaderReader:
     def _check_length(self, name: bytes, size: int) -> None:
         """Raise `Permanent` (invalid_audio) if too much comes before the samples."""
         self._chunks += 1
-        if self._chunks > MOST_CHUNKS:
+        if self._chunks > MOST_HEADER_CHUNKS:
             raise _broken(
-                f"The WAV has more than {MOST_CHUNKS} chunks before its samples; "
-                f"allowed: {MOST_CHUNKS}."
+                f"The WAV has more than {MOST_HEADER_CHUNKS} chunks before its samples; "
+                f"allowed: {MOST_HEADER_CHUNKS}."
             )
         if self._position + size > LONGEST_HEADER:
             raise _broken(
@@ -186,14 +186,14 @@ class HeaderReader:
     def _header(self, size: int, container: str) -> Header:
         if self._audio is None:
             raise _broken("The WAV has samples before its format (no fmt chunk before data).")
-        streamed = size == 2**64 - 1 or any(size in sizes for sizes in STREAMED)
+        streamed = size == 2**64 - 1 or any(size in sizes for sizes in SIZES_OF_STREAMS)
         start = self._position + CHUNK_HEADER_BYTES
         return Header(self._audio, start, None if streamed else size, container)
 
     def _chunk(self) -> tuple[bytes, int]:
-        """Name and size of the chunk that begins here."""
+        """Return the name and the size of the next chunk."""
         name, size = struct.unpack_from("<4sI", self._pending)
-        return name, self._long_sizes.get(name, size) if size == IN_DS64 else size
+        return name, self._long_sizes.get(name, size) if size == SIZE_IN_DS64 else size
 
     def _take(self, count: int) -> bytes:
         taken = bytes(self._pending[:count])
@@ -224,7 +224,7 @@ def _read_format(chunk: bytes) -> AudioFormat:
 
 
 def _sub_format(chunk: bytes) -> int:
-    """The format tag that an extensible header's GUID stands for."""
+    """Return the format tag in the GUID of an extensible header."""
     guid = chunk[SUBFORMAT_OFFSET : SUBFORMAT_OFFSET + 16]
     if len(guid) < 16:  # noqa: PLR2004 - a GUID's
         raise _broken("The extensible fmt chunk ends before its sub-format.")
@@ -234,7 +234,7 @@ def _sub_format(chunk: bytes) -> int:
 
 
 def _read_long_sizes(chunk: bytes) -> dict[bytes, int]:
-    """The 64-bit sizes of chunks that say `IN_DS64` of themselves."""
+    """Return the 64-bit sizes of the chunks whose own size is `SIZE_IN_DS64`."""
     _, data_size, _, others = struct.unpack_from("<QQQI", chunk)
     table = chunk[28 : 28 + others * 12]
     whole = len(table) - len(table) % 12
@@ -242,7 +242,7 @@ def _read_long_sizes(chunk: bytes) -> dict[bytes, int]:
 
 
 def _begins_chunk(behind: bytes, rest: int) -> bool:
-    """Whether a chunk begins here or after a byte of padding; `rest` bytes are left."""
+    """Return whether a chunk begins at once or after a byte of padding; `rest` bytes are left."""
     return any(
         len(head) == CHUNK_HEADER_BYTES
         and (head[:4] in CHUNK_NAMES or (_printable(head[:4]) and _size(head) <= rest))
@@ -258,33 +258,7 @@ def _size(head: bytes) -> int:
     return int.from_bytes(head[4:], "little")
 
 
-PCM16_BYTES = 2
-"""Of one frame of mono 16-bit PCM."""
-
-
-async def whole_frames(pieces: AsyncIterator[bytes], frame_bytes: int) -> AsyncIterator[bytes]:
-    """The same bytes in pieces that end where a frame ends; a last broken frame is dropped."""
-    rest = b""
-    async for piece in pieces:
-        joined = rest + piece
-        end = len(joined) - len(joined) % frame_bytes
-        rest = joined[end:]
-        if end:
-            yield joined[:end]
-
-
-def pcm16_header(frames: int, sample_rate: int) -> bytes:
-    """Return the 44-byte header of a mono 16-bit PCM WAV.
-
-    More than 4 GiB cannot be told in it; such a file says, as streamed ones do, 0xFFFFFFFF.
-    """
-    size = min(2 * frames, IN_DS64)
-    riff = struct.pack("<4sI4s", b"RIFF", min(36 + size, IN_DS64), b"WAVE")
-    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, PCM, 1, sample_rate, 2 * sample_rate, 2, 16)
-    return riff + fmt + struct.pack("<4sI", b"data", size)
-
-
-def _lie(code: str, declared: int, there: int) -> AudioWarning:
+def _wrong_size(code: str, declared: int, there: int) -> AudioWarning:
     return AudioWarning(
         code=code,
         message=f"The header says {declared} bytes of samples and {there} are there; "
@@ -293,7 +267,7 @@ def _lie(code: str, declared: int, there: int) -> AudioWarning:
 
 
 def _no_size(there: int) -> AudioWarning:
-    """The warning about an RF64 or BW64 file, whose `ds64` chunk exists to tell the size."""
+    """Return the warning about an RF64 or BW64 file whose `ds64` chunk gives no size."""
     return AudioWarning(
         code="size_missing",
         message=f"The header does not say how many bytes of samples there are, and {there} are "

@@ -40,9 +40,9 @@ CLIENT_LIMITS = {
 
 
 def conninfo(url: str, role: str) -> str:
-    """The URL with limits, and the session put into the role and the schema, whoever logs in.
+    """Return the URL with limits, and with `role` and the schema set, whoever logs in.
 
-    A limit that the URL sets itself stands.
+    A limit in the URL itself prevails.
     """
     given = conninfo_to_dict(url)
     settings = {**SERVER_LIMITS, "role": role, "search_path": SCHEMA}
@@ -55,7 +55,7 @@ def conninfo(url: str, role: str) -> str:
 class Connection(AsyncConnection[DictRow]):
     """A connection that is hung up when the server owes it an answer for too long.
 
-    Whoever waits gets `OperationalError` then, within `ANSWER_LIMIT`, cancelled or not.
+    The waiting call then raises `OperationalError`, within `ANSWER_LIMIT`, cancelled or not.
     """
 
     async def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:  # noqa: ANN401 - passed on
@@ -67,7 +67,7 @@ class Connection(AsyncConnection[DictRow]):
 
     @asynccontextmanager
     async def hung_up_after(self, seconds: float) -> AsyncIterator[None]:
-        """Hang up unless the block ends in time."""
+        """Hang up unless the block ends within `seconds`."""
         timer = asyncio.get_running_loop().call_later(seconds, self.hang_up)
         try:
             yield

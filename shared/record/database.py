@@ -1,4 +1,4 @@
-"""The database of the record: transactions, notices and its state of migration."""
+"""The database of the record: transactions, notifications and the check of its migration."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -24,14 +24,14 @@ __all__ = ["SCHEMA", "Connection", "Database", "Role", "conninfo"]
 
 Role: TypeAlias = Literal["pocwhisp_app", "pocwhisp_system"]
 NEEDED_MIGRATION = "0007"
-"""The newest one; older tables lack what this code asks for."""
+"""The newest migration; older tables lack columns that this code uses."""
 ACQUIRE_TIMEOUT = 5.0
-LISTENING = 3.0
+LISTEN_SILENCE = 3.0
 """Seconds without a notice after which the server must show that it is still there."""
-AWAY = (OperationalError, InterfaceError, ReadOnlySqlTransaction)
-"""What the server or the line to it does, whatever was asked; a pool's time limit included."""
+SERVER_AWAY = (OperationalError, InterfaceError, ReadOnlySqlTransaction)
+"""Errors of the server or the connection, not of a statement; a pool's timeout included."""
 NOT_MIGRATED = (InvalidSchemaName, UndefinedColumn, UndefinedFunction, UndefinedTable)
-"""What a release meets that starts before its migrations have run."""
+"""Errors of a release that starts before its migrations have run."""
 SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 logger = structlog.get_logger()
 
@@ -39,7 +39,7 @@ logger = structlog.get_logger()
 class Database:
     """A pool of connections in one role. Raises `Unavailable` while PostgreSQL is away.
 
-    That is told within ten seconds, also if the server hangs or the network is cut.
+    It does so within ten seconds, also if the server hangs or the network is cut.
     """
 
     def __init__(self, pool: AsyncConnectionPool[Connection], info: str) -> None:
@@ -68,10 +68,11 @@ class Database:
     async def transaction(
         self, tenant: str = "", *, snapshot: bool = False
     ) -> AsyncIterator[Connection]:
-        """A transaction: committed when the block ends, rolled back when it raises.
+        """Run the block in a transaction: committed at its end, rolled back if it raises.
 
-        The tenant is set in it as `pocwhisp.tenant`, for row-level security; without one it is
-        about all tenants. A snapshot reads everything as it is at one moment, and writes nothing.
+        `tenant` becomes the setting `pocwhisp.tenant`, for row-level security; without one the
+        transaction sees all tenants. A `snapshot` reads everything as of one moment and writes
+        nothing.
         """
         with _translated():
             async with self._pool.connection() as connection, connection.transaction():
@@ -87,7 +88,7 @@ class Database:
 
     @asynccontextmanager
     async def listen(self, channel: str) -> AsyncIterator[AsyncIterator[str]]:
-        """The payloads of NOTIFY on the channel, from now on, by a connection of its own.
+        """Yield the payloads of NOTIFY on the channel, from now on, over a connection of its own.
 
         Raises `Unavailable` when the connection is lost: listen again, and read from the record
         what was missed.
@@ -118,7 +119,7 @@ async def _check_connection(connection: Connection) -> None:
 async def _payloads(connection: Connection) -> AsyncGenerator[str]:
     with _translated():
         while True:
-            async with aclosing(connection.notifies(timeout=LISTENING)) as notices:
+            async with aclosing(connection.notifies(timeout=LISTEN_SILENCE)) as notices:
                 async for notice in notices:
                     yield notice.payload
             await connection.execute("")
@@ -126,12 +127,12 @@ async def _payloads(connection: Connection) -> AsyncGenerator[str]:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn what PostgreSQL says about itself into `Unavailable`; its words are for the log."""
+    """Turn errors of PostgreSQL itself into `Unavailable`; their text is for the log."""
     try:
         yield
     except NOT_MIGRATED as error:
         logger.warning("not_migrated", reason=str(error))
         raise Unavailable("The database is not migrated yet.") from error
-    except AWAY as error:
+    except SERVER_AWAY as error:
         logger.warning("database_away", reason=str(error))
         raise Unavailable("The database is unavailable.") from error

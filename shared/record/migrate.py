@@ -1,4 +1,4 @@
-"""Bring the database to the present schema: `python -m shared.record.migrate`.
+"""The migrations of the database: `python -m shared.record.migrate` runs the missing ones.
 
 Several may run this at once: one works, the others wait and find nothing to do. A database that
 a newer release has migrated already is left as it is.
@@ -24,19 +24,19 @@ from shared.settings import DatabaseSettings
 MIGRATIONS = Path(__file__).with_name("migrations")
 LOCK = 0x706F6377
 """Advisory lock ("pocw") that serialises migrations of one database."""
-TURN = 0.2
-"""Seconds between two tries to take it."""
+LOCK_RETRY = 0.2
+"""Seconds between two tries to take the lock."""
 LOCK_TIMEOUT = 3.0
 """Seconds a migration waits for a table; everybody else's traffic waits behind it meanwhile."""
 PAUSES = (0.5, 1, 2, 4, 8, *[15] * 36)
-"""Seconds between tries to get those locks; ten minutes in all."""
+"""Seconds between tries to lock the tables; ten minutes in all."""
 logger = structlog.get_logger()
 
 
 def migrate(url: str) -> None:
     """Create roles and schema if they are missing, then run the migrations not yet run.
 
-    `url` is libpq's; the login must be allowed to create roles, or be a member of
+    The login in `url` (libpq's form) must be allowed to create roles, or be a member of
     `pocwhisp_owner`, `pocwhisp_app` and `pocwhisp_system` already.
     """
     engine = create_engine(
@@ -53,16 +53,14 @@ def migrate(url: str) -> None:
 
 
 def _wait_for_turn(connection: Connection) -> None:
-    """Take the lock. Not by waiting in PostgreSQL: an index that is made concurrently waits for
-    every statement that has begun before it.
-    """
+    """Take the lock by polling: `CREATE INDEX CONCURRENTLY` waits for open statements."""
     while not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK}):
         connection.commit()
-        time.sleep(TURN)
+        time.sleep(LOCK_RETRY)
 
 
 def configuration(connection: Connection) -> Config:
-    """What Alembic needs to know; the connection is in the owner's role and the schema."""
+    """Return Alembic's configuration; `connection` has the owner's role and the schema set."""
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")

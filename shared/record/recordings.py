@@ -1,4 +1,4 @@
-"""The recordings: what was uploaded, and in which state the latest run is."""
+"""The recordings: what was uploaded, and the state of the latest run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from shared.record.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What was uploaded; None where only decoding can tell."""
+class UploadedSource:
+    """The uploaded audio; None where only decoding can tell."""
 
     file_name: str | None
     files: int
@@ -30,8 +30,8 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
-    """A recording with its latest run. Durations in seconds, None where not known yet."""
+class RecordingRow:
+    """A recording with its latest run. Durations in seconds; None where not known yet."""
 
     id: UUID
     tenant: str
@@ -60,25 +60,25 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Recordings in a row, newest first, and whether there are others before and after."""
+class RowPage:
+    """Successive recordings, newest first, and whether there are others before and after them."""
 
-    recordings: Sequence[Recording]
+    recordings: Sequence[RecordingRow]
     more_before: bool
     more_after: bool
 
     @property
     def next(self) -> Cursor | None:
-        """Where the page after this one begins; None if there is none."""
+        """The cursor of the page after this one; None if this is the last."""
         return _cursor(self.recordings[-1]) if self.more_after else None
 
     @property
     def previous(self) -> Cursor | None:
-        """Where the page before this one ends; None if there is none."""
+        """The cursor of the page before this one; None if this is the first."""
         return _cursor(self.recordings[0], backwards=True) if self.more_before else None
 
 
-def _cursor(recording: Recording, *, backwards: bool = False) -> Cursor:
+def _cursor(recording: RecordingRow, *, backwards: bool = False) -> Cursor:
     return Cursor(recording.created_at, recording.id, backwards)
 
 
@@ -90,14 +90,14 @@ WITH_LATEST_RUN = SQL("""
 """)
 
 
-async def add(
+async def insert_recording(
     connection: Connection,
     received: RecordingReceived,
-    source: Source,
+    source: UploadedSource,
     request: Request,
     age: float,
 ) -> None:
-    """Put the recording on record, whose upload ended `age` seconds ago."""
+    """Insert a recording whose upload ended `age` seconds ago."""
     wanted = request.model_dump(mode="json", exclude={"document"}, exclude_defaults=True)
     await connection.execute(
         """
@@ -125,7 +125,7 @@ async def add(
 
 
 async def describe(connection: Connection, recording: UUID, levels: Levels) -> None:
-    """Write what decoding told of the audio."""
+    """Write the properties that decoding found."""
     await connection.execute(
         """
         UPDATE recordings SET duration = %s, channels = %s, sample_rate = %s, container = %s
@@ -136,30 +136,32 @@ async def describe(connection: Connection, recording: UUID, levels: Levels) -> N
 
 
 async def ensure_duration(connection: Connection, recording: UUID, duration: float) -> None:
-    """Write the duration if it is not known yet: the news of the split may be on its way."""
+    """Write the duration in seconds if it is not known yet: the split event may arrive later."""
     await connection.execute(
         "UPDATE recordings SET duration = %s WHERE id = %s AND duration IS NULL",
         [duration, recording],
     )
 
 
-async def find(connection: Connection, tenant: str, recording: UUID) -> Recording | None:
-    """The recording with its latest run, or None."""
-    cursor = connection.cursor(row_factory=class_row(Recording))
+async def fetch_recording(
+    connection: Connection, tenant: str, recording: UUID
+) -> RecordingRow | None:
+    """Return the recording with its latest run. Returns None if there is none."""
+    cursor = connection.cursor(row_factory=class_row(RecordingRow))
     where = SQL("WHERE recordings.tenant = %s AND id = %s")
     await cursor.execute(SQL(" ").join([WITH_LATEST_RUN, where]), [tenant, recording])
     return await cursor.fetchone()
 
 
-async def page(
+async def fetch_page(
     connection: Connection, tenant: str, state: str | None, limit: int, start: Cursor | int = 0
-) -> Page:
-    """A page of the tenant's recordings, newest first, in one state if one is given.
+) -> RowPage:
+    """Return a page of the tenant's recordings, newest first, only those in `state` if given.
 
-    It starts at a cursor, or after so many others as `start` says, each of which costs time.
+    `start` is a cursor, or a number of recordings to skip, each of which costs time.
     """
     place = start if isinstance(start, Cursor) else None
-    cursor = connection.cursor(row_factory=class_row(Recording))
+    cursor = connection.cursor(row_factory=class_row(RecordingRow))
     await cursor.execute(
         _page_query(state, place),
         {
@@ -174,15 +176,15 @@ async def page(
     rows = await cursor.fetchall()
     more, rows = len(rows) > limit, rows[:limit]
     if place and place.backwards:
-        return Page(rows[::-1], more_before=more, more_after=bool(rows))
-    return Page(rows, more_before=bool(rows) and start != 0, more_after=more)
+        return RowPage(rows[::-1], more_before=more, more_after=bool(rows))
+    return RowPage(rows, more_before=bool(rows) and start != 0, more_after=more)
 
 
 def _page_query(state: str | None, start: Cursor | None) -> Composed:
-    """The query of one page. Which rows is settled in an index, before any row is read."""
+    """Return the query of one page. An index finds the ids before any row is read."""
     backwards = start is not None and start.backwards
     beyond = SQL(">" if backwards else "<")
-    return PAGE.format(
+    return PAGE_QUERY.format(
         recordings=WITH_LATEST_RUN,
         of_state=SQL("AND state = %(state)s" if state else ""),
         place=SQL("AND (created_at, id) {} (%(at)s, %(id)s)" if start else "").format(beyond),
@@ -190,7 +192,7 @@ def _page_query(state: str | None, start: Cursor | None) -> Composed:
     )
 
 
-PAGE = SQL("""
+PAGE_QUERY = SQL("""
     WITH chosen AS MATERIALIZED (
         SELECT id FROM recordings WHERE tenant = %(tenant)s {of_state} {place}
         ORDER BY created_at {order}, id {order} LIMIT %(limit)s OFFSET %(offset)s

@@ -1,4 +1,4 @@
-"""What runs made, kept as the documents they are."""
+"""The results of runs: their documents, as JSON."""
 
 import asyncio
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ class Results:
     summary: Summary | None = None
 
 
-async def write(connection: Connection, event: Event, *documents: Document | None) -> None:
-    """Keep the documents of the event's run. One that is there is replaced; None is passed over."""
+async def write_results(connection: Connection, event: Event, *documents: Document | None) -> None:
+    """Write the documents of the event's run. An older one is replaced; None is skipped."""
     for document in documents:
         if document is not None:
             await connection.execute(
@@ -43,7 +43,7 @@ async def write(connection: Connection, event: Event, *documents: Document | Non
             )
 
 
-async def read(connection: Connection, recording: UUID, run: int) -> Results:
+async def fetch_results(connection: Connection, recording: UUID, run: int) -> Results:
     """Return the documents of the run.
 
     The transcript's segments are read a few at a time, so that nobody waits for a long call.

@@ -1,4 +1,4 @@
-"""The runs of a recording: how they begin, and how they end once and for all."""
+"""The runs of recordings: their beginning, and their end, which is final."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ from events import DeliveryParked, Event
 from events.documents import Engine, Summary, Transcript
 from shared.record.connection import Connection
 
-RECENT = 100
-"""Runs that tell how fast the system is at present."""
+RECENT_RUNS = 100
+"""Latest runs that the real-time factor is computed from."""
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a run failed."""
+class RunFailure:
+    """The reason why a run failed."""
 
     function: str
     error_class: str
@@ -26,24 +26,24 @@ class Failure:
     attempts: int
 
     @classmethod
-    def of(cls, event: DeliveryParked) -> "Failure":
+    def of(cls, event: DeliveryParked) -> "RunFailure":
         return cls(event.function, event.error_class, event.error_code, event.attempts)
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """How a run ends, and what is searched or counted of its result."""
+class RunEnding:
+    """The end of a run: its state, and the results that are searched or counted."""
 
     state: Literal["completed", "failed", "cancelled"]
     degraded: Sequence[str] = ()
-    failure: Failure | None = None
+    failure: RunFailure | None = None
     transcript: Transcript | None = None
     summary: Summary | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A run that has ended: when, and how long it took, of audio that lasts so long, in seconds."""
+class EndedRun:
+    """A run that has ended: when, its own length and its audio's, both in seconds."""
 
     finished_at: datetime
     seconds: float
@@ -51,17 +51,17 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Engines:
-    """Names and revisions of the engines that a run used; None where none did."""
+class EnginesUsed:
+    """The engines that a run used; None where none ran."""
 
     recognizer: dict[str, Any] | None = field(default=None)
     summarizer: dict[str, Any] | None = field(default=None)
 
 
-async def add(
+async def enqueue(
     connection: Connection, event: Event, age: float, traceparent: str | None = None
 ) -> None:
-    """Put a run on record that began `age` seconds ago, in the trace, and waits in the queue."""
+    """Insert a queued run that began `age` seconds ago. `traceparent` is kept for its re-drives."""
     await connection.execute(
         """
         INSERT INTO runs (recording, run, tenant, created_at, traceparent)
@@ -72,7 +72,7 @@ async def add(
 
 
 async def begin(connection: Connection, event: Event) -> None:
-    """Take a run that waits in the queue out of it."""
+    """Move a queued run to processing."""
     await connection.execute(
         """
         UPDATE runs SET state = 'processing'
@@ -82,17 +82,17 @@ async def begin(connection: Connection, event: Event) -> None:
     )
 
 
-async def end(connection: Connection, event: Event, ending: Ending) -> Ended | None:
-    """End the run. None, and nothing is changed, if it has ended before or is not on record.
+async def end(connection: Connection, event: Event, ending: RunEnding) -> EndedRun | None:
+    """End the run. Returns None, and changes nothing, if it has ended before or does not exist.
 
-    It ends no earlier than the stages that it has reached, whoever's clock they go by.
+    Its end is no earlier than the stages it has reached, which other machines' clocks may time.
     """
     # first the recording's row, as stages.reach does; the other order would be a deadlock
     await connection.execute("SELECT FROM recordings WHERE id = %s FOR UPDATE", [event.recording])
     transcript, summary = ending.transcript, ending.summary
-    cursor = connection.cursor(row_factory=class_row(Ended))
+    cursor = connection.cursor(row_factory=class_row(EndedRun))
     await cursor.execute(
-        END,
+        END_RUN,
         {
             "recording": event.recording,
             "run": event.run,
@@ -107,7 +107,7 @@ async def end(connection: Connection, event: Event, ending: Ending) -> Ended | N
     return await cursor.fetchone()
 
 
-END = """
+END_RUN = """
     UPDATE runs SET state = %(state)s, degraded = %(degraded)s, failure = %(failure)s,
         recognizer = %(recognizer)s, summarizer = %(summarizer)s, segments = %(segments)s,
         finished_at = greatest(clock_timestamp(), (
@@ -120,8 +120,8 @@ END = """
 """
 
 
-async def ended_as(connection: Connection, event: Event, ending: Ending) -> bool:
-    """Whether the run has ended in that state, and for that reason if it has failed."""
+async def has_ended_as(connection: Connection, event: Event, ending: RunEnding) -> bool:
+    """Return whether the run has ended in the state of `ending`, and for its failure if any."""
     found = await connection.execute(
         """
         SELECT FROM runs WHERE recording = %s AND run = %s AND state = %s
@@ -132,9 +132,9 @@ async def ended_as(connection: Connection, event: Event, ending: Ending) -> bool
     return found.rowcount == 1
 
 
-async def last_engines(connection: Connection, tenant: str) -> Engines:
-    """The engines of the tenant's run that ended last with a transcript."""
-    cursor = connection.cursor(row_factory=class_row(Engines))
+async def last_engines(connection: Connection, tenant: str) -> EnginesUsed:
+    """Return the engines of the tenant's latest run that ended with a transcript."""
+    cursor = connection.cursor(row_factory=class_row(EnginesUsed))
     await cursor.execute(
         """
         SELECT recognizer, summarizer FROM runs
@@ -142,11 +142,14 @@ async def last_engines(connection: Connection, tenant: str) -> Engines:
         """,
         [tenant],
     )
-    return await cursor.fetchone() or Engines()
+    return await cursor.fetchone() or EnginesUsed()
 
 
 async def recent_factor(connection: Connection) -> float | None:
-    """Processing time over audio time of the runs completed last; None if none was in an hour."""
+    """Return processing time over audio time of the latest completed runs.
+
+    Returns None if none was completed in the last hour.
+    """
     found = await connection.execute(
         """
         SELECT sum(seconds) / nullif(sum(duration), 0) AS factor FROM (
@@ -157,17 +160,17 @@ async def recent_factor(connection: Connection) -> float | None:
             ORDER BY finished_at DESC LIMIT %s
         ) recent
         """,
-        [RECENT],
+        [RECENT_RUNS],
     )
     row = await found.fetchone()
     return row["factor"] if row else None
 
 
-def _json(fact: Engine | Failure | None) -> Jsonb | None:
+def _json(fact: Engine | RunFailure | None) -> Jsonb | None:
     match fact:
         case None:
             return None
         case Engine():
             return Jsonb(fact.model_dump())
-        case Failure():
-            return Jsonb({name: getattr(fact, name) for name in Failure.__slots__})
+        case RunFailure():
+            return Jsonb({name: getattr(fact, name) for name in RunFailure.__slots__})

@@ -14,15 +14,15 @@ from events.base import Channel
 from shared.record.connection import Connection
 
 PIPELINE = ("received", "split", "transcribe", "merge", "summarize")
-ENDS = ("completed", "failed", "cancelled")
+END_STAGES = ("completed", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """One stage that a run has reached.
+class ReachedStage:
+    """A stage that a run has reached.
 
-    `sequence` counts the recording's stages as they were noted; `at` is the time of the event
-    that tells of it, which may be noted late.
+    `sequence` is its number in the order of writing, from 1; `at` is the time of its event, which
+    may be written late.
     """
 
     stage: str
@@ -32,20 +32,20 @@ class Stage:
 
     @property
     def position(self) -> tuple[int, str, str]:
-        """Where the stage lies in the pipeline; one that is not of it lies before the end."""
+        """The sort key of the pipeline's order; an unknown stage comes just before the end."""
         if self.stage in PIPELINE:
             return PIPELINE.index(self.stage), "", self.channel
-        return len(PIPELINE) + (self.stage in ENDS), self.stage, self.channel
+        return len(PIPELINE) + (self.stage in END_STAGES), self.stage, self.channel
 
 
 async def reach(
     connection: Connection, event: Event, stage: str, at: datetime | None = None
 ) -> bool:
-    """Note that the event's run reached a stage, now unless `at` says when; tell if it was news.
+    """Write that the event's run reached a stage, `at` None: now. Returns whether it is new.
 
     The event is kept with the stage, for the sweep to send it again. An unknown run reaches none.
-    Nothing is later than a run's end: what led to a completed one came before it, whatever a clock
-    says; a run that failed or was cancelled reaches no more. Sequence numbers count the stages of
+    No stage is later than the run's end: those of a completed run are dated back to it, and a run
+    that failed or was cancelled reaches no more. Sequence numbers count the stages of
     a recording from 1 without gaps: the recording's row is locked while the next one is taken.
     """
     await connection.execute("SELECT FROM recordings WHERE id = %s FOR UPDATE", [event.recording])
@@ -73,9 +73,9 @@ async def reach(
     return added.rowcount == 1
 
 
-async def of_run(connection: Connection, recording: UUID, run: int) -> Sequence[Stage]:
-    """What the run has reached, in the order of the pipeline, its end last."""
-    cursor = connection.cursor(row_factory=class_row(Stage))
+async def fetch_stages(connection: Connection, recording: UUID, run: int) -> Sequence[ReachedStage]:
+    """Return the stages that the run has reached, in the order of the pipeline, its end last."""
+    cursor = connection.cursor(row_factory=class_row(ReachedStage))
     await cursor.execute(
         """
         SELECT stage, channel, sequence, reached_at AS at FROM stages

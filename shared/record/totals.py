@@ -1,8 +1,8 @@
-"""Totals that are kept as the record is written, so that nobody counts rows.
+"""Totals, maintained with every write to the record, so that no reader has to count rows.
 
 Each is the sum of its slots: connections that write at the same time add to different rows.
-Recordings by state are what is there now, for lists, and kept by triggers; all else is counted
-for ever, and does not fall when a recording is erased.
+Recordings by state are the present ones and are maintained by triggers; all other totals only
+grow, also when a recording is erased.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,20 +11,20 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from shared.record.connection import Connection
-from shared.record.runs import Ended, Ending
-from shared.record.stages import Stage
+from shared.record.runs import EndedRun, RunEnding
+from shared.record.stages import ReachedStage
 
 Changes: TypeAlias = Mapping[tuple[str, str], float]
-"""What is added, by measure and label."""
-ALL = "*"
-"""In the place of a tenant: the system's totals."""
+"""Additions by measure and label."""
+ALL_TENANTS = "*"
+"""The tenant of the whole system's totals."""
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-"""Seconds up to which stages are counted, each bucket for itself; longer ones are in none."""
+"""Upper limits of the histogram of stages, in seconds; longer stages are in no bucket."""
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The system's totals by measure and label."""
+    """Totals of the whole system, by measure and label."""
 
     values: Mapping[tuple[str, str], float]
 
@@ -35,15 +35,15 @@ class Totals:
         return self.values.get((measure, label), 0)
 
 
-async def add(connection: Connection, changes: Changes) -> None:
-    """Add to the system's totals, in the transaction that they tell of."""
+async def increase(connection: Connection, changes: Changes) -> None:
+    """Add the changes to the system's totals, in the transaction of what they count."""
     await connection.execute(
         """
         SELECT add_to_total(%s, measure, label, by)
         FROM unnest(%s::text[], %s::text[], %s::double precision[]) AS change (measure, label, by)
         """,
         [
-            ALL,
+            ALL_TENANTS,
             [measure for measure, _ in changes],
             [label for _, label in changes],
             [float(by) for by in changes.values()],
@@ -51,8 +51,8 @@ async def add(connection: Connection, changes: Changes) -> None:
     )
 
 
-async def recordings(connection: Connection, tenant: str, state: str | None = None) -> int:
-    """How many recordings the tenant has, in the state or in all."""
+async def count_recordings(connection: Connection, tenant: str, state: str | None = None) -> int:
+    """Return the number of the tenant's recordings, only those in `state` if given."""
     found = await connection.execute(
         """
         SELECT coalesce(sum(value), 0)::bigint AS total FROM totals
@@ -64,21 +64,21 @@ async def recordings(connection: Connection, tenant: str, state: str | None = No
     return row["total"] if row else 0
 
 
-async def of_system(connection: Connection) -> Totals:
-    """All totals, over all tenants."""
+async def system_totals(connection: Connection) -> Totals:
+    """Return all totals, over all tenants."""
     found = await connection.execute(
         "SELECT measure, label, sum(value) AS value FROM totals GROUP BY measure, label"
     )
     return Totals({(row["measure"], row["label"]): row["value"] for row in await found.fetchall()})
 
 
-def of_stage(stage: str) -> Changes:
-    """What a stage that was reached adds: an event that its function has handled."""
+def stage_changes(stage: str) -> Changes:
+    """Return the changes for a stage that was reached: one delivery of its function."""
     return {("delivered", stage): 1}
 
 
-def of_run(ending: Ending, ended: Ended, stages: Sequence[Stage]) -> Changes:
-    """What a run that has ended adds."""
+def run_changes(ending: RunEnding, ended: EndedRun, stages: Sequence[ReachedStage]) -> Changes:
+    """Return the changes for a run that has ended."""
     changes: dict[tuple[str, str], float] = {("ended", ending.state): 1}
     if ending.failure is not None:
         changes["parked", ending.failure.function] = 1
@@ -91,12 +91,12 @@ def of_run(ending: Ending, ended: Ended, stages: Sequence[Stage]) -> Changes:
     return changes
 
 
-def stage_seconds(stages: Sequence[Stage]) -> Sequence[tuple[str, float]]:
-    """How long each stage took: from the latest stage before it in the pipeline.
+def stage_seconds(stages: Sequence[ReachedStage]) -> Sequence[tuple[str, float]]:
+    """Return the seconds that each stage took, since the latest one before it in the pipeline.
 
-    The stages are in the order of the pipeline. Both channels are stages of their own.
+    `stages` are in the order of the pipeline. The channels are stages of their own.
     """
-    times: dict[int, list[Stage]] = {}
+    times: dict[int, list[ReachedStage]] = {}
     for stage in stages:
         times.setdefault(stage.position[0], []).append(stage)
     return [

@@ -10,16 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-Segment: TypeAlias = Mapping[str, Any]
-"""As in the API's body: `speaker`, `text`, `start_time` and `end_time` in seconds, `words`."""
+SegmentBody: TypeAlias = Mapping[str, Any]
+"""A segment of the API: `speaker`, `text`, `start_time` and `end_time` in seconds, `words`."""
 
-LONGEST = 160
-"""Characters of one cue: about what a player shows in a few lines."""
+LONGEST_CUE = 160
+"""Characters of one cue: about as many as a player shows in a few lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """What a speaker says from `start` to `end`, in milliseconds; the text is one line."""
+    """One line of what a speaker says from `start` to `end`, in milliseconds."""
 
     start: int
     end: int
@@ -27,8 +27,8 @@ class Cue:
     text: str
 
 
-def cues(segments: Iterable[Segment], names: Mapping[str, str]) -> list[Cue]:
-    """The segments as cues in order of their start, each at least 1 ms long.
+def cues(segments: Iterable[SegmentBody], names: Mapping[str, str]) -> list[Cue]:
+    """Return the segments as cues in order of their start, each at least 1 ms long.
 
     `names` are the speakers' names by channel; a channel without one is its own name.
     """
@@ -42,8 +42,8 @@ def cues(segments: Iterable[Segment], names: Mapping[str, str]) -> list[Cue]:
     return sorted(found, key=lambda cue: cue.start)
 
 
-def srt(segments: Iterable[Segment], names: Mapping[str, str]) -> str:
-    """SubRip: numbered cues, a comma before the milliseconds, the speaker before the text."""
+def srt(segments: Iterable[SegmentBody], names: Mapping[str, str]) -> str:
+    """Return SubRip: numbered cues, times as 00:00:00,000, the speaker before the text."""
     return "\n".join(
         f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
         f"{_without_arrow(f'{cue.speaker}: {cue.text}')}\n"
@@ -51,8 +51,8 @@ def srt(segments: Iterable[Segment], names: Mapping[str, str]) -> str:
     )
 
 
-def vtt(segments: Iterable[Segment], names: Mapping[str, str]) -> str:
-    """WebVTT: the speaker as the voice of the cue (`<v agent>`), the text escaped."""
+def vtt(segments: Iterable[SegmentBody], names: Mapping[str, str]) -> str:
+    """Return WebVTT: the speaker as the voice of the cue (`<v agent>`), the text escaped."""
     blocks = (
         f"\n{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n"
         f"<v {_escaped(cue.speaker)}>{_escaped(cue.text)}</v>\n"
@@ -61,10 +61,10 @@ def vtt(segments: Iterable[Segment], names: Mapping[str, str]) -> str:
     return "".join(["WEBVTT\n", *blocks])
 
 
-def _parts(segment: Segment) -> Iterator[tuple[float, float, str]]:
-    """The segment, or its words in rows of about equal length if it is too long for one cue."""
-    words: Sequence[Segment] = segment.get("words") or ()
-    count = math.ceil(len(segment["text"]) / LONGEST)
+def _parts(segment: SegmentBody) -> Iterator[tuple[float, float, str]]:
+    """Yield the segment, or rows of its words if it is too long for one cue."""
+    words: Sequence[SegmentBody] = segment.get("words") or ()
+    count = math.ceil(len(segment["text"]) / LONGEST_CUE)
     if count <= 1 or not words:
         yield segment["start_time"], segment["end_time"], segment["text"]
         return
@@ -72,9 +72,9 @@ def _parts(segment: Segment) -> Iterator[tuple[float, float, str]]:
         yield row[0]["start_time"], row[-1]["end_time"], " ".join(word["word"] for word in row)
 
 
-def _rows(words: Sequence[Segment], length: int) -> Iterator[list[Segment]]:
-    """The words in rows of at most `length` characters, if no word is longer."""
-    row: list[Segment] = []
+def _rows(words: Sequence[SegmentBody], length: int) -> Iterator[list[SegmentBody]]:
+    """Yield the words in rows of at most `length` characters, if no word is longer."""
+    row: list[SegmentBody] = []
     used = 0
     for word in words:
         size = len(word["word"]) + 1
@@ -98,12 +98,12 @@ def _clock(milliseconds: int, point: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """A blank line would end the cue."""
+    """Return the text in one line; a blank line would end the cue."""
     return " ".join(text.split())
 
 
 def _without_arrow(text: str) -> str:
-    """SubRip cannot escape; an arrow would be taken for a line of times."""
+    """Return the text with shorter arrows: in SubRip `-->` marks a line of times."""
     while "-->" in text:
         text = text.replace("-->", "->")
     return text

@@ -15,9 +15,9 @@ from events.keys import RecordingKey
 from functions.split.decoder_av import ContainerDecoder
 from functions.split.handler import split
 from functions.transcribe.handler import wav_samples as samples_of
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import PCM16_FULL_SCALE, SAMPLE_RATE, Samples
 from functions.transcribe.whisper.mel import Spectrogram
-from functions.transcribe.whisper.speech.gate import FULL_SCALE, VAD_FRAME, Flags
+from functions.transcribe.whisper.speech.gate import VAD_FRAME, Flags
 from functions.transcribe.whisper.speech.silero import SileroDetector
 from functions.transcribe.whisper.speech.spans import Hysteresis, SpeechSettings
 from functions.transcribe.whisper.speech.windows import Windower
@@ -104,7 +104,8 @@ def pack(call: Hour) -> Packed:
         frames += int(spoken.sum())
         lost += int((spoken & ~whole).sum())
         ours += len(windows)
-        stock += len(packing.stock_windows(samples.astype(np.float32) / np.float32(FULL_SCALE)))
+        scaled = samples.astype(np.float32) / np.float32(PCM16_FULL_SCALE)
+        stock += len(packing.stock_windows(scaled))
     speech = sum(call.speech(side) for side in range(len(SIDES)))
     return Packed(ours, stock, speech, frames, lost)
 
@@ -112,7 +113,7 @@ def pack(call: Hour) -> Packed:
 def speech_without_gate(samples: Samples) -> Flags:
     """What the detector calls speech if it hears every frame."""
     whole = samples[: len(samples) // VAD_FRAME * VAD_FRAME].reshape(-1, VAD_FRAME)
-    heard = whole.astype(np.float32) / np.float32(FULL_SCALE)
+    heard = whole.astype(np.float32) / np.float32(PCM16_FULL_SCALE)
     return Hysteresis(SpeechSettings()).spoken(SileroDetector().probabilities(heard, afresh=True))
 
 

@@ -15,10 +15,10 @@ from events.documents import ChannelTranscript
 from events.keys import RecordingKey
 from functions.transcribe.handler import transcribe
 from functions.transcribe.recognizer import SAMPLE_RATE
-from functions.transcribe.whisper.models import find
+from functions.transcribe.whisper.models import find_model
 from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSetup
 from infra.deployments import FEW_ARENAS
-from shared.audio.wav import pcm16_header
+from shared.audio.pcm import pcm16_header
 from shared.blobs import ObjectBlobs
 from tests.bench.composed import composed
 from tests.bench.figures import Figure, Part
@@ -105,7 +105,7 @@ async def here(folder: Path, hours: float) -> Measured:
     """The same in this process, which should be new."""
     blobs = ObjectBlobs.open(folder.as_uri())
     recognizer = WhisperRecognizer(
-        find(str(NANO), Path("/nowhere")), WhisperSetup(threads=1, batch=BATCH)
+        find_model(str(NANO), Path("/nowhere")), WhisperSetup(threads=1, batch=BATCH)
     )
     await recognizer.warm()
     idle = peak()

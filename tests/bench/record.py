@@ -88,12 +88,12 @@ async def measured(url: str) -> Sequence[tuple[str, str, str]]:
             "failed by cursor in the middle": page("failed", half),
             "first page of processing (50)": page("processing", 0),
             "first page of cancelled (none)": page("cancelled", 0),
-            "total": lambda connection: totals.recordings(connection, "default"),
-            "total of failed": lambda connection: totals.recordings(
+            "total": lambda connection: totals.count_recordings(connection, "default"),
+            "total of failed": lambda connection: totals.count_recordings(
                 connection, "default", "failed"
             ),
             "engines of the last run": lambda connection: runs.last_engines(connection, "default"),
-            "figures: totals": totals.of_system,
+            "figures: totals": totals.system_totals,
             "figures: recent factor": runs.recent_factor,
         }
         queries = [await query_of(database, ask) for ask in questions.values()]
@@ -105,7 +105,7 @@ async def measured(url: str) -> Sequence[tuple[str, str, str]]:
 
 
 def page(state: str | None, start: Cursor | int) -> Callable[[Connection], Awaitable[object]]:
-    return lambda connection: recordings.page(connection, "default", state, 100, start)
+    return lambda connection: recordings.fetch_page(connection, "default", state, 100, start)
 
 
 async def query_of(database: Database, ask: Callable[[Connection], Awaitable[object]]) -> str:

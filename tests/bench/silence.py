@@ -11,7 +11,7 @@ import numpy as np
 from functions.transcribe.engines import LocalRecognizer
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
 from functions.transcribe.sphinx.recognizer import SphinxRecognizer
-from functions.transcribe.whisper.models import find
+from functions.transcribe.whisper.models import find_model
 from functions.transcribe.whisper.recognizer import WhisperRecognizer
 from infra.evaluation.errors import SPEAKERS, Segment, WordErrors, total, word_errors
 from infra.evaluation.truth import Truth, load_truth
@@ -77,7 +77,7 @@ def part() -> Part:
 
 async def measured() -> list[Figure]:
     engines: dict[str, LocalRecognizer] = {
-        "nano": WhisperRecognizer(find(str(NANO), Path("/nowhere"))),
+        "nano": WhisperRecognizer(find_model(str(NANO), Path("/nowhere"))),
         "sphinx": SphinxRecognizer(),
     }
     figures = []

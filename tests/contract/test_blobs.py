@@ -18,9 +18,9 @@ from obstore.exceptions import GenericError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store, from_url
 
 from events.documents import Request, Transcript
-from shared.blobs import BAD_FOR, GOOD_FOR, READ_CHUNK, ObjectBlobs
+from shared.blobs import FAILURE_VALIDITY, READ_CHUNK, SUCCESS_VALIDITY, ObjectBlobs
 from shared.errors import Missing, Permanent, Unavailable
-from shared.folder import STAGING, STALE
+from shared.folder import STAGING, STALE_SECONDS
 from tests.support.examples import stream, transcript
 from tests.support.seaweedfs import BUCKET, seaweedfs
 from tests.support.servers import free_port
@@ -508,7 +508,7 @@ def test_what_killed_writers_left_is_removed_after_a_day(folder: Path) -> None:
     old.parent.mkdir(parents=True)
     for path in (old, new):
         path.write_bytes(b"half")
-    os.utime(old, (0, time.time() - STALE - 1))
+    os.utime(old, (0, time.time() - STALE_SECONDS - 1))
     ObjectBlobs.open(folder.as_uri())
     assert below(folder) == [f"{STAGING}/new"]
 
@@ -662,7 +662,7 @@ def test_a_bucket_is_asked_once_in_fifteen_seconds_at_most(monkeypatch: pytest.M
             assert all(await asyncio.gather(*(probed.is_ready() for _ in range(3))))
 
     run(work())
-    assert (GOOD_FOR, probed.requests) == (15, 3)
+    assert (SUCCESS_VALIDITY, probed.requests) == (15, 3)
 
 
 def test_a_bucket_that_is_back_is_ready_soon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -672,10 +672,10 @@ def test_a_bucket_that_is_back_is_ready_soon(monkeypatch: pytest.MonkeyPatch) ->
     async def work() -> None:
         assert not await probed.is_ready()
         probed.away = False
-        probed.now = BAD_FOR - 1
+        probed.now = FAILURE_VALIDITY - 1
         assert not await probed.is_ready()
         assert probed.requests == 1
-        probed.now = BAD_FOR
+        probed.now = FAILURE_VALIDITY
         assert await probed.is_ready()
 
     run(work())

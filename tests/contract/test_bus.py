@@ -18,7 +18,7 @@ from structlog.typing import EventDict
 from events import Envelope, Event
 from infra.local.storing import refusal
 from shared import bus as bus_module
-from shared.bus import Bus, Complaints
+from shared.bus import Bus, OutageLog
 from shared.errors import Unavailable
 from tests.support.examples import received
 from tests.support.servers import NatsServer, free_port, nats_server
@@ -116,7 +116,7 @@ def test_after_a_refused_event_the_broker_is_unhealthy_until_it_keeps_it(
             assert not await healthy(bus)
         await keep_events(bus)
         assert await healthy(bus)
-        event = await bus.last(received().subject)
+        event = await bus.last_event(received().subject)
         assert event is not None
         assert event["id"] == ENVELOPE.id
 
@@ -194,13 +194,13 @@ def test_the_same_reason_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch
     now = 1_000.0
     monkeypatch.setattr("shared.bus.time.monotonic", lambda: now)
 
-    def complain(complaints: Complaints, *errors: Exception) -> list[EventDict]:
+    def complain(complaints: OutageLog, *errors: Exception) -> list[EventDict]:
         with capture_logs() as lines:
             for error in errors:
                 asyncio.run(complaints.log(error))
         return lines
 
-    complaints = Complaints("nats://user:pass-word@a,nats://to-ken@b")
+    complaints = OutageLog("nats://user:pass-word@a,nats://to-ken@b")
     first = complain(complaints, OSError("no pass-word"), OSError("no pass-word"))
     assert [line["reason"] for line in first] == ["no ***"]
     assert len(complain(complaints, OSError("to-ken"), OSError("no pass-word"))) == 2
@@ -250,7 +250,7 @@ def test_a_lost_connection_while_listening_starts_is_no_error(server: NatsServer
             raise ConnectionClosedError
 
         bus.client.subscribe = gone  # type: ignore[method-assign, assignment]
-        async with bus.heard("io.pocwhisp.x") as notice:
+        async with bus.subscribe("io.pocwhisp.x") as notice:
             assert not notice.is_set()
 
     on(server, work)

@@ -45,7 +45,7 @@ def test_no_wait_is_longer_than_ten_seconds() -> None:
     assert shared.record.database.ACQUIRE_TIMEOUT + CHECK_LIMIT < 10
     assert float(limits["connect_timeout"] or 0) + ANSWER_LIMIT > CANCEL_LIMIT
     assert int(limits["tcp_user_timeout"] or 0) < 10_000
-    assert shared.record.database.LISTENING + ANSWER_LIMIT < 10
+    assert shared.record.database.LISTEN_SILENCE + ANSWER_LIMIT < 10
 
 
 def test_a_database_that_is_away_is_unavailable_soon_and_recovers(

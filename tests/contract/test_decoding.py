@@ -16,7 +16,7 @@ from functions.transcribe.whisper.decoding import BatchOptions, DecodedWindow, D
 from functions.transcribe.whisper.device import WhisperDevice
 from functions.transcribe.whisper.guards import Guards
 from functions.transcribe.whisper.mel import HOP, Spectrogram
-from functions.transcribe.whisper.models import find
+from functions.transcribe.whisper.models import find_model
 from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSetup
 from functions.transcribe.whisper.speech.spans import SpeechSettings
 from functions.transcribe.whisper.vocabulary import Vocabulary
@@ -57,7 +57,7 @@ def polyglot(folder: Path) -> Iterator[WhisperRecognizer]:
     """Knows three languages and says nonsense in each."""
     search = Search(tokens=TEXT)
     setup = WhisperSetup(threads=1, search=search, guards=CREDULOUS, speech=SHORT)
-    recognizer = WhisperRecognizer(find(str(folder), NOWHERE), setup)
+    recognizer = WhisperRecognizer(find_model(str(folder), NOWHERE), setup)
     run(recognizer.warm())
     yield recognizer
     run(recognizer.close())
@@ -67,7 +67,7 @@ def polyglot(folder: Path) -> Iterator[WhisperRecognizer]:
 def nano() -> Iterator[WhisperRecognizer]:
     """Hears a call in many short windows, and never by chance."""
     setup = WhisperSetup(threads=1, speech=SHORT, guards=Guards(temperatures=(0.0,)))
-    recognizer = WhisperRecognizer(find(str(NANO), NOWHERE), setup)
+    recognizer = WhisperRecognizer(find_model(str(NANO), NOWHERE), setup)
     run(recognizer.warm())
     yield recognizer
     run(recognizer.close())
@@ -308,7 +308,7 @@ def test_times_that_a_model_writes_are_not_in_its_text() -> None:
     setup = WhisperSetup(
         threads=1, search=Search(timestamps=True), guards=Guards(temperatures=(0.0,))
     )
-    recognizer = WhisperRecognizer(find(str(NANO), NOWHERE), setup)
+    recognizer = WhisperRecognizer(find_model(str(NANO), NOWHERE), setup)
     first, second = hear(recognizer, two_questions().samples)
     run(recognizer.close())
     assert "customer number" in first.text

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from events import EVENTS, ChannelTranscribed, DeliveryParked, Envelope, Event, RecordingReceived
 from events.tools.additive import Schema
 from events.tools.schema import schemas
-from shared.delivery import parse
+from shared.delivery import parse_event
 from shared.errors import Permanent
 from tests.support import examples
 
@@ -113,7 +113,7 @@ def test_an_event_survives_binary_and_structured_mode(
     envelope = drawn.draw(envelopes(data_of(model)))
     structured = (STRUCTURED, body(envelope))
     for headers, content in (structured, to_binary(from_http(*structured))):
-        received = parse(headers, content)
+        received = parse_event(headers, content)
         assert received.event((model,)) == envelope.data
         assert received.attributes == envelope.attributes
         assert (received.id, received.redrive) == (envelope.id, envelope.redrive)
@@ -138,7 +138,7 @@ def test_an_event_fits_its_schema_and_so_does_one_with_a_later_field(
 def test_a_function_takes_no_event_of_another_type(
     envelope: Envelope[Event], accepted: type[Event]
 ) -> None:
-    received = parse(STRUCTURED, body(envelope))
+    received = parse_event(STRUCTURED, body(envelope))
     if isinstance(envelope.data, accepted):
         assert received.event((accepted,)) == envelope.data
     else:

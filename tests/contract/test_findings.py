@@ -16,7 +16,7 @@ from events.documents import (
     Summary,
     Transcript,
 )
-from functions.persist.adapters import PostgresRecord
+from functions.persist.adapters import PostgresRecordWriter
 from shared.record.database import Database
 from tests.support.examples import (
     RECORDING,
@@ -61,7 +61,7 @@ def at_once() -> Transcript:
 def test_what_is_known_of_a_segment_comes_back(url: str) -> None:
     async def work(database: Database) -> None:
         await accept(database)
-        assert await PostgresRecord(database).complete(summarized(), at_once(), summary())
+        assert await PostgresRecordWriter(database).complete(summarized(), at_once(), summary())
         session = await found(database)
         assert session.transcript is not None
         assert session.transcript.segments == list(at_once().segments)
@@ -76,8 +76,8 @@ def test_quality_languages_and_echoes_come_back(url: str) -> None:
 
     async def work(database: Database) -> None:
         await accept(database)
-        await PostgresRecord(database).describe(was_split(), measured)
-        assert await PostgresRecord(database).complete(summarized(), heard, summary())
+        await PostgresRecordWriter(database).describe(was_split(), measured)
+        assert await PostgresRecordWriter(database).complete(summarized(), heard, summary())
         metadata = (await found(database)).metadata
         assert metadata.quality == QUALITY
         assert metadata.languages == list(LANGUAGES)
@@ -91,7 +91,7 @@ def test_a_failed_run_tells_what_was_taken_out_of_its_transcript(url: str) -> No
 
     async def work(database: Database) -> None:
         await accept(database)
-        assert await PostgresRecord(database).fail(parked(), heard)
+        assert await PostgresRecordWriter(database).fail(parked(), heard)
         assert (await found(database)).metadata.echoes == list(heard.echoes)
 
     on(url, work)
@@ -106,7 +106,7 @@ def test_a_warning_tells_of_echoes_beside_those_about_the_audio(
 
     async def work(database: Database) -> None:
         await accept(database)
-        record = PostgresRecord(database)
+        record = PostgresRecordWriter(database)
         if not split_is_late:
             await record.describe(was_split(), odd)
         assert await record.complete(summarized(), heard, summary())

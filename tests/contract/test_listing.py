@@ -14,12 +14,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from psycopg import AsyncClientCursor, AsyncCursor
 from uuid_utils.compat import uuid7
 
+from events.base import RunState
 from events.documents import AudioWarning, Request
 from functions.ingest.adapters import PostgresRecord
-from functions.ingest.figures import Figures, Histogram, Uploads, exposition
-from functions.ingest.http.views import Page, Session, State
-from functions.ingest.upload.upload import Audio
-from functions.persist.adapters import PostgresRecord as PersistRecord
+from functions.ingest.figures import Histogram, SystemFigures, UploadCounter, exposition
+from functions.ingest.http.views import Page, Session
+from functions.ingest.upload.upload import UploadedAudio
+from functions.persist.adapters import PostgresRecordWriter as PersistRecord
 from shared.record import recordings, runs, totals
 from shared.record.connection import conninfo
 from shared.record.database import Database
@@ -38,7 +39,7 @@ from tests.support.examples import (
 pytest_plugins = ["tests.support.databases"]
 
 T = TypeVar("T")
-UNKNOWN = Audio("call.mp3", 1, 9_000, "ab" * 32, "mp3", None, None, None)
+UNKNOWN = UploadedAudio("call.mp3", 1, 9_000, "ab" * 32, "mp3", None, None, None)
 REQUEST = Request(external_id="call-1", roles={"left": "agent"}, labels={"team": "north"})
 
 
@@ -74,7 +75,7 @@ async def fail(database: Database, recording: UUID) -> None:
 
 
 async def page(
-    database: Database, state: State | None = None, limit: int = 10, offset: int = 0
+    database: Database, state: RunState | None = None, limit: int = 10, offset: int = 0
 ) -> Page:
     return await PostgresRecord(database).page("default", state, limit, offset)
 
@@ -171,7 +172,7 @@ def test_the_engines_are_those_of_the_run_that_ended_last(url: str) -> None:
 
 
 def test_the_figures_are_those_of_the_record(url: str) -> None:
-    async def work(database: Database) -> Figures:
+    async def work(database: Database) -> SystemFigures:
         done, failed, _ = await accept(database, 3)
         await complete(database, done)
         await fail(database, failed)
@@ -190,7 +191,7 @@ def test_the_figures_are_those_of_the_record(url: str) -> None:
 
 
 def test_what_was_counted_does_not_fall_when_a_recording_is_erased(url: str) -> None:
-    async def work(database: Database) -> tuple[Figures, Figures, int]:
+    async def work(database: Database) -> tuple[SystemFigures, SystemFigures, int]:
         done, failed, _ = await accept(database, 3)
         await complete(database, done)
         await fail(database, failed)
@@ -220,12 +221,14 @@ def test_totals_are_exact_when_many_write_at_once(url: str) -> None:
 
 
 @pytest.mark.parametrize("state", [None, "queued"])
-def test_pages_by_cursor_go_through_all_recordings_and_back(url: str, state: State | None) -> None:
+def test_pages_by_cursor_go_through_all_recordings_and_back(
+    url: str, state: RunState | None
+) -> None:
     async def walk(database: Database, start: Cursor | None, step: str) -> list[list[UUID]]:
         pages = []
         async with database.transaction() as connection:
             while True:
-                found = await recordings.page(connection, "default", state, 3, start or 0)
+                found = await recordings.fetch_page(connection, "default", state, 3, start or 0)
                 pages.append([one.id for one in found.recordings])
                 start = getattr(found, step)
                 if start is None:
@@ -236,7 +239,7 @@ def test_pages_by_cursor_go_through_all_recordings_and_back(url: str, state: Sta
         there = await walk(database, None, "next")
         assert there == [kept[:3], kept[3:6], kept[6:]]
         async with database.transaction() as connection:
-            found = await recordings.page(connection, "default", state, 3, 6)
+            found = await recordings.fetch_page(connection, "default", state, 3, 6)
         assert await walk(database, found.previous, "previous") == [kept[3:6], kept[:3]]
         assert (found.next, found.more_before) == (None, True)
 
@@ -247,11 +250,11 @@ def test_a_page_by_cursor_does_not_move_when_new_recordings_come(url: str) -> No
     async def work(database: Database) -> None:
         kept = (await accept(database, 4))[::-1]
         async with database.transaction() as connection:
-            first = await recordings.page(connection, "default", None, 2)
+            first = await recordings.fetch_page(connection, "default", None, 2)
         await accept(database, 3)
         async with database.transaction() as connection:
             assert first.next is not None
-            second = await recordings.page(connection, "default", None, 2, first.next)
+            second = await recordings.fetch_page(connection, "default", None, 2, first.next)
         assert [one.id for one in second.recordings] == kept[2:]
 
     on(url, work)
@@ -276,9 +279,9 @@ def test_no_list_page_or_figure_reads_a_whole_table(url: str) -> None:
             for state in (None, "failed"):
                 place = Cursor(datetime.now(UTC), UUID(int=1))
                 for start in (0, place, replace(place, backwards=True)):
-                    await recordings.page(connection, "default", state, 10, start)
-                await totals.recordings(connection, "default", state)
-            await totals.of_system(connection)
+                    await recordings.fetch_page(connection, "default", state, 10, start)
+                await totals.count_recordings(connection, "default", state)
+            await totals.system_totals(connection)
             await runs.last_engines(connection, "default")
             await runs.recent_factor(connection)
 
@@ -306,7 +309,7 @@ def histogram(*counts: float) -> Histogram:
     return Histogram(list(zip(limits, counts, strict=True)), 3.5)
 
 
-FIGURES = Figures(
+FIGURES = SystemFigures(
     backlog={"queued": 2},
     ended={"completed": 5},
     delivered={"split": 7},
@@ -319,7 +322,7 @@ FIGURES = Figures(
 
 
 def test_the_figures_are_prometheus_text() -> None:
-    uploads = Uploads()
+    uploads = UploadCounter()
     uploads.note("accepted")
     uploads.note("invalid_audio")
     text = exposition(uploads, FIGURES).decode()
@@ -342,7 +345,7 @@ def test_the_figures_are_prometheus_text() -> None:
 
 
 def test_every_figure_of_the_record_has_a_name_of_its_own() -> None:
-    families = text_string_to_metric_families(exposition(Uploads(), FIGURES).decode())
+    families = text_string_to_metric_families(exposition(UploadCounter(), FIGURES).decode())
     names = {family.name for family in families} - {"pocwhisp_uploads"}
     assert all(name.startswith("pocwhisp_record_") for name in names), names
     assert len(names) == 7

@@ -27,10 +27,10 @@ from events import (
 )
 from events.documents import Engine, Request, SummaryContent, Transcript
 from functions.merge.handler import merge
-from functions.persist.adapters import PostgresRecord
+from functions.persist.adapters import PostgresRecordWriter
 from functions.persist.handler import persist
-from functions.persist.sweep import Kept, sweep_once
-from functions.persist.sweep_adapters import PostgresUnfinished
+from functions.persist.sweep import LastEvent, sweep_once
+from functions.persist.sweep_adapters import PostgresUnannouncedRuns
 from functions.split.handler import split
 from functions.summarize.handler import summarize
 from functions.summarize.summarizer import SummaryResult
@@ -38,7 +38,7 @@ from functions.transcribe.handler import transcribe
 from functions.transcribe.recognizer import FROM_START, Hypothesis, ResumePoint, Samples
 from shared.audio.formats import Limits
 from shared.blobs import ObjectBlobs
-from shared.delivery import Received, park
+from shared.delivery import IncomingEvent, park
 from shared.errors import Permanent
 from shared.function import Function
 from shared.record.database import Database
@@ -93,17 +93,17 @@ class Pipeline:
     loss: Loss | None = None
     lost: Envelope[Event] | None = None
     published: list[Envelope[Event]] = field(default_factory=list)
-    _kept: dict[str, Kept] = field(default_factory=dict)
+    _kept: dict[str, LastEvent] = field(default_factory=dict)
     _delivered: int = 0
 
     async def publish(self, envelope: Envelope[Event]) -> None:
         """Keep the event, unless its message id is there already: JetStream drops it then."""
         if envelope.message_id not in {one.message_id for one in self.published}:
             self.published.append(envelope)
-            kept = Kept(envelope.data.run, datetime.now(UTC), "done")
+            kept = LastEvent(envelope.data.run, datetime.now(UTC), "done")
             self._kept[envelope.data.subject] = kept
 
-    async def look(self, subject: str) -> Kept | None:
+    async def last_event(self, subject: str) -> LastEvent | None:
         return self._kept.get(subject)
 
     async def drain(self) -> None:
@@ -129,7 +129,7 @@ class Pipeline:
 
     async def _deliver(self, envelope: Envelope[Event], name: str) -> None:
         function, ports = self.functions[name]
-        delivery = Received(envelope.attributes, None)
+        delivery = IncomingEvent(envelope.attributes, None)
         outputs: Sequence[Event]
         try:
             outputs = await function(envelope.data, **ports)
@@ -153,7 +153,7 @@ async def pipeline(database: Database, loss: Loss | None, recognizer: Recognizer
         ),
         "merge": (merge, {}),
         "summarize": (summarize, {"summarizer": Summarizer()}),
-        "persist": (persist, {"record": PostgresRecord(database)}),
+        "persist": (persist, {"record": PostgresRecordWriter(database)}),
     }
     functions = {name: (one, {**ports, "blobs": blobs}) for name, (one, ports) in own.items()}
     made = Pipeline(functions, loss)
@@ -161,7 +161,7 @@ async def pipeline(database: Database, loss: Loss | None, recognizer: Recognizer
     return made
 
 
-async def sweeps_until_announced(pipeline: Pipeline, unfinished: PostgresUnfinished) -> int:
+async def sweeps_until_announced(pipeline: Pipeline, unfinished: PostgresUnannouncedRuns) -> int:
     """Sweep every two hours until no run is left."""
     await pipeline.drain()
     for number in range(MOST_SWEEPS):
@@ -181,7 +181,7 @@ def end(url: str, loss: Loss | None, recognizer: Recognizer) -> Pipeline:
             Database.open(url, "pocwhisp_system", size=1) as system,
         ):
             made = await pipeline(app, loss, recognizer)
-            assert await sweeps_until_announced(made, PostgresUnfinished(system)) < MOST_SWEEPS
+            assert await sweeps_until_announced(made, PostgresUnannouncedRuns(system)) < MOST_SWEEPS
             return made
 
     return asyncio.run(work())
@@ -234,7 +234,7 @@ def test_channels_of_two_releases_are_not_joined_until_one_release_made_both(url
         assert not any(isinstance(one.data, TranscriptMerged) for one in made.published)
         right.engine = newer
         async with Database.open(url, "pocwhisp_system", size=1) as system:
-            assert await sweeps_until_announced(made, PostgresUnfinished(system)) < MOST_SWEEPS
+            assert await sweeps_until_announced(made, PostgresUnannouncedRuns(system)) < MOST_SWEEPS
         assert isinstance(made.published[-1].data, RecordingCompleted)
         kept = await ports["blobs"].get_json(received().run_key.transcript, Transcript)
         assert kept.engine == newer

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from functions.transcribe.whisper.models import NoEngine, find
+from functions.transcribe.whisper.models import NoEngine, find_model
 from tests.support.recognizers import NANO, NOWHERE, ROOT
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -115,9 +115,9 @@ def test_a_pulled_model_is_whole_listed_and_ready_to_use(hub: str, tmp_path: Pat
     ran = models("pull", REPOSITORY, cache=tmp_path, endpoint=hub)
     assert ran.returncode == 0, ran.stderr
     assert f"WHISPER_MODEL={REPOSITORY}" in ran.stdout
-    pulled = find(REPOSITORY, tmp_path)
+    pulled = find_model(REPOSITORY, tmp_path)
     assert (pulled.name, pulled.revision) == ("nano", COMMIT)
-    assert pulled.digest() == find(str(NANO), NOWHERE).digest()
+    assert pulled.digest() == find_model(str(NANO), NOWHERE).digest()
     listed = models("list", cache=tmp_path)
     assert listed.returncode == 0
     assert COMMIT[:12] in listed.stdout
@@ -138,11 +138,11 @@ def test_a_pull_that_breaks_off_leaves_no_model(
     ran = models("pull", REPOSITORY, cache=tmp_path, endpoint=hub)
     assert ran.returncode == 1
     with pytest.raises(NoEngine, match=r"lacks model\.bin"):
-        find(REPOSITORY, tmp_path)
+        find_model(REPOSITORY, tmp_path)
     assert "whole" not in models("list", cache=tmp_path).stdout
     monkeypatch.setattr(Hub, "breaks_off", "")
     assert models("pull", REPOSITORY, cache=tmp_path, endpoint=hub).returncode == 0
-    assert find(REPOSITORY, tmp_path).missing == ()
+    assert find_model(REPOSITORY, tmp_path).missing == ()
 
 
 def test_without_a_network_a_pull_fails_in_one_line(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from psycopg.errors import UniqueViolation
 from events.documents import Engine, Request
 from functions.ingest.adapters import PostgresRecord as IngestRecord
 from functions.ingest.http.views import Session
-from functions.persist.adapters import PostgresRecord
+from functions.persist.adapters import PostgresRecordWriter
 from shared.record.database import Database
 from tests.support.examples import (
     RECORDING,
@@ -91,7 +91,7 @@ def test_a_recording_is_accepted_whole_or_not_at_all(url: str) -> None:
 def test_a_first_stage_takes_the_run_out_of_the_queue(url: str) -> None:
     async def work(database: Database) -> None:
         await accept(database)
-        await PostgresRecord(database).reach(was_split(), "split")
+        await PostgresRecordWriter(database).reach(was_split(), "split")
         session = await found(database)
         assert session.status == "processing"
         assert [(stage.stage, stage.sequence) for stage in session.progress] == [
@@ -105,7 +105,7 @@ def test_a_first_stage_takes_the_run_out_of_the_queue(url: str) -> None:
 def test_many_stages_at_the_same_time_are_numbered_without_gaps(url: str) -> None:
     async def work(database: Database) -> None:
         await accept(database)
-        record = PostgresRecord(database)
+        record = PostgresRecordWriter(database)
         reaching = [record.reach(was_split(), f"stage{number % 20}") for number in range(60)]
         reaching += [record.reach(transcribed(side), "transcribe") for side in ("left", "right")]
         await asyncio.gather(*reaching)
@@ -121,7 +121,7 @@ def test_recordings_are_numbered_each_for_itself(url: str) -> None:
 
     async def work(database: Database) -> None:
         await accept(database, *others)
-        record = PostgresRecord(database)
+        record = PostgresRecordWriter(database)
         await asyncio.gather(*(record.reach(was_split(other), "split") for other in others))
         for other in others:
             assert [stage.sequence for stage in (await found(database, other)).progress] == [1, 2]
@@ -153,7 +153,7 @@ def test_progress_is_in_the_order_of_the_pipeline_at_the_times_of_the_events(url
 
     async def work(database: Database) -> None:
         await accept(database)
-        record = PostgresRecord(database)
+        record = PostgresRecordWriter(database)
         await record.reach(transcribed("right"), "transcribe", times["r"])
         await record.reach(merged(), "merge", times["m"])
         await record.reach(transcribed("left"), "transcribe", times["l"])
@@ -173,7 +173,7 @@ def test_a_late_stage_takes_its_place_before_the_end(url: str) -> None:
         await accept(database)
         assert await complete(database)
         before = await found(database)
-        record = PostgresRecord(database)
+        record = PostgresRecordWriter(database)
         await record.reach(was_split(), "split")
         await record.reach(merged(), "merge", later(-1))
         await record.reach(transcribed("left"), "transcribe", later(60))
@@ -190,7 +190,7 @@ def test_a_late_stage_takes_its_place_before_the_end(url: str) -> None:
 def test_nothing_is_reached_after_a_run_has_failed(url: str) -> None:
     async def work(database: Database) -> None:
         await accept(database)
-        record = PostgresRecord(database)
+        record = PostgresRecordWriter(database)
         earlier = datetime.now(UTC)
         assert await record.fail(parked(), None)
         await record.reach(transcribed("left"), "transcribe", later(60))
@@ -205,7 +205,7 @@ def test_nothing_is_reached_after_a_run_has_failed(url: str) -> None:
 
 def test_a_stage_of_an_unknown_run_is_forgotten(url: str) -> None:
     async def work(database: Database) -> None:
-        record = PostgresRecord(database)
+        record = PostgresRecordWriter(database)
         await record.reach(was_split(), "split")
         await accept(database)
         await record.reach(was_split().model_copy(update={"run": 2}), "split")
@@ -280,7 +280,7 @@ def test_whisper_and_llama_are_named_where_they_ran(url: str) -> None:
         await accept(database)
         heard = transcript().model_copy(update={"engine": whisper})
         told = summary().model_copy(update={"engine": llama})
-        await PostgresRecord(database).complete(summarized(), heard, told)
+        await PostgresRecordWriter(database).complete(summarized(), heard, told)
         versions = (await found(database)).metadata.model_versions
         assert (versions.whisper, versions.llama) == ("whisper-small 1", "llama 3")
 
@@ -291,7 +291,7 @@ def test_an_empty_transcript_is_a_result(url: str) -> None:
     async def work(database: Database) -> None:
         await accept(database)
         silent = transcript().model_copy(update={"segments": ()})
-        assert await PostgresRecord(database).complete(summarized(), silent, summary())
+        assert await PostgresRecordWriter(database).complete(summarized(), silent, summary())
         session = await found(database)
         assert session.transcript is not None
         assert session.transcript.segments == []
@@ -328,7 +328,7 @@ def test_a_result_that_cannot_be_written_whole_is_not_written(url: str) -> None:
         await accept(database)
         before = await found(database)
         with pytest.raises(DataError):
-            await PostgresRecord(database).complete(summarized(), transcript(), unwritable)
+            await PostgresRecordWriter(database).complete(summarized(), transcript(), unwritable)
         assert await found(database) == before
 
     on(url, work)
@@ -338,7 +338,7 @@ def test_a_result_that_cannot_be_written_whole_is_not_written(url: str) -> None:
 def test_a_failed_run_tells_why_and_keeps_its_transcript(url: str) -> None:
     async def work(database: Database) -> None:
         await accept(database)
-        record = PostgresRecord(database)
+        record = PostgresRecordWriter(database)
         for _ in range(2):
             assert await record.fail(parked(), transcript(degraded=("recognizer:sphinx",)))
         session = await found(database)
@@ -356,7 +356,7 @@ def test_a_failed_run_tells_why_and_keeps_its_transcript(url: str) -> None:
 def test_a_failed_run_may_have_no_transcript(url: str) -> None:
     async def work(database: Database) -> None:
         await accept(database)
-        assert await PostgresRecord(database).fail(parked(), None)
+        assert await PostgresRecordWriter(database).fail(parked(), None)
         assert (await found(database)).transcript is None
 
     on(url, work)
@@ -367,7 +367,7 @@ def test_how_a_run_ended_is_not_changed_any_more(url: str) -> None:
 
     async def work(database: Database) -> None:
         await accept(database, RECORDING, other)
-        record = PostgresRecord(database)
+        record = PostgresRecordWriter(database)
         assert await complete(database)
         assert not await record.fail(parked(), None)
         assert (await found(database)).status == "completed"
@@ -382,7 +382,7 @@ def test_how_a_run_ended_is_not_changed_any_more(url: str) -> None:
 
 def test_a_run_that_is_not_on_record_cannot_end(url: str) -> None:
     async def work(database: Database) -> None:
-        record = PostgresRecord(database)
+        record = PostgresRecordWriter(database)
         assert not await complete(database)
         assert not await record.fail(parked(), None)
         await accept(database)
@@ -399,7 +399,7 @@ def test_a_run_that_is_not_on_record_cannot_end(url: str) -> None:
 def test_a_stage_and_the_end_at_the_same_time_do_not_block_each_other(url: str) -> None:
     async def work(database: Database) -> None:
         await accept(database)
-        record = PostgresRecord(database)
+        record = PostgresRecordWriter(database)
         async with database.transaction() as other:
             await other.execute("SELECT 1 FROM recordings FOR UPDATE")
             reaching = asyncio.ensure_future(record.reach(was_split(), "split"))

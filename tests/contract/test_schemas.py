@@ -13,7 +13,7 @@ SCHEMAS = schema.schemas()
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_the_committed_schema_is_what_the_model_says(name: str) -> None:
     committed = (schema.FOLDER / f"{name}.json").read_text("utf-8")
-    assert committed == schema.rendered(SCHEMAS[name]), "run: make schemas"
+    assert committed == schema.render_schema(SCHEMAS[name]), "run: make schemas"
 
 
 def test_every_committed_schema_has_a_model() -> None:
@@ -30,7 +30,7 @@ def test_a_schema_is_valid_json_schema_under_the_name_that_events_refer_to(name:
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_no_schema_forbids_unknown_fields(name: str) -> None:
-    assert '"additionalProperties": false' not in schema.rendered(SCHEMAS[name])
+    assert '"additionalProperties": false' not in schema.render_schema(SCHEMAS[name])
 
 
 NAME = "io.pocwhisp.recording.split.v1"
@@ -58,7 +58,7 @@ def test_the_generator_writes_what_it_then_finds_in_order(tmp_path: Path) -> Non
 def test_the_generator_refuses_a_change_that_is_not_additive(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    schema.write(SCHEMAS, tmp_path)
+    schema.write_schemas(SCHEMAS, tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     mutants = {**SCHEMAS, NAME: without("duration"), "new.v1": {}}
     assert schema.main([], mutants, tmp_path) == 1
@@ -69,7 +69,7 @@ def test_the_generator_refuses_a_change_that_is_not_additive(
 
 
 def test_the_generator_writes_an_additive_change_and_a_new_type(tmp_path: Path) -> None:
-    schema.write(SCHEMAS, tmp_path)
+    schema.write_schemas(SCHEMAS, tmp_path)
     later = {**SCHEMAS, NAME: grown(), "new.v1": {"$id": "new"}}
     assert schema.main(["--check"], later, tmp_path) == 1
     assert schema.main([], later, tmp_path) == 0
@@ -80,7 +80,7 @@ def test_the_generator_writes_an_additive_change_and_a_new_type(tmp_path: Path) 
 def test_checking_names_what_differs_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    schema.write(SCHEMAS, tmp_path)
+    schema.write_schemas(SCHEMAS, tmp_path)
     (tmp_path / "old.v1.json").write_text("{}")
     (tmp_path / f"{SUMMARY}.json").unlink()
     later = {**SCHEMAS, NAME: grown()}
@@ -93,7 +93,7 @@ def test_checking_names_what_differs_and_writes_nothing(
 
 
 def test_the_generator_never_deletes_the_schema_of_a_type_that_is_gone(tmp_path: Path) -> None:
-    schema.write(SCHEMAS, tmp_path)
+    schema.write_schemas(SCHEMAS, tmp_path)
     fewer = {name: each for name, each in SCHEMAS.items() if name != NAME}
     assert schema.main([], fewer, tmp_path) == 1
     assert (tmp_path / f"{NAME}.json").exists()

@@ -12,8 +12,8 @@ import soxr
 from faster_whisper.vad import get_vad_model
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from functions.transcribe.whisper.speech.gate import FULL_SCALE, VAD_FRAME, Loudness
+from functions.transcribe.recognizer import PCM16_FULL_SCALE, SAMPLE_RATE, Samples
+from functions.transcribe.whisper.speech.gate import VAD_FRAME, Loudness
 from functions.transcribe.whisper.speech.silero import SileroDetector
 from functions.transcribe.whisper.speech.spans import Detector, Hysteresis, SpeechSettings
 from functions.transcribe.whisper.speech.windows import Window, Windower
@@ -51,7 +51,7 @@ def quiet(name: str, side: str) -> Samples:
     """The channel at such a level that its speech is at `QUIET`."""
     samples = recorded(name, side).astype(np.float64)
     active = spoken(name, side, samples)
-    factor = FULL_SCALE * 10 ** (QUIET / 20) / np.sqrt((active**2).mean())
+    factor = PCM16_FULL_SCALE * 10 ** (QUIET / 20) / np.sqrt((active**2).mean())
     lowered: Samples = np.rint(samples * factor).astype(np.int16)
     return lowered
 
@@ -75,14 +75,15 @@ def blowing(samples: Samples) -> Samples:
 
 
 def over(samples: Samples, noise: NDArray[np.float64], level: float) -> Samples:
-    wanted = FULL_SCALE * 10 ** (level / 20) / noise.std()
-    mixed: Samples = (samples + wanted * noise).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    wanted = PCM16_FULL_SCALE * 10 ** (level / 20) / noise.std()
+    low, high = -PCM16_FULL_SCALE, PCM16_FULL_SCALE - 1
+    mixed: Samples = (samples + wanted * noise).clip(low, high).astype(np.int16)
     return mixed
 
 
 def frames(samples: Samples) -> NDArray[np.float32]:
     whole = samples[: len(samples) // VAD_FRAME * VAD_FRAME]
-    return whole.reshape(-1, VAD_FRAME).astype(np.float32) / np.float32(FULL_SCALE)
+    return whole.reshape(-1, VAD_FRAME).astype(np.float32) / np.float32(PCM16_FULL_SCALE)
 
 
 def by_faster_whisper(samples: Samples) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
 from events import Envelope, Event, RecordingSplit, TranscriptMerged
-from functions.persist.sweep import Kept, State
+from functions.persist.sweep import DeliveryState, LastEvent
 from functions.persist.sweep_broker import JetStreamBroker
 from shared.bus import Bus
 from shared.errors import Unavailable
@@ -49,11 +49,11 @@ class Streams:
         for event in events:
             await self.bus.publish(Envelope(event, "/pocwhisp/test", datetime.now(UTC)))
 
-    async def look(self, event: Event = EVENT) -> Kept | None:
-        return await JetStreamBroker(self.bus).look(event.subject)
+    async def last_event(self, event: Event = EVENT) -> LastEvent | None:
+        return await JetStreamBroker(self.bus).last_event(event.subject)
 
-    async def state(self, event: Event = EVENT) -> State:
-        kept = await self.look(event)
+    async def state(self, event: Event = EVENT) -> DeliveryState:
+        kept = await self.last_event(event)
         assert kept is not None
         return kept.state
 
@@ -163,7 +163,7 @@ def test_the_last_event_of_a_subject_is_seen_with_its_run_and_time(on_broker: On
     async def work(broker: Streams) -> None:
         await broker.stream()
         await broker.publish(EVENT, EVENT.model_copy(update={"run": 2}))
-        kept = await broker.look()
+        kept = await broker.last_event()
         assert kept is not None
         assert kept.run == 2
         assert abs(datetime.now(UTC) - kept.sent) < LEAST
@@ -173,16 +173,16 @@ def test_the_last_event_of_a_subject_is_seen_with_its_run_and_time(on_broker: On
 
 def test_what_was_purged_and_what_has_no_stream_is_not_there(on_broker: OnBroker) -> None:
     async def work(broker: Streams) -> None:
-        assert await broker.look() is None
+        assert await broker.last_event() is None
         await broker.stream("SPLIT", f"{RecordingSplit.type}.>")
         await broker.stream("MERGED", f"{TranscriptMerged.type}.>")
         await broker.consumer("transcribe--recording-split-v1", "SPLIT")
         await broker.consumer("summarize--transcript-merged-v1", "MERGED", None)
         await broker.publish(EVENT, merged())
         assert await broker.state() == await broker.state(merged()) == "waiting"
-        assert await broker.look(received()) is None
+        assert await broker.last_event(received()) is None
         await broker.stream_context.purge_stream("SPLIT", subject=f"{EVENT.type}.>")
-        assert await broker.look() is None
+        assert await broker.last_event() is None
         assert await broker.state(merged()) == "waiting"
 
     on_broker(work)
@@ -194,6 +194,6 @@ def test_a_broker_that_is_away_is_unavailable(tmp_path: Path) -> None:
             async with connected(server) as broker:
                 server.stop()
                 with pytest.raises(Unavailable):
-                    await broker.look()
+                    await broker.last_event()
 
     asyncio.run(work())

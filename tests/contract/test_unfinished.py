@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 
 from events import Envelope, Event, RecordingCompleted, RecordingFailed
-from functions.persist.adapters import PostgresRecord
-from functions.persist.record import Unannounced
-from functions.persist.sweep import Kept, Swept, sweep_once
-from functions.persist.sweep_adapters import PostgresUnfinished
+from functions.persist.adapters import PostgresRecordWriter
+from functions.persist.record import UnannouncedRun
+from functions.persist.sweep import LastEvent, SweepReport, sweep_once
+from functions.persist.sweep_adapters import PostgresUnannouncedRuns
 from shared.record.database import Database
 from tests.support.examples import (
     RECORDING,
@@ -40,8 +40,10 @@ pytest_plugins = ["tests.support.databases"]
 PATIENCE = timedelta(seconds=10)
 
 
-async def claim(database: Database, before: datetime = LATE, limit: int = 100) -> list[Unannounced]:
-    return list(await PostgresUnfinished(database).claim(before, limit))
+async def claim(
+    database: Database, before: datetime = LATE, limit: int = 100
+) -> list[UnannouncedRun]:
+    return list(await PostgresUnannouncedRuns(database).claim(before, limit))
 
 
 def prepared(url: str, *recordings: UUID, end: Callable[[Database], Awaitable[object]]) -> None:
@@ -59,7 +61,7 @@ async def nothing(_: Database) -> None:
 
 
 async def split_and_transcribe(database: Database) -> None:
-    record = PostgresRecord(database)
+    record = PostgresRecordWriter(database)
     for event in (transcribed("right"), transcribed("left")):
         await record.reach(event, "transcribe")
     await record.describe(was_split(), levels().model_copy(update={"duration": 2.0}))
@@ -67,11 +69,11 @@ async def split_and_transcribe(database: Database) -> None:
 
 async def merge(database: Database) -> None:
     await split_and_transcribe(database)
-    await PostgresRecord(database).reach(merged(), "merge")
+    await PostgresRecordWriter(database).reach(merged(), "merge")
 
 
 def outcome(database: Database) -> Awaitable[object]:
-    return PostgresRecord(database).fail(parked(), None)
+    return PostgresRecordWriter(database).fail(parked(), None)
 
 
 COMPLETED = RecordingCompleted(
@@ -120,7 +122,7 @@ def test_the_sweep_gets_the_events_of_the_stages_reached_or_of_the_end(
 
 async def complete_misdirected(database: Database) -> None:
     done = transcript(degraded=("recognizer:sphinx",)), summary(degraded=("summarizer:test",))
-    await PostgresRecord(database).complete(misdirected(summarized()), *done)
+    await PostgresRecordWriter(database).complete(misdirected(summarized()), *done)
 
 
 def test_an_end_is_announced_with_the_keys_of_its_own_run(url: str) -> None:
@@ -212,7 +214,7 @@ def test_what_was_saved_is_there_at_the_next_look(url: str) -> None:
     async def work(database: Database) -> None:
         [run] = await claim(database)
         changed = replace(run, redrives=3, held_since=held_since)
-        await PostgresUnfinished(database).save([changed])
+        await PostgresUnannouncedRuns(database).save([changed])
         assert await claim(database) == [changed]
 
     prepared(url, end=nothing)
@@ -222,7 +224,7 @@ def test_what_was_saved_is_there_at_the_next_look(url: str) -> None:
 def test_what_was_announced_is_not_looked_at_again(url: str) -> None:
     async def work(database: Database) -> None:
         [run] = await claim(database)
-        await PostgresUnfinished(database).save([replace(run, announced=True)])
+        await PostgresUnannouncedRuns(database).save([replace(run, announced=True)])
         assert await claim(database) == []
 
     prepared(url, end=complete)
@@ -251,7 +253,7 @@ class SlowBroker:
     released: asyncio.Event = field(default_factory=asyncio.Event)
     published: list[Envelope[Event]] = field(default_factory=list)
 
-    async def look(self, _: str) -> Kept | None:
+    async def last_event(self, _: str) -> LastEvent | None:
         self.asked.set()
         await self.released.wait()
         return None
@@ -265,14 +267,14 @@ def test_a_completion_does_not_wait_for_a_sweep_that_waits_for_the_broker(url: s
         await accept(app)
         broker = SlowBroker()
         async with Database.open(url, "pocwhisp_system", size=1) as system:
-            unfinished = PostgresUnfinished(system)
+            unfinished = PostgresUnannouncedRuns(system)
             sweeping = asyncio.create_task(sweep_once(unfinished, broker, LATE, PATIENCE))
             await broker.asked.wait()
             async with asyncio.timeout(5):
                 assert await complete(app)
                 await system.check()  # the sweep holds no connection either
             broker.released.set()
-            assert await sweeping == Swept(looked_at=1, redriven=1)
+            assert await sweeping == SweepReport(looked_at=1, redriven=1)
             assert [run.redrives for run in await claim(system)] == [1]
 
     on(url, work)

@@ -27,7 +27,7 @@ from functions.transcribe.settings import Settings
 from functions.transcribe.whisper.decoding import Search
 from functions.transcribe.whisper.gpu import has_gpu
 from functions.transcribe.whisper.guards import Guards
-from functions.transcribe.whisper.models import REPOSITORIES, NoEngine, find
+from functions.transcribe.whisper.models import REPOSITORIES, NoEngine, find_model
 from functions.transcribe.whisper.recognizer import (
     WHISPER_REVISION,
     WhisperRecognizer,
@@ -87,20 +87,20 @@ def test_the_engine_names_model_versions_and_arithmetic(recognizer: WhisperRecog
 def test_what_changes_the_words_changes_the_engines_revision(
     recognizer: WhisperRecognizer, setup: WhisperSetup
 ) -> None:
-    model = find(str(NANO), NOWHERE)
+    model = find_model(str(NANO), NOWHERE)
     assert WhisperRecognizer(model, setup).engine != recognizer.engine
     assert WhisperRecognizer(model, WhisperSetup(batch=1, lanes=2)).engine == recognizer.engine
 
 
 def test_another_file_makes_another_digest(recognizer: WhisperRecognizer, copied: Path) -> None:
-    assert find(str(copied), NOWHERE).digest() == recognizer.engine.digest
+    assert find_model(str(copied), NOWHERE).digest() == recognizer.engine.digest
     (copied / "config.json").write_text("{}")
-    assert find(str(copied), NOWHERE).digest() != recognizer.engine.digest
+    assert find_model(str(copied), NOWHERE).digest() != recognizer.engine.digest
 
 
 def test_a_silent_channel_never_reaches_the_model(copied: Path, speech: Samples) -> None:
     (copied / "model.bin").write_bytes(b"no model")
-    recognizer = WhisperRecognizer(find(str(copied), NOWHERE))
+    recognizer = WhisperRecognizer(find_model(str(copied), NOWHERE))
     assert hear(recognizer, speech * 0) == []
     with pytest.raises(NoEngine):
         hear(recognizer, speech)
@@ -149,7 +149,7 @@ def test_a_long_channel_is_heard_in_windows_as_if_it_were_one(
 ) -> None:
     twice = np.tile(speech, 2)
     whole = hear(recognizer, twice)
-    model = find(str(NANO), NOWHERE)
+    model = find_model(str(NANO), NOWHERE)
     short = WhisperRecognizer(model, WhisperSetup(threads=1, speech=SpeechSettings(longest=6)))
     parts = hear(short, twice)
     assert short.figures is not None
@@ -199,7 +199,7 @@ def test_a_model_for_english_alone_refuses_to_translate_for_good(
 
 
 def test_more_channels_than_there_are_lanes_are_told_to_come_again(speech: Samples) -> None:
-    narrow = WhisperRecognizer(find(str(NANO), NOWHERE), WhisperSetup(threads=1, lanes=1))
+    narrow = WhisperRecognizer(find_model(str(NANO), NOWHERE), WhisperSetup(threads=1, lanes=1))
 
     async def both() -> list[list[Segment] | BaseException]:
         calls = [recognized(narrow, speech) for _ in range(2)]
@@ -256,7 +256,7 @@ def test_a_process_whose_gpu_broke_is_not_ready(
 def test_a_broken_file_of_the_model_is_told_before_any_recording(copied: Path, name: str) -> None:
     whole = (copied / name).read_bytes()
     (copied / name).write_bytes(whole[: len(whole) // 2])
-    recognizer = WhisperRecognizer(find(str(copied), NOWHERE))
+    recognizer = WhisperRecognizer(find_model(str(copied), NOWHERE))
     with pytest.raises(NoEngine, match=f"{copied} cannot be loaded as "):
         run(recognizer.warm())
 
@@ -265,12 +265,14 @@ def test_a_model_that_wants_another_spectrogram_is_told_before_any_recording(cop
     facts = json.loads((copied / "preprocessor_config.json").read_text())
     (copied / "preprocessor_config.json").write_text(json.dumps(facts | {"feature_size": 128}))
     with pytest.raises(NoEngine, match="80 mel bands"):
-        run(WhisperRecognizer(find(str(copied), NOWHERE)).warm())
+        run(WhisperRecognizer(find_model(str(copied), NOWHERE)).warm())
 
 
 @pytest.mark.skipif(has_gpu(), reason="needs a machine without a GPU")
 def test_arithmetic_that_the_machine_has_not_is_told_before_any_recording() -> None:
-    recognizer = WhisperRecognizer(find(str(NANO), NOWHERE), WhisperSetup(compute_type="float16"))
+    recognizer = WhisperRecognizer(
+        find_model(str(NANO), NOWHERE), WhisperSetup(compute_type="float16")
+    )
     with pytest.raises(NoEngine, match="as float16"):
         run(recognizer.warm())
 
@@ -280,7 +282,7 @@ def test_arithmetic_that_the_machine_has_not_is_told_before_any_recording() -> N
 def test_a_gpu_that_is_not_there_is_told_before_any_recording(indices: tuple[int, ...]) -> None:
     setup = WhisperSetup(device="cuda", indices=indices)
     with pytest.raises(NoEngine, match="float16 on cuda: there is no GPU that"):
-        run(WhisperRecognizer(find(str(NANO), NOWHERE), setup).warm())
+        run(WhisperRecognizer(find_model(str(NANO), NOWHERE), setup).warm())
 
 
 @pytest.mark.skipif(has_gpu(), reason="needs a machine without a GPU")

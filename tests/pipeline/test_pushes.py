@@ -51,7 +51,7 @@ def kept(stack: RunningStack, kind: str, session_id: str) -> Body:
 
     async def read() -> Body:
         async with Bus.connect(stack.info.nats_url) as bus:
-            event = await bus.last(f"{kind}.default.{session_id}")
+            event = await bus.last_event(f"{kind}.default.{session_id}")
             assert event is not None
             return event
 

@@ -21,7 +21,7 @@ from events import (
 )
 from events.keys import RecordingKey
 from functions.ingest.adapters import PostgresRecord
-from functions.ingest.handler import take_in
+from functions.ingest.handler import accept_upload
 from functions.ingest.ports import Ports
 from functions.ingest.upload.body import reader_of
 from functions.ingest.upload.upload import Upload
@@ -46,7 +46,7 @@ async def take_in_and_die(stack: RunningStack) -> UUID:
         blobs = ObjectBlobs.open((stack.data / "blobs").as_uri())
         ports = Ports(PostgresRecord(database), blobs, bus, bus, lambda: datetime.now(UTC), {})
         upload = Upload(reader_of(MULTIPART), Limits(), 1 << 30)
-        await take_in(ports, key, upload, stream([body]), {})
+        await accept_upload(ports, key, upload, stream([body]), {})
     return key.recording
 
 
@@ -100,7 +100,7 @@ def stages(stack: RunningStack, session_id: str) -> list[str]:
 async def traces(stack: RunningStack, session_id: str, *models: type[Event]) -> set[str]:
     """The traces of the last events of these types about the recording."""
     async with Bus.connect(stack.info.nats_url) as bus:
-        events = [await bus.last(f"{model.type}.default.{session_id}") for model in models]
+        events = [await bus.last_event(f"{model.type}.default.{session_id}") for model in models]
     return {event["traceparent"].split("-")[1] for event in events if event is not None}
 
 

@@ -14,25 +14,25 @@ from fastapi import FastAPI
 from obstore.store import MemoryStore
 
 from events import Envelope, Event, RecordingReceived
+from events.base import RunState
 from events.documents import Request
-from functions.ingest.figures import Figures, Uploads
+from functions.ingest.figures import SystemFigures, UploadCounter
 from functions.ingest.http.app import create_api
 from functions.ingest.http.dependencies import Dependencies
 from functions.ingest.http.paging import Position
 from functions.ingest.http.views import (
-    Asked,
     Engines,
     Metadata,
     ModelVersions,
     Page,
     Pagination,
+    RequestView,
     Session,
-    State,
     TranscriptView,
 )
 from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
-from functions.ingest.upload.upload import Audio
+from functions.ingest.upload.upload import UploadedAudio
 from shared.blobs import ObjectBlobs
 from shared.ports import Check, utc_now
 from shared.runtime import Lifespan
@@ -42,7 +42,7 @@ PATH = "/api/v1/transcribe"
 
 
 def session_of(
-    recording: UUID, state: State = "queued", transcript: TranscriptView | None = None
+    recording: UUID, state: RunState = "queued", transcript: TranscriptView | None = None
 ) -> Session:
     """A recording of two seconds in this state."""
     metadata = Metadata(
@@ -53,7 +53,7 @@ def session_of(
     )  # fmt: skip
     return Session(
         session_id=recording, status=state, check_url=f"{PATH}/{recording}", progress=[],
-        transcript=transcript, metadata=metadata, request=Asked(),
+        transcript=transcript, metadata=metadata, request=RequestView(),
     )  # fmt: skip
 
 
@@ -69,7 +69,7 @@ class MemoryRecord:
     async def accept(
         self,
         received: RecordingReceived,
-        audio: Audio,
+        audio: UploadedAudio,
         request: Request,
         age: float,
         traceparent: str | None = None,
@@ -87,7 +87,7 @@ class MemoryRecord:
     async def page(
         self,
         tenant: str,
-        state: State | None,
+        state: RunState | None,
         limit: int,
         offset: int,
         start: Position | None = None,
@@ -103,9 +103,9 @@ class MemoryRecord:
         self._begin("engines")
         return Engines(recognizer="test 1")
 
-    async def figures(self) -> Figures:
+    async def figures(self) -> SystemFigures:
         self._begin("figures")
-        return Figures({}, {}, {}, {}, 0.0, 0.0, None, {})
+        return SystemFigures({}, {}, {}, {}, 0.0, 0.0, None, {})
 
     def _begin(self, name: str) -> None:
         self.calls.append(name)
@@ -126,7 +126,7 @@ class MemoryBroker:
         self.published.append(envelope)
 
     @asynccontextmanager
-    async def heard(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
+    async def subscribe(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
         del subjects
         if self.deaf is not None:
             raise self.deaf
@@ -154,7 +154,7 @@ class MemoryApi:
     def app(self) -> FastAPI:
         """The API itself. It is made once, which takes a while, and only its dependencies anew."""
         api = _api()
-        current = Dependencies(Lifespan(self._compose).get, self.settings, Uploads())
+        current = Dependencies(Lifespan(self._compose).get, self.settings, UploadCounter())
         api.state.dependencies = current
         return api
 

@@ -22,7 +22,7 @@ from functions.transcribe.recognizer import (
     Samples,
 )
 from functions.transcribe.sphinx.recognizer import SphinxRecognizer
-from functions.transcribe.whisper.models import find
+from functions.transcribe.whisper.models import find_model
 from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSetup
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +58,7 @@ class Tried:
 
 def nano() -> WhisperRecognizer:
     """faster-whisper with the model that is made for tests."""
-    return WhisperRecognizer(find(str(NANO), NOWHERE), WhisperSetup(threads=1))
+    return WhisperRecognizer(find_model(str(NANO), NOWHERE), WhisperSetup(threads=1))
 
 
 def channel(path: Path, number: int) -> Samples:

@@ -13,8 +13,8 @@ from psycopg import sql
 from events.documents import Request
 from functions.ingest.adapters import PostgresRecord as IngestRecord
 from functions.ingest.http.views import Session
-from functions.ingest.upload.upload import Audio
-from functions.persist.adapters import PostgresRecord
+from functions.ingest.upload.upload import UploadedAudio
+from functions.persist.adapters import PostgresRecordWriter
 from shared.errors import Unavailable
 from shared.record.database import Database, Role, conninfo
 from tests.support.examples import (
@@ -29,7 +29,7 @@ from tests.support.examples import (
 Work: TypeAlias = Callable[[Database], Coroutine[Any, Any, None]]
 ROOT = Path(__file__).parents[2]
 VERSIONS = ROOT / "shared" / "record" / "migrations" / "versions"
-AUDIO = Audio("call.wav", 1, 64_044, SHA256, "wav", 2, 8_000, 2.0)
+AUDIO = UploadedAudio("call.wav", 1, 64_044, SHA256, "wav", 2, 8_000, 2.0)
 TABLES = {"recordings", "runs", "stages", "documents", "totals"}
 EARLY = datetime(2020, 1, 1, tzinfo=UTC)
 LATE = datetime(2100, 1, 1, tzinfo=UTC)
@@ -67,7 +67,7 @@ async def found(database: Database, recording: UUID = RECORDING) -> Session:
 
 async def complete(database: Database) -> bool:
     done = transcript(degraded=("recognizer:sphinx",)), summary(degraded=("summarizer:test",))
-    return await PostgresRecord(database).complete(summarized(), *done)
+    return await PostgresRecordWriter(database).complete(summarized(), *done)
 
 
 async def lock_waits(url: str, number: int) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from events import DeliveryParked, Envelope, Event
 from functions.persist.dead_letters import DeadLetters, failed_function
-from shared.delivery import Received
+from shared.delivery import IncomingEvent
 from tests.support.examples import parked, transcribed
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -12,11 +12,11 @@ MERGE = "http://merge.pocwhisp.svc.cluster.local/"
 PERSIST = "http://persist.pocwhisp.svc.cluster.local/"
 
 
-def dead(event: Event, **extensions: str | int) -> Received:
+def dead(event: Event, **extensions: str | int) -> IncomingEvent:
     """An event as the cluster's pusher sends it to the dead letters."""
     envelope = Envelope(event, "/pocwhisp/test", NOW, redrive=2).structured()
     data = envelope.pop("data")
-    return Received(envelope | extensions, data)
+    return IncomingEvent(envelope | extensions, data)
 
 
 def verdict(event: Event, **extensions: str | int) -> Envelope[Event]:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from structlog.typing import EventDict
 
 from events import DeliveryParked, Envelope, Event, RecordingReceived, RecordingSplit
-from shared.delivery import ATTEMPT, SECONDS, Delivery, Received
+from shared.delivery import ATTEMPT_HEADER, DELIVERY_SECONDS, Delivery, IncomingEvent
 from shared.errors import Missing, Permanent, Transient, Unavailable
 from shared.function import Function, function
 from shared.runtime import Parts, Runtime
@@ -163,7 +163,7 @@ def test_a_handler_that_asks_for_it_gets_the_events_own_time(*, binary: bool) ->
 
 @pytest.mark.parametrize("time", [None, "", "yesterday", "2026-07-01T12:00:00"])
 def test_an_event_that_does_not_say_when_it_happened_has_no_time(time: str | None) -> None:
-    assert Received({"time": time}, None).time is None
+    assert IncomingEvent({"time": time}, None).time is None
 
 
 @pytest.mark.parametrize("binary", [False, True])
@@ -485,7 +485,7 @@ def test_an_unexpected_error_is_in_the_line_of_its_delivery(logged: list[EventDi
 
 def test_a_pusher_that_counts_attempts_finds_them_in_the_log(logged: list[EventDict]) -> None:
     headers, body = in_structure(CAUSE)
-    post(fixed(None), FakePublisher(), {**headers, ATTEMPT: "3"}, body)
+    post(fixed(None), FakePublisher(), {**headers, ATTEMPT_HEADER: "3"}, body)
     (line,) = logged
     assert line["attempt"] == 3
 
@@ -493,7 +493,7 @@ def test_a_pusher_that_counts_attempts_finds_them_in_the_log(logged: list[EventD
 @pytest.mark.parametrize("attempt", ["", "-1", "second", "9" * 5000])
 def test_an_attempt_that_is_no_number_is_left_out(logged: list[EventDict], attempt: str) -> None:
     headers, body = in_structure(CAUSE)
-    post(fixed(None), FakePublisher(), {**headers, ATTEMPT: attempt}, body)
+    post(fixed(None), FakePublisher(), {**headers, ATTEMPT_HEADER: attempt}, body)
     (line,) = logged
     assert (line["event"], "attempt" in line) == ("delivered", False)
 
@@ -542,7 +542,7 @@ def test_a_refusal_is_no_delivery() -> None:
 
 def test_times_of_deliveries_are_told_apart_from_5_ms_to_10_minutes() -> None:
     deliver(fixed(None), FakePublisher())
-    (seconds,) = SECONDS.collect()
+    (seconds,) = DELIVERY_SECONDS.collect()
     bounds = [sample.labels["le"] for sample in seconds.samples if "le" in sample.labels]
     assert (bounds[0], bounds[-2:]) == ("0.005", ["600.0", "+Inf"])
     assert not [sample for sample in seconds.samples if sample.name.endswith("_created")]

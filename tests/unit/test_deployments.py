@@ -4,7 +4,7 @@ import pytest
 
 from infra.deployments import DEPLOYMENTS, Deployment, dispatcher_environment
 from infra.dispatcher.settings import DispatchSettings, Route, SweepSettings
-from shared.delivery import ROOM
+from shared.delivery import DELIVERIES_PER_SLOT
 
 PORTS = {deployment.name: 9000 + place for place, deployment in enumerate(DEPLOYMENTS)}
 
@@ -37,7 +37,7 @@ def test_a_function_is_sent_as_many_events_at_once_as_it_handles(
 
 @pytest.mark.parametrize("deployment", [it for it in DEPLOYMENTS if it.accepts])
 def test_all_that_is_in_flight_finds_room_in_the_function(deployment: Deployment) -> None:
-    room = ROOM * (deployment.concurrency or 1)
+    room = DELIVERIES_PER_SLOT * (deployment.concurrency or 1)
     assert deployment.in_flight * len(deployment.accepts) <= room
 
 

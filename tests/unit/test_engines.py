@@ -9,7 +9,7 @@ from functions.transcribe.engines import choose_recognizer, model_for, setup_of
 from functions.transcribe.settings import Settings
 from functions.transcribe.sphinx.recognizer import SphinxRecognizer
 from functions.transcribe.whisper.decoding import Search
-from functions.transcribe.whisper.models import FIXTURE, NoEngine, cached, find, in_cache
+from functions.transcribe.whisper.models import FIXTURE, NoEngine, cached, find_model, in_cache
 from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSetup
 
 FILES = ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")
@@ -147,13 +147,13 @@ def test_whisper_by_name_without_the_package_says_how_to_get_it(
 def test_a_folder_that_lacks_a_file_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
     place = folder(tmp_path / "mine", *(file for file in FILES if file != name))
     with pytest.raises(NoEngine, match=f"{place}.* lacks {name.replace('.txt', '.json')}"):
-        find(str(place), tmp_path)
+        find_model(str(place), tmp_path)
 
 
 @pytest.mark.parametrize("wanted", ["/no/such/folder", "./here/and/there", "huge"])
 def test_what_is_neither_a_folder_nor_a_name_is_told(tmp_path: Path, wanted: str) -> None:
     with pytest.raises(NoEngine, match=r"no folder|no such folder"):
-        find(wanted, tmp_path)
+        find_model(wanted, tmp_path)
 
 
 @pytest.mark.parametrize("wanted", ["small", "small@v9", "owner/model"])
@@ -161,27 +161,27 @@ def test_what_is_not_in_the_cache_is_told_with_the_command_that_gets_it(
     tmp_path: Path, wanted: str
 ) -> None:
     with pytest.raises(NoEngine, match=f"pocwhisp models pull {wanted}$"):
-        find(wanted, tmp_path)
+        find_model(wanted, tmp_path)
 
 
 @pytest.mark.parametrize("wanted", ["small", f"small@{COMMIT}", f"small@{COMMIT[:7]}"])
 def test_a_name_leads_to_its_snapshot(tmp_path: Path, wanted: str) -> None:
     snapshot = download(tmp_path, "Systran/faster-whisper-small")
-    model = find(wanted, tmp_path)
+    model = find_model(wanted, tmp_path)
     assert (model.name, model.folder, model.revision) == ("small", snapshot, COMMIT)
 
 
 def test_a_repository_of_ones_own_is_named_without_its_owner(tmp_path: Path) -> None:
     download(tmp_path, "acme/calls-v2")
-    assert find("acme/calls-v2", tmp_path).name == "calls-v2"
+    assert find_model("acme/calls-v2", tmp_path).name == "calls-v2"
 
 
 def test_a_broken_off_update_leaves_the_older_model_in_use(tmp_path: Path) -> None:
     download(tmp_path, "Systran/faster-whisper-small", COMMIT)
     download(tmp_path, "Systran/faster-whisper-small", OTHER, "config.json")
-    assert find("small", tmp_path).revision == COMMIT
+    assert find_model("small", tmp_path).revision == COMMIT
     with pytest.raises(NoEngine, match=r"lacks model\.bin"):
-        find(f"small@{OTHER}", tmp_path)
+        find_model(f"small@{OTHER}", tmp_path)
 
 
 def test_a_file_that_is_only_linked_is_not_there(tmp_path: Path) -> None:
@@ -207,11 +207,11 @@ def test_a_file_named_by_its_digest_is_not_read_again(tmp_path: Path) -> None:
     plain = folder(tmp_path / "plain")
     snapshot = download(tmp_path / "hub", "acme/calls-v2")
     digest = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
-    assert find(str(plain), tmp_path).digest() == find(str(snapshot), tmp_path).digest()
+    assert find_model(str(plain), tmp_path).digest() == find_model(str(snapshot), tmp_path).digest()
     (snapshot / "model.bin").unlink()
     (tmp_path / digest).write_bytes(b"anything")
     (snapshot / "model.bin").symlink_to(tmp_path / digest)
-    assert find(str(plain), tmp_path).digest() == find(str(snapshot), tmp_path).digest()
+    assert find_model(str(plain), tmp_path).digest() == find_model(str(snapshot), tmp_path).digest()
 
 
 def test_an_empty_setting_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,4 +267,4 @@ def test_the_decoders_layers_are_told_by_the_heads_that_align_words(
 ) -> None:
     place = folder(tmp_path / "mine")
     (place / "config.json").write_text(json.dumps({"alignment_heads": heads}))
-    assert find(str(place), tmp_path).layers == layers
+    assert find_model(str(place), tmp_path).layers == layers

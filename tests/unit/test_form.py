@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.ingest.upload.multipart import FormReader, Piece
+from functions.ingest.upload.multipart import FieldChunk, FormReader
 from shared.errors import Permanent
 from tests.support.examples import BOUNDARY, MULTIPART, cut, form, part
 
@@ -14,7 +14,7 @@ allowed_content = content.filter(lambda found: f"--{BOUNDARY}".encode() not in b
 names = st.text("abcdefgäöü中 .-", min_size=1, max_size=12)
 
 
-def read(body: list[bytes]) -> list[Piece]:
+def read(body: list[bytes]) -> list[FieldChunk]:
     reader = FormReader(MULTIPART)
     pieces = [piece for block in body for piece in reader.feed(block)]
     reader.end()
@@ -33,7 +33,7 @@ def refusal(body: bytes, content_type: str = MULTIPART) -> tuple[str, str]:
     return refused.value.code, str(refused.value)
 
 
-def contents(pieces: list[Piece]) -> list[tuple[str, str | None, bytes]]:
+def contents(pieces: list[FieldChunk]) -> list[tuple[str, str | None, bytes]]:
     """Field, file name and content of every part, glued from its pieces."""
     parts: list[tuple[str, str | None, bytes]] = []
     for piece in pieces:

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import Samples
+from functions.transcribe.recognizer import PCM16_FULL_SCALE, Samples
 from functions.transcribe.whisper.speech.gate import (
-    FULL_SCALE,
     VAD_FRAME,
     Flags,
     FrameLevels,
@@ -25,7 +24,7 @@ patient = settings(deadline=None, max_examples=25)
 
 
 def noise(frames: int, level: float, seed: int = 0) -> Samples:
-    scale = FULL_SCALE * 10 ** (level / 20)
+    scale = PCM16_FULL_SCALE * 10 ** (level / 20)
     return np.random.default_rng(seed).normal(0, scale, frames * VAD_FRAME).astype(np.int16)
 
 

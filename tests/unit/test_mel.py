@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from functions.transcribe.whisper.mel import FRAMES, FULL_SCALE, HOP, LENGTH, Spectrogram
+from functions.transcribe.recognizer import PCM16_FULL_SCALE, SAMPLE_RATE, Samples
+from functions.transcribe.whisper.mel import FRAMES, HOP, LENGTH, Spectrogram
 
 WINDOW = 30 * SAMPLE_RATE
 EXTRACTORS = {bands: FeatureExtractor(feature_size=bands) for bands in (80, 128)}
@@ -23,7 +23,7 @@ def spoken(length: int, seed: int = 0) -> Samples:
 
 
 def theirs(samples: Samples, bands: int = 80) -> NDArray[np.float32]:
-    mel: NDArray[np.float32] = EXTRACTORS[bands](samples.astype(np.float32) / FULL_SCALE)
+    mel: NDArray[np.float32] = EXTRACTORS[bands](samples.astype(np.float32) / PCM16_FULL_SCALE)
     return mel[:, :FRAMES]
 
 

@@ -16,7 +16,7 @@ from infra.local.settings import supervision_settings
 from infra.local.supervisor.child import CannotStart
 from infra.local.supervisor.process import Process
 from infra.local.supervisor.waiting import back_off
-from shared.delivery import ROOM
+from shared.delivery import DELIVERIES_PER_SLOT
 
 NEEDS_DATABASE = [it for it in DEPLOYMENTS if it.needs_database]
 NEEDS_NONE = [it for it in DEPLOYMENTS if not it.needs_database]
@@ -151,4 +151,4 @@ def test_every_event_a_function_accepts_has_a_route_to_each_of_its_deployments()
 def test_all_that_is_in_flight_to_a_function_finds_room_there(deployment: Deployment) -> None:
     sent = [route["in_flight"] for route in routes({deployment.name: 4000}, [deployment])]
     assert all(in_flight >= 1 for in_flight in sent)
-    assert sum(sent) <= ROOM * (deployment.concurrency or 0)
+    assert sum(sent) <= DELIVERIES_PER_SLOT * (deployment.concurrency or 0)

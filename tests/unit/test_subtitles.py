@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.text.subtitles import LONGEST, cues, srt, vtt
+from shared.text.subtitles import LONGEST_CUE, cues, srt, vtt
 
 NAMES = {"left": "agent", "right": "customer"}
 SRT_TIMES = re.compile(r"^(\d{2,}):(\d\d):(\d\d),(\d{3}) --> (\d{2,}):(\d\d):(\d\d),(\d{3})$")
@@ -74,7 +74,7 @@ def test_nothing_said_gives_no_cue() -> None:
 
 
 def test_a_segment_that_fits_is_one_cue() -> None:
-    text = "word " * (LONGEST // 5)
+    text = "word " * (LONGEST_CUE // 5)
     assert len(cues([segment(text.strip(), 0, 60)], {})) == 1
 
 
@@ -83,7 +83,7 @@ def test_a_segment_that_is_too_long_is_cut_between_words_at_their_times() -> Non
     parts = cues([segment(" ".join(words), 0.0, 100.0)], {})
     assert len(parts) > 1
     assert " ".join(part.text for part in parts).split() == words
-    assert all(len(part.text) <= LONGEST for part in parts)
+    assert all(len(part.text) <= LONGEST_CUE for part in parts)
     assert (parts[0].start, parts[-1].end) == (0, 100_000)
     assert all(one.end == other.start for one, other in pairwise(parts))
 

@@ -21,15 +21,15 @@ from events import (
     TranscriptMerged,
     TranscriptSummarized,
 )
-from functions.persist.record import Unannounced
+from functions.persist.record import UnannouncedRun
 from functions.persist.sweep import (
-    AT_ONCE,
     LONGEST_BACKOFF,
-    STUCK,
-    Kept,
-    State,
-    Swept,
-    Verdict,
+    RUNS_PER_SWEEP,
+    STUCK_REDRIVES,
+    DeliveryState,
+    LastEvent,
+    RunVerdict,
+    SweepReport,
     sweep_once,
     verdict,
 )
@@ -70,15 +70,15 @@ MERGED = (*BOTH_CHANNELS, merged())
 class FakeUnfinished:
     """Gives these runs and keeps what was saved of them."""
 
-    runs: Sequence[Unannounced]
-    saved: list[Unannounced] = field(default_factory=list)
+    runs: Sequence[UnannouncedRun]
+    saved: list[UnannouncedRun] = field(default_factory=list)
     claimed: tuple[datetime, int] | None = None
 
-    async def claim(self, before: datetime, limit: int) -> Sequence[Unannounced]:
+    async def claim(self, before: datetime, limit: int) -> Sequence[UnannouncedRun]:
         self.claimed = before, limit
         return self.runs
 
-    async def save(self, runs: Sequence[Unannounced]) -> None:
+    async def save(self, runs: Sequence[UnannouncedRun]) -> None:
         self.saved += runs
 
 
@@ -86,7 +86,7 @@ class FakeUnfinished:
 class FakeBroker:
     """Keeps the last event per subject, as a stream does; it may refuse to store some types."""
 
-    kept: dict[str, Kept] = field(default_factory=dict)
+    kept: dict[str, LastEvent] = field(default_factory=dict)
     published: list[Envelope[Event]] = field(default_factory=list)
     refuses: tuple[type[Event], ...] = ()
 
@@ -96,26 +96,28 @@ class FakeBroker:
         self.published.append(envelope)
         self.keep(type(envelope.data), "waiting", sent=NOW)
 
-    async def look(self, subject: str) -> Kept | None:
+    async def last_event(self, subject: str) -> LastEvent | None:
         return self.kept.get(subject)
 
     def keep(
-        self, model: type[Event], state: State, sent: datetime = LONG_AGO, run: int = 1
+        self, model: type[Event], state: DeliveryState, sent: datetime = LONG_AGO, run: int = 1
     ) -> None:
-        self.kept[f"{model.type}.default.{RECORDING}"] = Kept(run, sent, state)
+        self.kept[f"{model.type}.default.{RECORDING}"] = LastEvent(run, sent, state)
 
 
-def under_way(*events: Event, reached_at: datetime = LONG_AGO, redrives: int = 0) -> Unannounced:
-    return Unannounced(events=events, reached_at=reached_at, redrives=redrives, traceparent=TRACE)
+def under_way(*events: Event, reached_at: datetime = LONG_AGO, redrives: int = 0) -> UnannouncedRun:
+    return UnannouncedRun(
+        events=events, reached_at=reached_at, redrives=redrives, traceparent=TRACE
+    )
 
 
-def over(event: Event) -> Unannounced:
-    return Unannounced(events=(event,), reached_at=LONG_AGO, ended=type(event))
+def over(event: Event) -> UnannouncedRun:
+    return UnannouncedRun(events=(event,), reached_at=LONG_AGO, ended=type(event))
 
 
 def sweep(
-    broker: FakeBroker, *runs: Unannounced, now: datetime = NOW
-) -> tuple[Swept, list[Unannounced]]:
+    broker: FakeBroker, *runs: UnannouncedRun, now: datetime = NOW
+) -> tuple[SweepReport, list[UnannouncedRun]]:
     unfinished = FakeUnfinished(runs)
     return asyncio.run(sweep_once(unfinished, broker, now, PATIENCE)), unfinished.saved
 
@@ -136,7 +138,7 @@ def test_a_broker_that_forgot_everything_gets_the_event_of_the_latest_stage(
 ) -> None:
     broker, run = FakeBroker(), under_way(*events, redrives=redrives)
     swept, saved = sweep(broker, run)
-    assert swept == Swept(looked_at=1, redriven=1)
+    assert swept == SweepReport(looked_at=1, redriven=1)
     assert [one.data for one in broker.published] == [sent_again]
     assert broker.published[0].redrive == redrives + 1
     assert saved == [replace(run, redrives=redrives + 1)]
@@ -170,7 +172,7 @@ def test_an_event_that_should_follow_and_does_not_is_made_again(
 @pytest.mark.parametrize("events", [QUEUED, SPLIT, ONE_CHANNEL, BOTH_CHANNELS, MERGED])
 @pytest.mark.parametrize("state", ["waiting", "held"])
 def test_what_waits_in_a_queue_or_is_worked_on_is_left_alone(
-    events: tuple[Event, ...], state: State
+    events: tuple[Event, ...], state: DeliveryState
 ) -> None:
     broker = FakeBroker()
     broker.keep(type(events[-1]), state)
@@ -182,31 +184,37 @@ def held(hours: float) -> datetime:
     return NOW - timedelta(hours=hours)
 
 
-VERDICTS: list[tuple[Unannounced, list[Kept], Verdict]] = [
+VERDICTS: list[tuple[UnannouncedRun, list[LastEvent], RunVerdict]] = [
     (under_way(*QUEUED), [], "lost"),
     (under_way(*QUEUED, reached_at=JUST_NOW), [], "lost"),
-    (under_way(*SPLIT), [Kept(1, LONG_AGO, "done")], "lost"),
-    (under_way(*SPLIT, reached_at=JUST_NOW), [Kept(1, LONG_AGO, "done")], "moving"),
-    (under_way(*SPLIT), [Kept(1, JUST_NOW, "done")], "moving"),
-    (under_way(*SPLIT), [Kept(1, LONG_AGO, "done"), Kept(1, JUST_NOW, "done")], "moving"),
-    (under_way(*SPLIT), [Kept(1, LONG_AGO, "waiting")], "moving"),
-    (under_way(*SPLIT), [Kept(1, LONG_AGO, "done"), Kept(1, LONG_AGO, "waiting")], "moving"),
-    (under_way(*SPLIT), [Kept(1, LONG_AGO, "held")], "held"),
-    (replace(under_way(*SPLIT), held_since=held(0.1)), [Kept(1, LONG_AGO, "held")], "held"),
-    (replace(under_way(*SPLIT), held_since=held(0.2)), [Kept(1, LONG_AGO, "held")], "lost"),
-    (replace(under_way(*SPLIT), held_since=held(9)), [Kept(1, LONG_AGO, "waiting")], "moving"),
+    (under_way(*SPLIT), [LastEvent(1, LONG_AGO, "done")], "lost"),
+    (under_way(*SPLIT, reached_at=JUST_NOW), [LastEvent(1, LONG_AGO, "done")], "moving"),
+    (under_way(*SPLIT), [LastEvent(1, JUST_NOW, "done")], "moving"),
+    (under_way(*SPLIT), [LastEvent(1, LONG_AGO, "done"), LastEvent(1, JUST_NOW, "done")], "moving"),
+    (under_way(*SPLIT), [LastEvent(1, LONG_AGO, "waiting")], "moving"),
+    (
+        under_way(*SPLIT),
+        [LastEvent(1, LONG_AGO, "done"), LastEvent(1, LONG_AGO, "waiting")],
+        "moving",
+    ),
+    (under_way(*SPLIT), [LastEvent(1, LONG_AGO, "held")], "held"),
+    (replace(under_way(*SPLIT), held_since=held(0.1)), [LastEvent(1, LONG_AGO, "held")], "held"),
+    (replace(under_way(*SPLIT), held_since=held(0.2)), [LastEvent(1, LONG_AGO, "held")], "lost"),
+    (replace(under_way(*SPLIT), held_since=held(9)), [LastEvent(1, LONG_AGO, "waiting")], "moving"),
     (over(COMPLETED), [], "lost"),
 ]
 
 
 @pytest.mark.parametrize(("run", "kept", "expected"), VERDICTS)
-def test_lost_is_told_from_slow(run: Unannounced, kept: list[Kept], expected: Verdict) -> None:
+def test_lost_is_told_from_slow(
+    run: UnannouncedRun, kept: list[LastEvent], expected: RunVerdict
+) -> None:
     assert verdict(run, kept, NOW, PATIENCE) == expected
 
 
 def test_a_long_recording_may_be_held_for_longer() -> None:
     an_hour = was_split().model_copy(update={"duration": 3600.0})
-    run, kept = under_way(received(), an_hour), [Kept(1, LONG_AGO, "held")]
+    run, kept = under_way(received(), an_hour), [LastEvent(1, LONG_AGO, "held")]
     assert verdict(replace(run, held_since=held(19)), kept, NOW, PATIENCE) == "held"
     assert verdict(replace(run, held_since=held(21)), kept, NOW, PATIENCE) == "lost"
 
@@ -228,13 +236,13 @@ def test_each_further_time_takes_twice_the_patience_and_an_hour_at_most(
     for less, expected in [(1, "moving"), (0, "lost")]:
         reached_at = NOW - timedelta(seconds=seconds - less)
         run = under_way(*SPLIT, reached_at=reached_at, redrives=redrives)
-        assert verdict(run, [Kept(1, LONG_AGO, "done")], NOW, PATIENCE) == expected
+        assert verdict(run, [LastEvent(1, LONG_AGO, "done")], NOW, PATIENCE) == expected
     assert timedelta(hours=1) == LONGEST_BACKOFF
 
 
 def test_a_run_that_is_stuck_is_worth_one_line() -> None:
     with capture_logs() as lines:
-        for redrives in range(2 * STUCK):
+        for redrives in range(2 * STUCK_REDRIVES):
             sweep(FakeBroker(), under_way(*SPLIT, redrives=redrives))
     [line] = lines
     assert (line["event"], line["log_level"]) == ("stuck", "warning")
@@ -290,8 +298,8 @@ def test_behind_an_event_of_a_later_run_one_of_this_may_be_held() -> None:
 
 def test_only_runs_that_waited_long_enough_are_looked_at() -> None:
     unfinished = FakeUnfinished(())
-    assert asyncio.run(sweep_once(unfinished, FakeBroker(), NOW, PATIENCE)) == Swept(0, 0)
-    assert unfinished.claimed == (NOW - PATIENCE, AT_ONCE)
+    assert asyncio.run(sweep_once(unfinished, FakeBroker(), NOW, PATIENCE)) == SweepReport(0, 0)
+    assert unfinished.claimed == (NOW - PATIENCE, RUNS_PER_SWEEP)
 
 
 def test_a_type_that_the_broker_refuses_does_not_hold_up_the_others() -> None:

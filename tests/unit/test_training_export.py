@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from functions.transcribe.whisper.models import find
+from functions.transcribe.whisper.models import find_model
 from infra.training.model.export import GENERATION, Trained, export
 from infra.training.model.layout import Shape, check, config_of, sizes
 from infra.training.speech.vocabulary import Vocabulary
@@ -84,9 +84,9 @@ def test_an_exported_model_is_a_fixture_unless_said_otherwise(
     untrained: Trained, tmp_path: Path
 ) -> None:
     export(untrained, tmp_path / "test")
-    assert find(str(tmp_path / "test"), NOWHERE).is_fixture
+    assert find_model(str(tmp_path / "test"), NOWHERE).is_fixture
     export(untrained, tmp_path / "real", is_fixture=False)
-    assert not find(str(tmp_path / "real"), NOWHERE).is_fixture
+    assert not find_model(str(tmp_path / "real"), NOWHERE).is_fixture
 
 
 def test_the_files_beside_the_weights_are_those_of_the_test_model(

@@ -16,7 +16,7 @@ from events.documents import ChannelTranscript, Engine, Language, Request
 from functions.transcribe.checkpoints import CHECKPOINT_EVERY
 from functions.transcribe.handler import transcribe
 from functions.transcribe.recognizer import FROM_START, Hypothesis, Recognizer, ResumePoint, Samples
-from shared.audio.wav import pcm16_header
+from shared.audio.pcm import pcm16_header
 from shared.blobs import ObjectBlobs
 from shared.errors import Missing, Permanent, Transient
 from tests.support.examples import (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.ingest.upload.body import OVERHEAD, check_length, reader_of
+from functions.ingest.upload.body import FORM_OVERHEAD, check_length, reader_of
 from functions.ingest.upload.multipart import MOST_PARTS
 from functions.ingest.upload.upload import LONGEST_FIELD, LONGEST_FIELDS, Upload
 from shared.audio.formats import Limits
@@ -266,7 +266,7 @@ def test_the_whole_body_is_counted(body: list[bytes]) -> None:
     with pytest.raises(Permanent, match="allowed") as refused:
         taken(*pieces, max_bytes=len(CALL))
     assert refused.value.code == "file_too_large"
-    assert str(len(CALL) + OVERHEAD) in str(refused.value)
+    assert str(len(CALL) + FORM_OVERHEAD) in str(refused.value)
 
 
 def test_each_of_two_files_may_be_as_large_as_one() -> None:
@@ -278,7 +278,7 @@ def test_each_of_two_files_may_be_as_large_as_one() -> None:
 
 
 def test_a_length_that_is_told_is_held_to_what_may_be_in_the_body() -> None:
-    allowed = 2 * 1_000 + OVERHEAD
+    allowed = 2 * 1_000 + FORM_OVERHEAD
     check_length(lengths(allowed), 1_000)
     check_length(lengths(1_000, "audio/wav"), 1_000)
     for length, content_type in ((allowed + 1, MULTIPART), (1_001, "audio/wav")):

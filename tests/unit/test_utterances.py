@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from functions.transcribe.sphinx.utterances import FULL_SCALE, Cutting, Utterance, UtteranceCutter
+from functions.transcribe.recognizer import PCM16_FULL_SCALE, SAMPLE_RATE, Samples
+from functions.transcribe.sphinx.utterances import Cutting, Utterance, UtteranceCutter
 
 seeds = st.integers(0, 2**32 - 1)
 floors = st.floats(-70, -40)
@@ -18,9 +18,9 @@ gaps = st.lists(st.floats(0, 3), min_size=1, max_size=5)
 
 
 def noise(seconds: float, level: float, seed: int = 0) -> Samples:
-    scale = FULL_SCALE * 10 ** (level / 20)
+    scale = PCM16_FULL_SCALE * 10 ** (level / 20)
     drawn = np.random.default_rng(seed).normal(0, scale, round(seconds * SAMPLE_RATE))
-    return np.clip(np.round(drawn), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    return np.clip(np.round(drawn), -PCM16_FULL_SCALE, PCM16_FULL_SCALE - 1).astype(np.int16)
 
 
 def bursts(gaps: list[float], floor: float, seed: int) -> tuple[Samples, list[slice]]:

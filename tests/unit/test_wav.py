@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.audio.formats import ENCODINGS, AudioFormat
+from shared.audio.pcm import pcm16_header
 from shared.audio.wav import (
     LONGEST_HEADER,
     LONGEST_READ_CHUNK,
-    MOST_CHUNKS,
+    MOST_HEADER_CHUNKS,
     Extent,
     Header,
     HeaderReader,
-    pcm16_header,
 )
 from shared.errors import Permanent
 from tests.support.examples import chunk, cut, fmt, riff, wav_file
@@ -186,7 +186,7 @@ def test_64_kib_before_the_samples_are_read_and_one_more_is_refused_at_once() ->
 
 
 def test_1024_chunks_before_the_samples_are_read_and_one_more_is_refused() -> None:
-    empty = [chunk(b"JUNK", b"")] * (MOST_CHUNKS - 1)
+    empty = [chunk(b"JUNK", b"")] * (MOST_HEADER_CHUNKS - 1)
     assert read(riff(fmt(), *empty, chunk(b"data", b"abcd"))).audio == STEREO
     code, message = refusal(riff(fmt(), *empty, chunk(b"JUNK", b""), chunk(b"data", b"abcd")))
     assert code == "invalid_audio"
@@ -195,11 +195,11 @@ def test_1024_chunks_before_the_samples_are_read_and_one_more_is_refused() -> No
 
 @pytest.mark.parametrize(("file_bytes", "present"), [(44, 0), (43, 0), (45, 1), (444, 400)])
 def test_only_bytes_that_are_there_count(file_bytes: int, present: int) -> None:
-    assert read(wav_file(bytes(400))).present_bytes(file_bytes) == present
+    assert read(wav_file(bytes(400))).available_bytes(file_bytes) == present
 
 
 def test_bytes_after_the_samples_do_not_count() -> None:
-    assert read(wav_file(bytes(400))).present_bytes(1000) == 400
+    assert read(wav_file(bytes(400))).available_bytes(1000) == 400
 
 
 @pytest.mark.parametrize("size", STREAMED)
@@ -251,7 +251,7 @@ def test_what_soundfile_writes_as_rf64_is_read() -> None:
     soundfile.write(file, np.zeros((500, 2)), 8_000, format="RF64", subtype="PCM_16")
     header = read(file.getvalue())
     assert (header.audio, header.container) == (STEREO, "rf64")
-    assert header.present_bytes(len(file.getvalue())) == 2_000
+    assert header.available_bytes(len(file.getvalue())) == 2_000
 
 
 @pytest.mark.parametrize("name", [b"LIST", b"bext", b"JUNK"])
@@ -319,7 +319,7 @@ def test_a_written_header_is_read_again(frames: int, rate: int) -> None:
 def test_a_header_whose_size_cannot_be_told_is_read_as_streamed(frames: int) -> None:
     header = read(pcm16_header(frames, 16_000))
     assert header.declared_bytes is None
-    assert header.present_bytes(44 + 2 * frames) == 2 * frames
+    assert header.available_bytes(44 + 2 * frames) == 2 * frames
 
 
 def test_other_programs_read_a_written_header() -> None:

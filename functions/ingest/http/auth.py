@@ -1,16 +1,16 @@
-"""Who calls the API, and what they may do."""
+"""The caller of the API, and its scopes."""
 
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 from fastapi import Depends
 
-from functions.ingest.http.dependencies import Current
+from functions.ingest.http.dependencies import CurrentDependencies
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose recordings a request is about, and what it may do with them."""
+    """The tenant whose recordings a request may use, and the scopes of that use."""
 
     tenant: str
     scopes: frozenset[str]
@@ -19,8 +19,8 @@ class Caller:
 ALL_SCOPES = frozenset({"read", "write"})
 
 
-async def authenticate(current: Current) -> Caller:
-    """The caller of a request. There are no keys yet: the settings' tenant, with all scopes."""
+async def authenticate(current: CurrentDependencies) -> Caller:
+    """Return the caller of a request: without API keys, the settings' tenant with all scopes."""
     return Caller(current.settings.tenant, ALL_SCOPES)
 
 

@@ -1,4 +1,4 @@
-"""What the API's routes are given besides the request."""
+"""The dependencies of the API's routes."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -6,34 +6,35 @@ from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Request
 
-from functions.ingest.figures import Uploads
+from functions.ingest.figures import UploadCounter
 from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What one API is made of.
+    """The parts that all routes of one API share.
 
-    `open_ports` opens them once, with the first request. It raises `Unavailable` if it cannot.
+    `open_ports` returns the ports, which the first request opens. It raises `Unavailable` if it
+    cannot open them.
     """
 
     open_ports: Callable[[], Awaitable[Ports]]
     settings: Settings
-    uploads: Uploads
+    uploads: UploadCounter
 
 
 async def dependencies(request: Request) -> Dependencies:
-    """The dependencies of the API that got the request."""
+    """Return the dependencies of the API that got the request."""
     found: Dependencies = request.app.state.dependencies
     return found
 
 
-Current: TypeAlias = Annotated[Dependencies, Depends(dependencies)]
+CurrentDependencies: TypeAlias = Annotated[Dependencies, Depends(dependencies)]
 
 
-async def ports(current: Current) -> Ports:
-    """The open ports."""
+async def ports(current: CurrentDependencies) -> Ports:
+    """Return the open ports."""
     return await current.open_ports()
 
 

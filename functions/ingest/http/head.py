@@ -4,7 +4,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class AnswerHead:
-    """Answers HEAD as GET is answered, without the body: no route needs to know of it."""
+    """ASGI middleware that answers HEAD as GET without the body, so that routes need not."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

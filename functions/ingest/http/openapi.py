@@ -1,12 +1,19 @@
-"""What the generated OpenAPI document cannot know: bodies that are read as they arrive."""
+"""The OpenAPI of the upload, whose body FastAPI does not read and so cannot describe."""
 
 from typing import Any
 
-from functions.ingest.upload.fields import READERS
+from functions.ingest.upload.fields import FIELD_READERS
 
-RECORDING = {"type": "string", "contentMediaType": "audio/wav", "description": "The recording."}
-SIDE = {**RECORDING, "description": "One speaker's mono file; `left` and `right` go together."}
-FIELDS = {
+RECORDING_SCHEMA = {
+    "type": "string",
+    "contentMediaType": "audio/wav",
+    "description": "The recording.",
+}
+SIDE_SCHEMA = {
+    **RECORDING_SCHEMA,
+    "description": "One speaker's mono file; `left` and `right` go together.",
+}
+FIELD_DESCRIPTIONS = {
     "language": "ISO 639-1 code of the spoken language, such as en.",
     "task": "transcribe: write down what is said (the default); translate: say it in English.",
     "enable_summarization": "false: no summary is made.",
@@ -17,19 +24,24 @@ FIELDS = {
     "prompt": "Text that precedes the call, for engines that take one; up to 2,000 characters.",
     "hotwords": "Up to 200 words likely to occur, separated by commas.",
 }
-FILES = {"audio": RECORDING, "file": RECORDING, "left": SIDE, "right": SIDE}
-ONE_OF = [{"required": ["audio"]}, {"required": ["file"]}, {"required": ["left", "right"]}]
+FILE_FIELDS = {
+    "audio": RECORDING_SCHEMA,
+    "file": RECORDING_SCHEMA,
+    "left": SIDE_SCHEMA,
+    "right": SIDE_SCHEMA,
+}
+FILE_CHOICES = [{"required": ["audio"]}, {"required": ["file"]}, {"required": ["left", "right"]}]
 
-UPLOAD: dict[str, Any] = {
+UPLOAD_OPERATION: dict[str, Any] = {
     "parameters": [
         {
             "name": name,
             "in": "query",
             "required": False,
             "schema": {"type": "string"},
-            "description": FIELDS[name],
+            "description": FIELD_DESCRIPTIONS[name],
         }
-        for name in READERS
+        for name in FIELD_READERS
     ],
     "requestBody": {
         "required": True,
@@ -37,12 +49,15 @@ UPLOAD: dict[str, Any] = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "properties": FILES
-                    | {name: {"type": "string", "description": FIELDS[name]} for name in READERS},
-                    "oneOf": ONE_OF,
+                    "properties": FILE_FIELDS
+                    | {
+                        name: {"type": "string", "description": FIELD_DESCRIPTIONS[name]}
+                        for name in FIELD_READERS
+                    },
+                    "oneOf": FILE_CHOICES,
                 }
             },
-            "audio/wav": {"schema": RECORDING},
+            "audio/wav": {"schema": RECORDING_SCHEMA},
             "audio/*": {"schema": {"type": "string", "contentEncoding": "binary"}},
         },
     },

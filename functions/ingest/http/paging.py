@@ -13,7 +13,7 @@ from functions.ingest.http.views import Pagination
 from shared.errors import Permanent
 
 MOST_OFFSET = 10_000
-"""Recordings that a page may skip: each costs time. Further pages are reached by cursor."""
+"""Recordings that `offset` may skip, as each costs time. Cursors lead further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Position:
 
 
 def encode_cursor(position: Position) -> str:
-    """Return the position as an opaque word for URLs."""
+    """Return the position as an opaque string for URLs."""
     place = json.dumps(
         [position.created_at.isoformat(), str(position.recording), position.backwards]
     )
@@ -34,7 +34,7 @@ def encode_cursor(position: Position) -> str:
 
 
 def decode_cursor(cursor: str) -> Position:
-    """Return the position that a cursor stands for. Raises `Permanent` if it stands for none."""
+    """Return the position of a cursor. Raises `Permanent` if it is no cursor."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         created_at, recording, backwards = json.loads(base64.urlsafe_b64decode(padded.encode()))
@@ -47,14 +47,14 @@ def decode_cursor(cursor: str) -> Position:
 
 
 def paging_links(path: str, query: Mapping[str, str], page: Pagination) -> str:
-    """Return the `Link` header: `prev` and `next` where there is such a page, else nothing.
+    """Return the `Link` header: `prev` and `next` where there is such a page, else an empty string.
 
-    The links lead by cursor, but for a list that was asked for by `offset`.
+    The links use cursors, or offsets if the query did.
     """
-    kept = {name: text for name, text in query.items() if name not in {"cursor", "offset"}}
+    others = {name: text for name, text in query.items() if name not in {"cursor", "offset"}}
     steps = _offsets(page) if "offset" in query else _cursors(page)
     return ", ".join(
-        f'<{path}?{urlencode({**kept, "limit": page.limit, **step})}>; rel="{name}"'
+        f'<{path}?{urlencode({**others, "limit": page.limit, **step})}>; rel="{name}"'
         for name, step in steps.items()
     )
 

@@ -1,4 +1,4 @@
-"""How long a client wants to wait for its result (RFC 7240)."""
+"""The client's preference how long to wait for the result (RFC 7240)."""
 
 import math
 import re
@@ -9,13 +9,14 @@ WAIT = re.compile(r'^wait\s*=\s*"?(\d+)"?$', re.IGNORECASE)
 
 
 def seconds_to_wait(prefer: str | None, query: str | None, default: float, longest: float) -> float:
-    """Seconds by `?wait=N`, else by `Prefer: wait=N`, else 0 by `respond-async`, else the default.
+    """Return the seconds to wait, at most `longest`.
 
-    Both preferences together mean: wait so long, then be told where. Capped at `longest`. A
-    preference that cannot be read is ignored, as RFC 7240 wants; a query is refused.
+    They are `?wait=N`, else `Prefer: wait=N`, else 0 for `respond-async`, else `default`. Both
+    preferences together mean: wait, then answer where the result will be. A preference that cannot
+    be read is ignored, as RFC 7240 wants. Raises `Permanent` for a query that cannot be read.
     """
-    asked = _from_query(query) if query is not None else _from_prefer(prefer or "")
-    return min(default if asked is None else asked, longest)
+    preferred = _from_query(query) if query is not None else _from_prefer(prefer or "")
+    return min(default if preferred is None else preferred, longest)
 
 
 def _from_query(query: str) -> float:

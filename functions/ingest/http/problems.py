@@ -16,7 +16,7 @@ from functions.ingest.http.views import Problem
 from shared.errors import PocWhispError, Unavailable
 
 logger = structlog.get_logger()
-STATUS = {
+PROBLEM_STATUS = {
     "missing_file": 400,
     "invalid_file_type": 400,
     "invalid_audio": 400,
@@ -32,12 +32,12 @@ STATUS = {
     "server_error": 500,
     "unavailable": 503,
 }
-HEADERS = {
+PROBLEM_HEADERS = {
     "request_timeout": {"connection": "close"},
     "unavailable": {"retry-after": "5"},
     "unsupported_media_type": {"accept-encoding": "identity"},
 }
-MEDIA_TYPE = "application/problem+json"
+PROBLEM_MEDIA_TYPE = "application/problem+json"
 DESCRIPTIONS: dict[int | str, str] = {
     400: "The request or its audio cannot be used; `error` says why.",
     404: "No such recording.",
@@ -50,8 +50,8 @@ DESCRIPTIONS: dict[int | str, str] = {
 }
 
 
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of the errors that a route answers with, beside those of every route."""
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI of a route's errors: those of every route, and `statuses`."""
     answered: list[int | str] = [*sorted({400, 503, *statuses}), "default"]
     return {status: {"model": Problem, "description": DESCRIPTIONS[status]} for status in answered}
 
@@ -71,19 +71,21 @@ def problem(
     status: HTTPStatus | None = None,
     **more: Any,  # noqa: ANN401 - JSON
 ) -> JSONResponse:
-    """The response for an error: what was found and what is allowed is in `message`.
+    """Return the response for an error; `message` says what was found and what is allowed.
 
-    Its status is that of the code, unless another is given.
+    The status is that of `code` unless `status` is given. `more` are further members.
     """
-    body = body_of(code, message, status, getattr(request.state, "request_id", None))
-    return JSONResponse({**body, **more}, body["status"], HEADERS.get(code), MEDIA_TYPE)
+    body = problem_body(code, message, status, getattr(request.state, "request_id", None))
+    return JSONResponse(
+        {**body, **more}, body["status"], PROBLEM_HEADERS.get(code), PROBLEM_MEDIA_TYPE
+    )
 
 
-def body_of(
+def problem_body(
     code: str, message: str, status: HTTPStatus | None = None, request_id: str | None = None
 ) -> dict[str, Any]:
-    """The body of that response; a request without an id gets one."""
-    status = HTTPStatus(STATUS.get(code, 500)) if status is None else status
+    """Return the body of a problem; a request without an id gets one."""
+    status = HTTPStatus(PROBLEM_STATUS.get(code, 500)) if status is None else status
     return {
         "type": "about:blank",
         "title": status.phrase,
@@ -134,6 +136,6 @@ async def _broken_off(request: Request, _: Exception) -> Response:
     return problem(request, "invalid_request", "The upload broke off.")
 
 
-async def crashed(request: Request) -> Response:
-    """Answer a request whose error nobody expected; the log has it."""
+async def answer_unexpected_error(request: Request) -> Response:
+    """Return the response for an unexpected error, which is logged elsewhere."""
     return problem(request, "server_error", "An unexpected error; it is in the log.")

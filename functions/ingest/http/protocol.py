@@ -1,6 +1,6 @@
-"""HTTP/1.1 as ingest speaks it: bounded, and what is refused is refused in JSON as elsewhere.
+"""HTTP/1.1 with limits: uvicorn's protocol, bounded in heads, silence and connections.
 
-uvicorn's protocol with limits of its own on heads, on silence, and on connections.
+A refused request is answered with a problem in JSON, as everywhere in the API.
 """
 
 import asyncio
@@ -13,28 +13,34 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from functions.ingest.http.problems import HEADERS, MEDIA_TYPE, STATUS, body_of
+from functions.ingest.http.problems import (
+    PROBLEM_HEADERS,
+    PROBLEM_MEDIA_TYPE,
+    PROBLEM_STATUS,
+    problem_body,
+)
 from functions.ingest.settings import Settings
 from functions.ingest.upload.body import MOST_FILES, most_bytes
 from shared.errors import Permanent, PocWhispError, Unavailable
 
 LONGEST_URL = 65_535
-"""Bytes. More cannot be taken apart, and older parsers cut it without a word."""
+"""Bytes. Longer ones cannot be parsed, and older parsers cut them silently."""
 LONGEST_HEADERS = 1 << 16
 MOST_HEADERS = 200
 LONGEST_HEAD = LONGEST_URL + LONGEST_HEADERS
-"""Bytes of a head, or of anything else that is not a body, as long as it has not ended."""
+"""Bytes of a head, or of anything else outside a body, before its end is found."""
 MOST_PIPELINED = 100
 LONGEST_CHUNKED_READ = 1 << 16
-LONGEST_WAITING = 1 << 17
-"""Bytes of a body that wait to be taken before no more are read."""
+LONGEST_BUFFERED_BODY = 1 << 17
+"""Bytes of a body that may wait for the application before reading pauses."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What a connection may do.
+    """The limits of a connection.
 
-    `head_timeout` in seconds; `max_discarded` are bytes of a body that has been answered.
+    `head_timeout` in seconds; `max_discarded` are the bytes that a body may go on for after its
+    request has been answered.
     """
 
     max_connections: int = 512
@@ -43,7 +49,7 @@ class ConnectionLimits:
 
 
 def protocol_of(settings: Settings) -> type["Protocol"]:
-    """The protocol with the settings' limits."""
+    """Return the protocol with the limits of the settings."""
     limits = ConnectionLimits(
         max_connections=settings.max_connections,
         head_timeout=settings.head_timeout,
@@ -53,7 +59,7 @@ def protocol_of(settings: Settings) -> type["Protocol"]:
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, whose own answer to what it cannot read is a line of plain text."""
+    """uvicorn's protocol with limits, and with problems in JSON instead of plain text."""
 
     limits: ClassVar = ConnectionLimits()
 
@@ -131,7 +137,7 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """As uvicorn has it, but a piece that is taken before the next one comes is not copied."""
+        """Pass a part of the body on as uvicorn does, but uncopied if none waits before it."""
         self._unparsed = 0
         cycle = self.cycle
         if cycle.response_complete:
@@ -143,7 +149,7 @@ class Protocol(HttpToolsProtocol):
             cycle.body = bytearray(cycle.body) + body
         else:
             cycle.body += body
-        if len(cycle.body) > LONGEST_WAITING:
+        if len(cycle.body) > LONGEST_BUFFERED_BODY:
             self.flow.pause_reading()
         cycle.message_event.set()
 
@@ -167,12 +173,12 @@ class Protocol(HttpToolsProtocol):
         self._refuse(self._refusal or Permanent("invalid_request", msg))
 
     def _read_little(self) -> None:
-        """Have asyncio read less at once: each chunk of a body may be a single byte."""
+        """Have asyncio read less at once, since each chunk of a body may be a single byte."""
         with suppress(AttributeError):  # uvloop has its own way of reading
             self.transport.max_size = LONGEST_CHUNKED_READ  # type: ignore[attr-defined]
 
     def _discard(self, body: bytes) -> None:
-        """Read on after the answer: many clients do not look for it before all is sent."""
+        """Read on after the answer: many clients read it only after they have sent all."""
         self._discarded += len(body)
         if self._discarded > self.limits.max_discarded:
             self.transport.close()
@@ -203,12 +209,12 @@ class Protocol(HttpToolsProtocol):
             self._deadline = None
 
     def _stop(self, error: Permanent) -> None:
-        """Have the parser stop: it calls `send_400_response` for whatever is raised in it."""
+        """Stop the parser, which then calls `send_400_response`."""
         self._refusal = error
         raise error
 
     def _refuse(self, error: PocWhispError) -> None:
-        """Answer with the error and close. Requests that came whole are answered instead."""
+        """Answer with the error and close. Whole requests that came before are answered instead."""
         self._closing = True
         if self.cycle is None or self.cycle.response_complete or self._awaits_body():
             self.transport.write(_answer(error))
@@ -218,13 +224,13 @@ class Protocol(HttpToolsProtocol):
 
 
 def _answer(error: PocWhispError) -> bytes:
-    status = HTTPStatus(STATUS[error.code])
-    body = json.dumps(body_of(error.code, str(error))).encode()
+    status = HTTPStatus(PROBLEM_STATUS[error.code])
+    body = json.dumps(problem_body(error.code, str(error))).encode()
     headers = {
-        "content-type": MEDIA_TYPE,
+        "content-type": PROBLEM_MEDIA_TYPE,
         "content-length": str(len(body)),
         "connection": "close",
-        **HEADERS.get(error.code, {}),
+        **PROBLEM_HEADERS.get(error.code, {}),
     }
     lines = [
         f"HTTP/1.1 {status.value} {status.phrase}",

@@ -1,4 +1,4 @@
-"""A recording as JSON, which is long after a long call."""
+"""The response with a recording, which is long after a long call."""
 
 from collections.abc import Mapping
 
@@ -9,9 +9,9 @@ from shared.tasks import in_turns
 
 
 async def session_response(session: Session, headers: Mapping[str, str] | None = None) -> Response:
-    """The response whose body is the recording.
+    """Return the response whose body is the recording.
 
-    Its segments are written a few at a time, so that no other request waits for all of them.
+    Segments are serialised a few at a time, so that other requests need not wait for all of them.
     """
     if session.transcript is None:
         body = session.model_dump_json()

@@ -1,4 +1,4 @@
-"""The bodies the API answers with. Times in seconds since the recording's start."""
+"""The bodies of the API's answers. Times are seconds since the recording's start."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -17,12 +17,11 @@ from events.documents import (
     SpokenSegment,
 )
 
-State = RunState
-TERMINAL: frozenset[State] = frozenset({"completed", "failed", "cancelled"})
+TERMINAL: frozenset[RunState] = frozenset({"completed", "failed", "cancelled"})
 
 
 class Stage(BaseModel):
-    """One stage the run has reached."""
+    """A stage that the run has reached."""
 
     stage: str
     channel: Channel | None
@@ -46,7 +45,7 @@ class SummaryView(BaseModel):
 
 
 class ModelVersions(BaseModel):
-    """What really ran; null where nothing of the kind did."""
+    """The engines that really ran; null where none did."""
 
     whisper: str | None = None
     llama: str | None = None
@@ -54,8 +53,8 @@ class ModelVersions(BaseModel):
     summarizer: str | None = None
 
 
-class Asked(BaseModel):
-    """What the client asked for with the upload."""
+class RequestView(BaseModel):
+    """The client's wishes for the recording, sent with the upload."""
 
     language: str | None = None
     task: Literal["transcribe", "translate"] = "transcribe"
@@ -70,8 +69,8 @@ class Asked(BaseModel):
     hotwords: list[str] = Field(default_factory=list)
 
 
-class Facts(BaseModel):
-    """What is known of a recording; null where it is not known yet."""
+class RecordingFacts(BaseModel):
+    """A recording's properties; null where they are not known yet."""
 
     duration: Annotated[float | None, Field(description="Length of the recording in seconds.")]
     processing_time: Annotated[
@@ -82,56 +81,56 @@ class Facts(BaseModel):
     created_at: Annotated[datetime, Field(description="When the upload ended.")]
 
 
-class Listed(BaseModel):
+class RecordingSummary(BaseModel):
     """A recording in a list."""
 
     session_id: UUID
-    status: State
+    status: RunState
     check_url: str
-    metadata: Facts
-    request: Asked
+    metadata: RecordingFacts
+    request: RequestView
 
 
 class Pagination(BaseModel):
-    """Where a page lies in the whole list."""
+    """The place of a page in the whole list."""
 
     limit: int
     offset: int
     total: Annotated[int, Field(description="Recordings in all, not only on this page.")]
     next_cursor: Annotated[
-        str | None, Field(description="Of the next page; null if this is the last.")
+        str | None, Field(description="Cursor of the next page; null if this is the last.")
     ] = None
     prev_cursor: Annotated[
-        str | None, Field(description="Of the page before; null if this is the first.")
+        str | None, Field(description="Cursor of the page before; null if this is the first.")
     ] = None
 
 
 class Page(BaseModel):
     """A page of recordings, newest first."""
 
-    sessions: list[Listed]
+    sessions: list[RecordingSummary]
     pagination: Pagination
 
 
-class Metadata(Facts):
-    """Facts about the recording and its run."""
+class Metadata(RecordingFacts):
+    """The properties of the recording and of its run."""
 
     channels: Annotated[int | None, Field(description="Channels of the upload.")]
-    sample_rate: Annotated[int | None, Field(description="Of the upload, in Hz.")]
+    sample_rate: Annotated[int | None, Field(description="Sample rate of the upload in Hz.")]
     container: Annotated[str, Field(description="Kind of file, such as wav or flac.")]
-    levels: Annotated[list[Level], Field(description="How loud each channel is.")]
+    levels: Annotated[list[Level], Field(description="Loudness of each channel.")]
     quality: Annotated[
         Quality | None,
         Field(description="Whether the channels are what they should be; null: not measured."),
     ]
     languages: Annotated[
-        list[ChannelLanguage], Field(description="Of the channels on which it is known.")
+        list[ChannelLanguage], Field(description="Languages of the channels, where known.")
     ]
     echoes: Annotated[
-        list[Echo], Field(description="What was taken out as the other party's voice.")
+        list[Echo], Field(description="Words that were removed as the other party's.")
     ]
     warnings: Annotated[
-        list[AudioWarning], Field(description="What is odd about the audio; empty if nothing.")
+        list[AudioWarning], Field(description="Oddities of the audio; empty if none.")
     ]
     model_versions: ModelVersions
     degraded: Annotated[
@@ -140,7 +139,7 @@ class Metadata(Facts):
 
 
 class Failure(BaseModel):
-    """Why a run failed."""
+    """The reason why a run failed."""
 
     error: Annotated[str, Field(description="A fixed word, such as invalid_audio.")]
     message: str
@@ -148,16 +147,16 @@ class Failure(BaseModel):
 
 
 class Session(BaseModel):
-    """A recording and what became of it."""
+    """A recording and its result."""
 
     session_id: UUID
-    status: State
+    status: RunState
     check_url: str
     progress: Annotated[list[Stage], Field(description="The stages reached so far, in order.")]
     transcript: TranscriptView | None = None
     summary: SummaryView | None = None
     metadata: Metadata
-    request: Asked
+    request: RequestView
     error: Failure | None = None
 
     @property
@@ -166,10 +165,10 @@ class Session(BaseModel):
 
 
 class Accepted(BaseModel):
-    """The recording is kept and will be processed."""
+    """A recording that is stored and will be processed."""
 
     session_id: UUID
-    status: State
+    status: RunState
     check_url: str
     progress: list[Stage]
 
@@ -182,7 +181,7 @@ class Engines(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether uploads can be kept, and which parts answer."""
+    """Whether uploads can be stored, and which parts answer."""
 
     status: Literal["healthy", "degraded", "unhealthy"]
     checks: Annotated[dict[str, str], Field(description="ok or away, by part.")]
@@ -192,7 +191,7 @@ class Readiness(BaseModel):
 
 
 class Health(Readiness):
-    """Which parts answer, and the engines that ran last."""
+    """Readiness, and the engines that ran last."""
 
     engines: Engines = Engines()
 

@@ -1,39 +1,42 @@
-"""The bodies an upload may come in, as one stream of pieces of fields."""
+"""The body of an upload, a form or bare audio, as one stream of chunks of fields."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from functions.ingest.upload.multipart import FormReader, Piece
+from functions.ingest.upload.multipart import FieldChunk, FormReader
 from shared.errors import Permanent
 
 RAW_FIELD = "audio"
 FORM = "multipart/form-data"
 LONGEST_CONTENT_TYPE = 1_000
 MOST_FILES = 2
-OVERHEAD = 1 << 20
-"""Bytes of a form that are not its files."""
+FORM_OVERHEAD = 1 << 20
+"""Bytes of a form besides its files."""
 
 
 class BodyReader(Protocol):
-    """Feed it the body's bytes in order; `end` raises `Permanent` if the body is not whole."""
+    """Splits a body into fields: `feed` it all bytes in order, then `end`.
 
-    def feed(self, body: bytes) -> list[Piece]: ...
+    Both raise `Permanent` for a malformed or incomplete body.
+    """
+
+    def feed(self, body: bytes) -> list[FieldChunk]: ...
 
     def end(self) -> None: ...
 
 
 @dataclass
 class RawReader:
-    """A body that is one recording and nothing else; it comes out as the field `audio`."""
+    """Reads a body that is the recording itself, as the field `audio`."""
 
     begun: bool = False
 
-    def feed(self, body: bytes) -> list[Piece]:
-        piece = Piece(RAW_FIELD, None, body, first=not self.begun)
+    def feed(self, body: bytes) -> list[FieldChunk]:
+        chunk = FieldChunk(RAW_FIELD, None, body, first=not self.begun)
         self.begun = True
-        return [piece]
+        return [chunk]
 
     def end(self) -> None:
         if not self.begun:
@@ -41,7 +44,10 @@ class RawReader:
 
 
 def reader_of(content_type: str) -> BodyReader:
-    """The reader for a content type: a form, or the bare bytes of an audio file."""
+    """Return the reader for a form, or for the bare bytes of an audio file.
+
+    Raises `Permanent` for any other content type.
+    """
     if len(content_type) > LONGEST_CONTENT_TYPE:
         raise Permanent(
             "invalid_request",
@@ -60,8 +66,8 @@ def reader_of(content_type: str) -> BodyReader:
     )
 
 
-async def within(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
-    """The same bytes. Raise `Permanent` if none come for so many seconds."""
+async def with_timeout(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+    """Yield the same bytes. Raises `Permanent` if none arrive for `seconds`."""
     while True:
         try:
             async with asyncio.timeout(seconds):
@@ -75,17 +81,17 @@ async def within(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[by
         yield part
 
 
-async def pieces_of(reader: BodyReader, body: AsyncIterator[bytes]) -> AsyncIterator[Piece]:
-    """The pieces in order. Raise `Permanent` if the body is malformed or ends too early."""
+async def field_chunks(reader: BodyReader, body: AsyncIterator[bytes]) -> AsyncIterator[FieldChunk]:
+    """Yield the chunks in order. Raises `Permanent` if the body is malformed or incomplete."""
     async for part in body:
         if part:
-            for piece in reader.feed(part):
-                yield piece
+            for chunk in reader.feed(part):
+                yield chunk
     reader.end()
 
 
 def check_encoding(content_encoding: str | None) -> None:
-    """Raise `Permanent` for a body that would have to be unpacked first."""
+    """Raise `Permanent` for a compressed body."""
     if content_encoding and content_encoding.strip().lower() != "identity":
         raise Permanent(
             "unsupported_media_type",
@@ -94,9 +100,9 @@ def check_encoding(content_encoding: str | None) -> None:
 
 
 def check_length(headers: Mapping[str, str], max_bytes: int) -> None:
-    """Raise `Permanent` for a body that says it is too large before its bytes come.
+    """Raise `Permanent` if the declared length is too large.
 
-    A form may hold two files, of up to `max_bytes` each; how many it has is seen as it arrives.
+    A form may hold two files of up to `max_bytes` each; their number is known as they arrive.
     """
     length = headers.get("content-length", "")
     form = _kind(headers.get("content-type", "")) == FORM
@@ -106,12 +112,12 @@ def check_length(headers: Mapping[str, str], max_bytes: int) -> None:
 
 
 def most_bytes(max_bytes: int, files: int) -> int:
-    """Bytes that a form with so many files may have."""
-    return max_bytes * files + OVERHEAD
+    """Return the bytes that a form with `files` files may have."""
+    return max_bytes * files + FORM_OVERHEAD
 
 
 def too_large(found: int, allowed: int) -> Permanent:
-    """The error for a body that is larger than what is allowed in it."""
+    """Return the error for a body of `found` bytes where `allowed` are allowed."""
     return Permanent("file_too_large", f"The body has {found} bytes; allowed: {allowed}.")
 
 

@@ -1,15 +1,15 @@
-"""The digest of bytes as they arrive, computed beside the event loop."""
+"""The digest of a stream, computed in another thread."""
 
 import asyncio
 import hashlib
 from collections.abc import Sequence
 
-BATCH = 1 << 20
-"""Bytes worth another thread's trouble."""
+HASH_BATCH = 1 << 20
+"""Bytes that are worth a call in another thread."""
 
 
-class Digest:
-    """SHA-256 of bytes that come in pieces. Long ones are hashed while the next ones come."""
+class StreamDigest:
+    """The SHA-256 of a stream. A full batch is hashed while the next bytes arrive."""
 
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
@@ -18,16 +18,16 @@ class Digest:
         self._hashing: asyncio.Task[None] | None = None
 
     async def feed(self, piece: bytes) -> None:
-        """Take the next bytes. Wait while earlier ones are being hashed, so that few are kept."""
+        """Add the next bytes. Waits while an earlier batch is hashed, to bound the memory."""
         self._batch.append(piece)
         self._size += len(piece)
-        if self._size >= BATCH:
+        if self._size >= HASH_BATCH:
             await self._wait()
             batch, self._batch, self._size = self._batch, [], 0
             self._hashing = asyncio.create_task(asyncio.to_thread(self._update, batch))
 
     async def finish(self) -> str:
-        """The digest of all bytes, in hexadecimal."""
+        """Return the digest of all bytes, in hexadecimal."""
         await self._wait()
         self._update(self._batch)
         return self._sha256.hexdigest()

@@ -1,4 +1,4 @@
-"""What a client asks for besides the audio: form fields, or parameters of the query."""
+"""The fields of an upload besides its audio, from the form or the query."""
 
 import json
 import re
@@ -22,14 +22,14 @@ NUL = "\0"
 
 
 def request_of(fields: Fields) -> Request:
-    """The request in these fields. Raise `Permanent`, saying what was found and what is allowed."""
-    unknown = sorted(set(fields) - set(READERS))
+    """Return the request in the fields. Raises `Permanent` for an unknown or faulty field."""
+    unknown = sorted(set(fields) - set(FIELD_READERS))
     if unknown:
-        raise _refused(unknown[0], "is not known", ", ".join(f"`{name}`" for name in READERS))
+        raise _refused(unknown[0], "is not known", ", ".join(f"`{name}`" for name in FIELD_READERS))
     found: dict[str, Any] = {}
     for name, values in fields.items():
         if any(values):
-            field, read = READERS[name]
+            field, read = FIELD_READERS[name]
             found[field] = read(name, values)
     return Request(**found)
 
@@ -130,7 +130,7 @@ def _text(name: str, values: Sequence[str]) -> str:
     return _single(name, values, LONGEST_TEXT)
 
 
-READERS: Mapping[str, tuple[str, Callable[[str, Sequence[str]], object]]] = {
+FIELD_READERS: Mapping[str, tuple[str, Callable[[str, Sequence[str]], object]]] = {
     "language": ("language", _language),
     "task": ("task", _task),
     "enable_summarization": ("enable_summarization", _flag),

@@ -1,4 +1,4 @@
-"""A multipart/form-data body (RFC 7578), read piece by piece as it arrives."""
+"""The reader of multipart/form-data bodies (RFC 7578), chunk by chunk as they arrive."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ MOST_PARTS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Some bytes of one field; it comes in one piece or more, of which one is marked `first`."""
+class FieldChunk:
+    """Some bytes of one field. The first chunk of a field is marked `first`."""
 
     field: str
     file_name: str | None
@@ -21,7 +21,7 @@ class Piece:
 
 
 class FormReader:
-    """Feed it the body's bytes in order; it gives back the pieces they complete."""
+    """Splits a form into fields: `feed` it the body's bytes in order, then `end`."""
 
     def __init__(self, content_type: str) -> None:
         kind, options = parse_options_header(content_type)
@@ -29,7 +29,7 @@ class FormReader:
             raise Permanent(
                 "invalid_request", f"The content type {content_type!r} has no boundary."
             )
-        self._pieces: list[Piece] = []
+        self._chunks: list[FieldChunk] = []
         self._header_name = b""
         self._header_value = b""
         self._field = ""
@@ -55,15 +55,15 @@ class FormReader:
                 "invalid_request", f"The content type is malformed: {error}."
             ) from error
 
-    def feed(self, body: bytes) -> list[Piece]:
+    def feed(self, body: bytes) -> list[FieldChunk]:
         try:
             self._parser.write(body)
         except MultipartParseError as error:
             raise Permanent(
                 "invalid_request", f"The multipart body is malformed: {error}"
             ) from error
-        pieces, self._pieces = self._pieces, []
-        return pieces
+        chunks, self._chunks = self._chunks, []
+        return chunks
 
     def end(self) -> None:
         """Raise `Permanent` unless the body ended with its closing boundary."""
@@ -93,9 +93,9 @@ class FormReader:
         self._header_name = self._header_value = b""
 
     def _add(self, content: bytes, *, first: bool = False) -> None:
-        self._pieces.append(Piece(self._field, self._file_name, content, first))
+        self._chunks.append(FieldChunk(self._field, self._file_name, content, first))
 
 
 def _readable(name: bytes) -> str:
-    """The file's name; PostgreSQL keeps no NUL."""
+    """Return the file's name without NUL, which PostgreSQL cannot store."""
     return name.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -1,4 +1,4 @@
-"""One upload: its audio goes through as it arrives, and is judged on the way.
+"""One upload: its audio passes through as it arrives, and is checked on the way.
 
 Both speakers come in one file (`audio` or `file`), or each in a mono file (`left` and `right`).
 """
@@ -7,23 +7,23 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from functions.ingest.upload.body import BodyReader, most_bytes, pieces_of, too_large
-from functions.ingest.upload.digest import Digest
-from functions.ingest.upload.multipart import Piece
+from functions.ingest.upload.body import BodyReader, field_chunks, most_bytes, too_large
+from functions.ingest.upload.digest import StreamDigest
+from functions.ingest.upload.multipart import FieldChunk
 from shared.audio.formats import Limits
-from shared.audio.validator import AudioFacts, Judge
+from shared.audio.validator import AudioProperties, UploadValidator
 from shared.errors import Permanent
 
 ONE_FILE = ("audio", "file")
 TWO_FILES = ("left", "right")
 LONGEST_FIELD = 64 << 10
 LONGEST_FIELDS = 256 << 10
-"""Bytes of all fields that are no files."""
+"""Bytes of all fields together that are no files."""
 
 
 @dataclass(frozen=True, slots=True)
-class Audio:
-    """What is known of a recording once it has arrived; `None` where only decoding can tell."""
+class UploadedAudio:
+    """The properties of a recording that has arrived; None where only decoding can tell."""
 
     file_name: str | None
     files: int
@@ -36,52 +36,52 @@ class Audio:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """One file of the upload: its bytes' number and digest, and what the judge made of it."""
+class ReceivedFile:
+    """A file that has arrived: its size in bytes, its digest and its properties."""
 
     file_name: str | None
     size: int
     sha256: str
-    facts: AudioFacts
+    properties: AudioProperties
 
 
 class AudioFile:
-    """One audio file of the body. Its `chunks` must be read to their end, once."""
+    """An audio file of the body as it arrives. Its `chunks` must be read to their end, once."""
 
     def __init__(
-        self, piece: Piece, rest: AsyncIterator[Piece], limits: Limits, max_bytes: int
+        self, chunk: FieldChunk, rest: AsyncIterator[FieldChunk], limits: Limits, max_bytes: int
     ) -> None:
-        self.field = piece.field
-        self.next: Piece | None = None
-        self._first, self._rest = piece, rest
-        self._judge = Judge(limits)
+        self.field = chunk.field
+        self.next: FieldChunk | None = None
+        self._first, self._rest = chunk, rest
+        self._validator = UploadValidator(limits)
         self._max_bytes = max_bytes
-        self._digest = Digest()
+        self._digest = StreamDigest()
         self._size = 0
-        self._received: Received | None = None
+        self._received: ReceivedFile | None = None
 
     @property
     def is_right(self) -> bool:
         return self.field == "right"
 
     @property
-    def received(self) -> Received:
-        """The file's description, once its chunks have been read."""
+    def received(self) -> ReceivedFile:
+        """The file's description; its chunks must have been read."""
         if self._received is None:
             raise AssertionError("The chunks were not read to their end.")
         return self._received
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The file's bytes. Raise `Permanent` as soon as it cannot become a recording any more."""
+        """Yield the file's bytes. Raises `Permanent` once it can no longer become a recording."""
         yield await self._take(self._first.content)
-        async for piece in self._rest:
-            if piece.first:
-                self.next = piece
+        async for chunk in self._rest:
+            if chunk.first:
+                self.next = chunk
                 break
-            yield await self._take(piece.content)
-        facts = self._judge.finish()
+            yield await self._take(chunk.content)
+        properties = self._validator.finish()
         sha256 = await self._digest.finish()
-        self._received = Received(self._first.file_name, self._size, sha256, facts)
+        self._received = ReceivedFile(self._first.file_name, self._size, sha256, properties)
 
     async def _take(self, content: bytes) -> bytes:
         self._size += len(content)
@@ -89,44 +89,44 @@ class AudioFile:
             raise Permanent(
                 "file_too_large", f"The file is larger than the {self._max_bytes} bytes allowed."
             )
-        self._judge.feed(content)
+        self._validator.feed(content)
         await self._digest.feed(content)
         return content
 
 
 class Upload:
-    """Reads a request's body once: its files as they come, its other fields put aside.
+    """Reads a request's body once: yields its files, and collects its other fields.
 
-    `fields` (repeated ones in order) and `audio` are known when `files` has ended.
+    `fields` (repeated ones in order) and `audio` are complete when `files` has ended.
     """
 
     def __init__(self, reader: BodyReader, limits: Limits, max_bytes: int) -> None:
         self._reader = reader
         self._limits = limits
         self._max_bytes = max_bytes
-        self._received: dict[str, Received] = {}
+        self._received: dict[str, ReceivedFile] = {}
         self._files = 0
         self._fields: dict[str, list[bytearray]] = {}
         self._field_bytes = 0
         self._body_bytes = 0
 
     async def files(self, body: AsyncIterator[bytes]) -> AsyncIterator[AudioFile]:
-        """The audio files in order; read each one's chunks before asking for the next.
+        """Yield the audio files in order; read the chunks of each before the next.
 
-        Raise `Permanent` if they do not make one recording.
+        Raises `Permanent` if they do not make one recording.
         """
-        pieces = pieces_of(self._reader, self._counted(body))
-        piece = await anext(pieces, None)
-        while piece is not None:
-            if piece.field in (*ONE_FILE, *TWO_FILES):
+        chunks = field_chunks(self._reader, self._counted(body))
+        chunk = await anext(chunks, None)
+        while chunk is not None:
+            if chunk.field in (*ONE_FILE, *TWO_FILES):
                 self._files += 1
-                file = AudioFile(piece, pieces, self._limits_of(piece.field), self._max_bytes)
+                file = AudioFile(chunk, chunks, self._limits_of(chunk.field), self._max_bytes)
                 yield file
                 self._received[file.field] = file.received
-                piece = file.next
+                chunk = file.next
             else:
-                self._take_field(piece)
-                piece = await anext(pieces, None)
+                self._take_field(chunk)
+                chunk = await anext(chunks, None)
         self._check_complete()
 
     @property
@@ -138,12 +138,12 @@ class Upload:
         }
 
     @property
-    def audio(self) -> Audio:
-        """What came in, as one recording."""
+    def audio(self) -> UploadedAudio:
+        """The uploaded files as one recording."""
         first, *others = self._received.values()
-        both = _both(first.facts, others[0].facts) if others else first.facts
+        both = _both(first.properties, others[0].properties) if others else first.properties
         digests = [first.sha256, *(other.sha256 for other in others)]
-        return Audio(
+        return UploadedAudio(
             file_name=first.file_name,
             files=len(digests),
             size=first.size + sum(other.size for other in others),
@@ -155,7 +155,7 @@ class Upload:
         )
 
     async def _counted(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The same bytes. Raise `Permanent` once they are more than the files that came may be."""
+        """Yield the same bytes. Raises `Permanent` once they exceed what the files so far allow."""
         async for part in body:
             self._body_bytes += len(part)
             allowed = most_bytes(self._max_bytes, max(1, self._files))
@@ -186,16 +186,16 @@ class Upload:
                 f"The form has `{came.pop()}` only; needed: both `left` and `right`.",
             )
 
-    def _take_field(self, piece: Piece) -> None:
-        values = self._fields.setdefault(piece.field, [])
-        if piece.first:
+    def _take_field(self, chunk: FieldChunk) -> None:
+        values = self._fields.setdefault(chunk.field, [])
+        if chunk.first:
             values.append(bytearray())
-        if piece.file_name is not None:  # a file nobody asked for is not kept
+        if chunk.file_name is not None:  # a file nobody asked for is not kept
             return
-        values[-1] += piece.content
-        self._field_bytes += len(piece.content)
+        values[-1] += chunk.content
+        self._field_bytes += len(chunk.content)
         if len(values[-1]) > LONGEST_FIELD:
-            raise _too_long(f"The field `{piece.field}` is", LONGEST_FIELD)
+            raise _too_long(f"The field `{chunk.field}` is", LONGEST_FIELD)
         if self._field_bytes > LONGEST_FIELDS:
             raise _too_long("The fields are together", LONGEST_FIELDS)
 
@@ -205,19 +205,19 @@ def _too_long(what: str, allowed: int) -> Permanent:
 
 
 def _digest_of(digests: list[str]) -> str:
-    """The file's digest; for two files, that of both digests."""
+    """Return the file's digest; for two files, the digest of both digests."""
     return (
         digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     )
 
 
-def _both(left: AudioFacts, right: AudioFacts) -> AudioFacts:
-    """Two mono files as one recording: as long as the longer one, sampled as the left one."""
+def _both(left: AudioProperties, right: AudioProperties) -> AudioProperties:
+    """Return two mono files as one recording of the longer duration and the left sample rate."""
     lengths = (left.duration, right.duration)
-    known = [length for length in lengths if length is not None]
-    return AudioFacts(
+    durations = [length for length in lengths if length is not None]
+    return AudioProperties(
         container=left.container,
         channels=2,
         sample_rate=left.sample_rate,
-        duration=max(known) if len(known) == len(lengths) else None,
+        duration=max(durations) if len(durations) == len(lengths) else None,
     )

@@ -13,16 +13,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import DIGITAL_SILENCE, PCM16_FULL_SCALE, SAMPLE_RATE, Samples
 
 LEVEL_FRAME = SAMPLE_RATE // 50
 """Samples a frame: 20 ms, one period of 50 Hz hum."""
 PART = LEVEL_FRAME // 5
-FULL_SCALE = 32_768
 STEP = 50
 """Frames classified at a time: the noise floor is estimated once a second."""
-NOTHING = -100.0
-"""Level of digital silence in dBFS."""
 
 VoiceLevels: TypeAlias = NDArray[np.float64]
 """One level per frame in dBFS (RMS), shape (frames,)."""
@@ -227,8 +224,8 @@ def voice_levels(samples: Samples) -> VoiceLevels:
     """
     parts = samples.reshape(-1, LEVEL_FRAME // PART, PART).astype(np.int64)
     variance = (parts**2).sum(axis=2) * PART - parts.sum(axis=2) ** 2
-    power = variance.sum(axis=1) / (LEVEL_FRAME * PART * FULL_SCALE**2)
-    levels: VoiceLevels = 10 * np.log10(power + 10 ** (NOTHING / 10))
+    power = variance.sum(axis=1) / (LEVEL_FRAME * PART * PCM16_FULL_SCALE**2)
+    levels: VoiceLevels = 10 * np.log10(power + 10 ** (DIGITAL_SILENCE / 10))
     return levels
 
 

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import PCM16_FULL_SCALE, SAMPLE_RATE, Samples
 
 Mel: TypeAlias = NDArray[np.float32]
 """Shape (bands, 3000): 30 s, padded."""
@@ -19,7 +19,6 @@ FRAMES = 3_000
 LENGTH = 400
 HOP = 160
 MEL_FRAME_RATE = SAMPLE_RATE // HOP
-FULL_SCALE = 32_768
 FAINTEST = 1e-10
 RANGE = 8.0
 """Range kept below the loudest value, in powers of ten: 80 dB."""
@@ -63,7 +62,7 @@ class Spectrogram:
 
     def _measure(self, samples: Samples, bands: NDArray[np.float32]) -> None:
         """Write the power in each band into `bands`, shape (bands, frames)."""
-        sound = np.pad(samples.astype(np.float32) / FULL_SCALE, (0, HOP))
+        sound = np.pad(samples.astype(np.float32) / PCM16_FULL_SCALE, (0, HOP))
         sound = np.pad(sound, LENGTH // 2, mode="reflect")
         frames = np.lib.stride_tricks.sliding_window_view(sound, LENGTH)[::HOP]
         for at in range(0, bands.shape[1], FRAMES_PER_FFT):

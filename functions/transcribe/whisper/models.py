@@ -99,7 +99,7 @@ class Model:
         return (path for name in sorted(MODEL_FILES) if (path := self.folder / name).is_file())
 
 
-def find(wanted: str, cache: Path) -> Model:
+def find_model(wanted: str, cache: Path) -> Model:
     """The model of this name (or `owner/name`), of that folder, or `NAME@REVISION`.
 
     Raises `NoEngine`, which says what was looked for and where, if it is not there as a whole.

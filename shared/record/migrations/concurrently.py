@@ -4,9 +4,9 @@ from alembic import op
 
 
 def create_index(name: str, definition: str) -> None:
-    """Create the index while others write; one that an earlier try left half made goes first.
+    """Create the index while others write, and drop what an earlier try left of it first.
 
-    Meanwhile only old transactions are waited for, which holds up nobody: so without a limit.
+    It waits for old transactions without a limit, since nobody waits behind it.
     """
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = 0")

@@ -1,6 +1,6 @@
 """Alembic's entry: it runs the migrations on the connection that `migrate` hands in.
 
-Each is a transaction of its own, so that one which does not get its locks leaves the others done.
+Each runs in a transaction of its own, so that one without its locks leaves the others done.
 """
 
 from alembic import context

@@ -7,8 +7,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from functions.ingest.figures import exposition
 from functions.ingest.health import health_of, readiness
 from functions.ingest.http.auth import CurrentCaller
-from functions.ingest.http.dependencies import Current, OpenPorts
-from functions.ingest.http.problems import HEADERS, errors
+from functions.ingest.http.dependencies import CurrentDependencies, OpenPorts
+from functions.ingest.http.problems import PROBLEM_HEADERS, error_responses
 from functions.ingest.http.views import Health, Readiness
 
 router = APIRouter(tags=["probes"])
@@ -16,27 +16,27 @@ router = APIRouter(tags=["probes"])
 
 @router.get("/live")
 async def live() -> dict[str, str]:
-    """Tell that the process runs."""
+    """Answer as long as the process runs."""
     return {"status": "alive"}
 
 
 @router.get("/ready", response_model=Readiness, responses={503: {"model": Readiness}})
 async def ready(ports: OpenPorts) -> Response:
-    """Tell whether an upload can be kept."""
+    """Show whether an upload can be stored."""
     found = await readiness(ports.checks)
     if found.status == "unhealthy":
-        return JSONResponse(found.model_dump(), 503, HEADERS["unavailable"])
+        return JSONResponse(found.model_dump(), 503, PROBLEM_HEADERS["unavailable"])
     return JSONResponse(found.model_dump())
 
 
-@router.get("/health", responses=errors())
+@router.get("/health", responses=error_responses())
 async def health(ports: OpenPorts, caller: CurrentCaller) -> Health:
-    """Tell which parts answer."""
+    """Show which parts answer, and the engines that ran last."""
     return await health_of(ports, caller.tenant)
 
 
-@router.get("/metrics", response_class=PlainTextResponse, responses=errors())
-async def metrics(ports: OpenPorts, current: Current) -> Response:
-    """Tell the system's figures, for Prometheus."""
+@router.get("/metrics", response_class=PlainTextResponse, responses=error_responses())
+async def metrics(ports: OpenPorts, current: CurrentDependencies) -> Response:
+    """Return the figures of the system as Prometheus text."""
     figures = await ports.record.figures()
     return Response(exposition(current.uploads, figures), media_type=CONTENT_TYPE_LATEST)

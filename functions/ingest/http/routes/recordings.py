@@ -6,18 +6,19 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from structlog.contextvars import bind_contextvars
 
+from events.base import RunState
 from functions.ingest.http.auth import CurrentCaller
 from functions.ingest.http.dependencies import OpenPorts
 from functions.ingest.http.paging import MOST_OFFSET, decode_cursor, paging_links
-from functions.ingest.http.problems import errors
+from functions.ingest.http.problems import error_responses
 from functions.ingest.http.session_response import session_response
-from functions.ingest.http.views import Page, Session, State
+from functions.ingest.http.views import Page, Session
 from shared.errors import Permanent
 
 router = APIRouter(tags=["recordings"], prefix="/transcribe")
 
 
-@router.get("", responses=errors())
+@router.get("", responses=error_responses())
 async def recordings(  # noqa: PLR0913, PLR0917 - what FastAPI injects
     request: Request,
     response: Response,
@@ -28,7 +29,7 @@ async def recordings(  # noqa: PLR0913, PLR0917 - what FastAPI injects
         int,
         Query(ge=0, le=MOST_OFFSET, description="Recordings to skip; `cursor` leads further."),
     ] = 0,
-    status: Annotated[State | None, Query(description="Only those in this state.")] = None,
+    status: Annotated[RunState | None, Query(description="Only those in this state.")] = None,
     cursor: Annotated[
         str | None, Query(description="`next_cursor` or `prev_cursor` of another page.")
     ] = None,
@@ -41,9 +42,9 @@ async def recordings(  # noqa: PLR0913, PLR0917 - what FastAPI injects
     return page
 
 
-@router.get("/{session_id}", response_model=Session, responses=errors(404))
+@router.get("/{session_id}", response_model=Session, responses=error_responses(404))
 async def find(session_id: UUID, ports: OpenPorts, caller: CurrentCaller) -> Response:
-    """Look at a recording and what became of it so far."""
+    """Return a recording with its progress and its result."""
     bind_contextvars(recording=str(session_id))
     session = await ports.record.find(caller.tenant, session_id)
     if session is None:

@@ -13,17 +13,17 @@ from uuid_utils.compat import uuid7
 
 from events import RecordingReceived
 from events.keys import RecordingKey
-from functions.ingest.handler import announce, take_in, wait_for_end
+from functions.ingest.handler import accept_upload, announce, wait_for_end
 from functions.ingest.http.auth import CurrentCaller
-from functions.ingest.http.dependencies import Current, OpenPorts
-from functions.ingest.http.openapi import UPLOAD
+from functions.ingest.http.dependencies import CurrentDependencies, OpenPorts
+from functions.ingest.http.openapi import UPLOAD_OPERATION
 from functions.ingest.http.prefer import seconds_to_wait
-from functions.ingest.http.problems import errors, problem
+from functions.ingest.http.problems import error_responses, problem
 from functions.ingest.http.session_response import session_response
 from functions.ingest.http.views import Accepted, Session
 from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
-from functions.ingest.upload.body import check_encoding, check_length, reader_of, within
+from functions.ingest.upload.body import check_encoding, check_length, reader_of, with_timeout
 from functions.ingest.upload.multipart import MOST_PARTS
 from functions.ingest.upload.upload import Upload
 from shared.errors import Permanent, PocWhispError
@@ -38,19 +38,19 @@ router = APIRouter(tags=["recordings"], prefix="/transcribe")
     responses={
         200: {"model": Session},
         202: {"model": Accepted},
-        **errors(408, 413, 415, 500),
+        **error_responses(408, 413, 415, 500),
     },
-    openapi_extra=UPLOAD,
+    openapi_extra=UPLOAD_OPERATION,
 )
 async def transcribe(  # noqa: PLR0913, PLR0917 - what FastAPI injects
     request: Request,
     ports: OpenPorts,
-    current: Current,
+    current: CurrentDependencies,
     caller: CurrentCaller,
     prefer: Annotated[str | None, Header(description="respond-async or wait=N")] = None,
     wait: Annotated[str | None, Query(description="Seconds to wait for the result.")] = None,
 ) -> Response:
-    """Upload a stereo recording; wait for its transcript, or be told where it will be."""
+    """Upload a stereo recording. The answer is its transcript, or where that will be."""
     settings, uploads = current.settings, current.uploads
     seconds = seconds_to_wait(prefer, wait, settings.wait, settings.max_wait)
     trace = next_traceparent(request.headers.get("traceparent"))
@@ -79,8 +79,8 @@ async def _receive(
     upload = Upload(reader, settings.limits, settings.max_upload_bytes)
     key = RecordingKey(tenant, uuid7())
     bind_contextvars(recording=str(key.recording))
-    body = within(request.stream(), settings.body_timeout)
-    return await take_in(ports, key, upload, body, _query_fields(request), traceparent=trace)
+    body = with_timeout(request.stream(), settings.body_timeout)
+    return await accept_upload(ports, key, upload, body, _query_fields(request), traceparent=trace)
 
 
 async def _announce(ports: Ports, received: RecordingReceived, trace: str) -> None:
@@ -89,7 +89,7 @@ async def _announce(ports: Ports, received: RecordingReceived, trace: str) -> No
 
 
 def _query_fields(request: Request) -> Mapping[str, Sequence[str]]:
-    """The query's fields, the one that the API itself reads left out."""
+    """Return the fields in the query, without `wait`, which is no field of the upload."""
     pairs = request.query_params.multi_items()
     if len(pairs) > MOST_PARTS:
         raise Permanent(
@@ -124,6 +124,6 @@ def _accepted(accepted: Accepted) -> Response:
 
 
 def _just_queued(recording: UUID) -> Accepted:
-    """What is certain of a recording whose row was committed."""
+    """Return the answer for a recording of which only the committed row is certain."""
     url = f"/api/v1/transcribe/{recording}"
     return Accepted(session_id=recording, status="queued", check_url=url, progress=[])

@@ -13,13 +13,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import Samples
+from functions.transcribe.recognizer import DIGITAL_SILENCE, PCM16_FULL_SCALE, Samples
 
 VAD_FRAME = 512
 """Samples a frame: 32 ms, what Silero VAD takes at a time."""
-FULL_SCALE = 32_768
-NOTHING = -100.0
-"""Level of digital silence in dBFS."""
 
 FrameLevels: TypeAlias = NDArray[np.float32]
 """One level per frame in dBFS (RMS), shape (frames,)."""
@@ -82,5 +79,5 @@ def frame_levels(samples: Samples) -> FrameLevels:
     """
     wide = samples.reshape(-1, VAD_FRAME).astype(np.float64)
     power = np.einsum("ij,ij->i", wide, wide) / VAD_FRAME - wide.mean(axis=1) ** 2
-    levels: FrameLevels = 10 * np.log10(power / FULL_SCALE**2 + 10 ** (NOTHING / 10))
+    levels: FrameLevels = 10 * np.log10(power / PCM16_FULL_SCALE**2 + 10 ** (DIGITAL_SILENCE / 10))
     return levels.astype(np.float32)

@@ -13,9 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import PCM16_FULL_SCALE, SAMPLE_RATE, Samples
 from functions.transcribe.whisper.speech.gate import (
-    FULL_SCALE,
     VAD_FRAME,
     Flags,
     FrameLevels,
@@ -163,7 +162,7 @@ class Windower:
                 .reshape(-1, VAD_FRAME)
                 .astype(np.float32)
             )
-            frames /= FULL_SCALE
+            frames /= PCM16_FULL_SCALE
             goes_on = first == 0 and self._opened
             probabilities[first:end] = self._detector.probabilities(frames, afresh=not goes_on)
         self._opened = bool(opened[-1])

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.audio.compressed import LONGEST_OPENING, AudioFacts, id3_length, mp3_header
+from shared.audio.compressed import LONGEST_OPENING, AudioProperties, id3_length, mp3_header
 from shared.audio.formats import Limits
-from shared.audio.validator import MOST_TAGS, Judge
+from shared.audio.validator import MOST_TAGS, UploadValidator
 from shared.errors import Permanent
 from tests.support.examples import chunk, cut, fmt, riff, wav_file
 from tests.support.sounds import rf64
@@ -17,35 +17,35 @@ TEN_SECONDS = Limits(max_seconds=10.0)
 MP3_FRAME = bytes.fromhex("fffb9064") + bytes(413)
 MP3 = 3 * MP3_FRAME
 FILES = {
-    "call.flac": AudioFacts("flac", 2, 8_000, 1.5),
-    "call.mp3": AudioFacts("mp3", 2, 44_100),
-    "mono-8k.mp3": AudioFacts("mp3", 1, 8_000),
-    "call.opus": AudioFacts("ogg", 2, 48_000),
-    "call.ogg": AudioFacts("ogg", 2, 32_000),
-    "call.m4a": AudioFacts("m4a"),
-    "call-faststart.m4a": AudioFacts("m4a"),
-    "call-alac.m4a": AudioFacts("m4a"),
-    "video.mp4": AudioFacts("m4a"),
-    "wav49.wav": AudioFacts("wav49", 1, 8_000, 2.52),
-    "sox-streamed-alaw.wav": AudioFacts("wav", 2, 8_000, 1.25),
-    "ffmpeg-streamed-mulaw.wav": AudioFacts("wav", 2, 8_000, 1.25),
-    "rf64-alaw.wav": AudioFacts("rf64", 2, 8_000, 1.25),
-    "bext-u8.wav": AudioFacts("wav", 2, 8_000, 1.25),
-    "sox-24bit.wav": AudioFacts("wav", 2, 8_000, 1.0),
+    "call.flac": AudioProperties("flac", 2, 8_000, 1.5),
+    "call.mp3": AudioProperties("mp3", 2, 44_100),
+    "mono-8k.mp3": AudioProperties("mp3", 1, 8_000),
+    "call.opus": AudioProperties("ogg", 2, 48_000),
+    "call.ogg": AudioProperties("ogg", 2, 32_000),
+    "call.m4a": AudioProperties("m4a"),
+    "call-faststart.m4a": AudioProperties("m4a"),
+    "call-alac.m4a": AudioProperties("m4a"),
+    "video.mp4": AudioProperties("m4a"),
+    "wav49.wav": AudioProperties("wav49", 1, 8_000, 2.52),
+    "sox-streamed-alaw.wav": AudioProperties("wav", 2, 8_000, 1.25),
+    "ffmpeg-streamed-mulaw.wav": AudioProperties("wav", 2, 8_000, 1.25),
+    "rf64-alaw.wav": AudioProperties("rf64", 2, 8_000, 1.25),
+    "bext-u8.wav": AudioProperties("wav", 2, 8_000, 1.25),
+    "sox-24bit.wav": AudioProperties("wav", 2, 8_000, 1.0),
 }
 places = st.lists(st.integers(0, 1 << 16), max_size=12)
 
 
-def judged(*pieces: bytes, limits: Limits = TEN_SECONDS) -> AudioFacts:
-    judge = Judge(limits)
+def validated(*pieces: bytes, limits: Limits = TEN_SECONDS) -> AudioProperties:
+    validator = UploadValidator(limits)
     for piece in pieces:
-        judge.feed(piece)
-    return judge.finish()
+        validator.feed(piece)
+    return validator.finish()
 
 
 def refusal(*pieces: bytes, limits: Limits = TEN_SECONDS) -> tuple[str, str]:
     with pytest.raises(Permanent) as refused:
-        judged(*pieces, limits=limits)
+        validated(*pieces, limits=limits)
     return refused.value.code, str(refused.value)
 
 
@@ -68,7 +68,7 @@ def ogg(packet: bytes, flags: int = 2) -> bytes:
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_of_each_kind_is_told_by_its_bytes(name: str) -> None:
     file = (AUDIO / name).read_bytes()
-    assert judged(file) == FILES[name]
+    assert validated(file) == FILES[name]
 
 
 def test_every_file_of_the_folder_is_known_here() -> None:
@@ -79,7 +79,7 @@ def test_every_file_of_the_folder_is_known_here() -> None:
 @given(st.sampled_from(sorted(FILES)), places)
 def test_files_are_told_wherever_they_are_cut(name: str, at: list[int]) -> None:
     file = (AUDIO / name).read_bytes()
-    assert judged(*cut(file, at)) == FILES[name]
+    assert validated(*cut(file, at)) == FILES[name]
 
 
 @given(
@@ -89,11 +89,11 @@ def test_files_are_told_wherever_they_are_cut(name: str, at: list[int]) -> None:
     st.binary(max_size=600),
     places,
 )
-def test_any_bytes_are_judged_or_refused_with_a_code_of_ours(
+def test_any_bytes_are_accepted_or_refused_with_a_code_of_ours(
     start: bytes, junk: bytes, at: list[int]
 ) -> None:
     try:
-        facts = judged(*cut(start + junk, at))
+        facts = validated(*cut(start + junk, at))
     except Permanent as refused:
         codes = {"invalid_file_type", "invalid_audio", "audio_constraints"}
         assert refused.code in codes  # noqa: PT017
@@ -143,12 +143,12 @@ def test_a_file_that_ends_before_its_audio_is_broken(file: bytes) -> None:
 
 @pytest.mark.parametrize("start", [b"", id3(0), id3(2000), id3(7) + id3(300), id3(5) + bytes(999)])
 def test_mp3_and_flac_may_have_tags_before_them(start: bytes) -> None:
-    assert judged(start + MP3).container == "mp3"
-    assert judged(start + flac()).container == "flac"
+    assert validated(start + MP3).container == "mp3"
+    assert validated(start + flac()).container == "flac"
 
 
 def test_endless_tags_are_refused() -> None:
-    assert judged(id3(3) * MOST_TAGS + MP3).container == "mp3"
+    assert validated(id3(3) * MOST_TAGS + MP3).container == "mp3"
     assert refusal(id3(0) * 100_000)[0] == "invalid_file_type"
 
 
@@ -157,13 +157,13 @@ def test_a_tag_with_a_footer_is_skipped_with_it() -> None:
 
 
 def test_a_long_tag_is_skipped_in_little_memory() -> None:
-    judge = Judge(TEN_SECONDS)
-    judge.feed(id3(50 << 20, b""))
+    validator = UploadValidator(TEN_SECONDS)
+    validator.feed(id3(50 << 20, b""))
     for _ in range(50):
-        judge.feed(bytes(1 << 20))
-        assert len(judge._start) < LONGEST_OPENING  # noqa: SLF001 - what it keeps is the point
-    judge.feed(MP3)
-    assert judge.finish().container == "mp3"
+        validator.feed(bytes(1 << 20))
+        assert len(validator._start) < LONGEST_OPENING  # noqa: SLF001 - what it keeps is the point
+    validator.feed(MP3)
+    assert validator.finish().container == "mp3"
 
 
 @pytest.mark.parametrize("bits", ["fffb90", "fff390", "ffe390", "fffb50"])
@@ -220,7 +220,7 @@ def test_no_channels_or_no_rate_is_broken(file: bytes) -> None:
 
 def test_two_mono_files_can_be_demanded() -> None:
     mono = Limits(channels=(1,))
-    assert judged(wav_file(channels=1), limits=mono).channels == 1
+    assert validated(wav_file(channels=1), limits=mono).channels == 1
     assert "2 channels; allowed: 1." in refusal(wav_file(), limits=mono)[1]
     assert "2 channels; allowed: 1." in refusal(flac(), limits=mono)[1]
 
@@ -242,28 +242,29 @@ def test_two_mono_files_can_be_demanded() -> None:
 )
 @pytest.mark.parametrize("piece", [1_000, 1 << 20])
 def test_a_wav_lasts_as_long_as_what_is_there(file: bytes, seconds: float, piece: int) -> None:
-    assert judged(*(file[at : at + piece] for at in range(0, len(file), piece))).duration == seconds
+    pieces = (file[at : at + piece] for at in range(0, len(file), piece))
+    assert validated(*pieces).duration == seconds
 
 
 def test_a_recording_is_refused_as_soon_as_it_is_too_long() -> None:
-    judge = Judge(TEN_SECONDS)
-    judge.feed(riff(fmt(), chunk(b"data", b"", 40 * 60 * 32_000)))
-    judge.feed(bytes(320_000))
+    validator = UploadValidator(TEN_SECONDS)
+    validator.feed(riff(fmt(), chunk(b"data", b"", 40 * 60 * 32_000)))
+    validator.feed(bytes(320_000))
     with pytest.raises(Permanent, match="lasts 2400 s; allowed: 1 to 10 s"):
-        judge.feed(bytes(4))
+        validator.feed(bytes(4))
 
 
 def test_a_streamed_recording_that_is_too_long_has_no_length_to_tell() -> None:
-    judge = Judge(TEN_SECONDS)
-    judge.feed(riff(fmt(), chunk(b"data", b"", 0)))
+    validator = UploadValidator(TEN_SECONDS)
+    validator.feed(riff(fmt(), chunk(b"data", b"", 0)))
     with pytest.raises(Permanent, match="lasts more than 10 s; allowed: 1 to 10 s"):
-        judge.feed(bytes(320_004))
+        validator.feed(bytes(320_004))
 
 
 def test_what_is_known_is_told_before_the_end() -> None:
-    judge = Judge(TEN_SECONDS)
-    judge.feed(wav_file()[:20])
-    assert (judge.facts, judge.header) == (None, None)
-    judge.feed(wav_file()[20:44])
-    assert judge.facts == AudioFacts("wav", 2, 8_000, None)
-    assert judge.header is not None
+    validator = UploadValidator(TEN_SECONDS)
+    validator.feed(wav_file()[:20])
+    assert (validator.properties, validator.header) == (None, None)
+    validator.feed(wav_file()[20:44])
+    assert validator.properties == AudioProperties("wav", 2, 8_000, None)
+    assert validator.header is not None
