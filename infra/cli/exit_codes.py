@@ -5,7 +5,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from infra.client.errors import Refused, ServerAway
-from infra.local.supervisor.child import CannotStart
+from infra.local.errors import CannotStart
 
 if TYPE_CHECKING:
     from infra.client.batch import Outcome

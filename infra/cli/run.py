@@ -12,7 +12,7 @@ import typer
 from infra.cli.exit_codes import code_of, code_of_signal
 from infra.cli.output import print_error
 from infra.client.errors import ServerError
-from infra.local.supervisor.child import CannotStart
+from infra.local.errors import CannotStart
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from infra.local.supervisor.child import CannotStart
+from infra.local.errors import CannotStart
 
 HOST = "127.0.0.1"
 LOWEST, HIGHEST = 20_000, 65_535

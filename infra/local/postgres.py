@@ -26,10 +26,10 @@ from urllib.parse import quote
 
 import psycopg
 
+from infra.local.errors import CannotStart
 from infra.local.state import write_private
-from infra.local.supervisor.child import CannotStart
-from infra.local.supervisor.process import run_as
-from infra.local.supervisor.supervisor import Liveness, Process, Supervisor
+from infra.local.supervisor.process import Liveness, Process, run_as
+from infra.local.supervisor.supervisor import Supervisor
 
 ACCOUNT = "pocwhisp"
 """The system account PostgreSQL runs as where the stack runs as root, which it refuses to."""

@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from infra.local.errors import CannotStart
 from infra.local.ports import HOST, free_ports, is_free
 from infra.local.postgres import Postgres
 from infra.local.state import write_private
-from infra.local.supervisor.child import CannotStart
-from infra.local.supervisor.process import has_status
-from infra.local.supervisor.supervisor import Liveness, Process, Supervisor
+from infra.local.supervisor.process import Liveness, Process, has_status
+from infra.local.supervisor.supervisor import Supervisor
 
 NATS_CONFIG = """\
 # Written at every start.

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings
 
-from infra.local.supervisor.child import CannotStart
+from infra.local.errors import CannotStart
 
 
 class SupervisionSettings(BaseSettings):

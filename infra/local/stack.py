@@ -12,6 +12,7 @@ from typing import Self
 
 from infra.deployments import DEPLOYMENTS, Deployment, url
 from infra.local import postgres as own_postgres
+from infra.local.errors import CannotStart
 from infra.local.plan import Plan
 from infra.local.ports import claim, free_ports
 from infra.local.servers import Given, blobs_url, nats, postgres
@@ -24,14 +25,11 @@ from infra.local.state import (
     lock,
     lock_at_once,
     remove_state,
-    running_stack,
     write_state,
 )
 from infra.local.supervisor.log import Sink
-from infra.local.supervisor.supervisor import CannotStart, StartFailed, Supervisor
+from infra.local.supervisor.supervisor import Supervisor
 from shared.tasks import together
-
-__all__ = ["CannotStart", "Stack", "StackInfo", "StartFailed", "delete_stack", "running_stack"]
 
 LOGS = ("stack.log*", "evaluate.log*")
 KEPT = ("nats", "blobs", LOCK, STATE, f".{STATE}-*", *LOGS)

@@ -15,7 +15,7 @@ import psutil
 from pydantic import Field, ValidationError
 
 from events.base import Frozen
-from infra.local.supervisor.child import CannotStart
+from infra.local.errors import CannotStart
 from infra.local.supervisor.waiting import until
 
 STATE = "stack.json"

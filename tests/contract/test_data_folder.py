@@ -15,12 +15,12 @@ import pytest
 
 from infra.deployments import ROOT
 from infra.local import ports, postgres
+from infra.local.errors import CannotStart
 from infra.local.ports import claim, free_ports
 from infra.local.postgres import LONGEST_SOCKET, SOCKET, socket_folder
 from infra.local.stack import Stack, delete_stack
 from infra.local.state import StackInfo, lock, lock_at_once, running_stack, write_state
 from infra.local.supervisor import log
-from infra.local.supervisor.supervisor import CannotStart
 from tests.support.disks import disk
 
 
@@ -309,7 +309,7 @@ def test_a_number_that_is_no_port_is_told_with_those_that_are(tmp_path: Path, po
 WITHOUT_RIGHTS = """
 import os, socket, sys
 from infra.local.ports import claim
-from infra.local.supervisor.child import CannotStart
+from infra.local.errors import CannotStart
 if os.geteuid() == 0:
     os.setuid(65534)
 try:

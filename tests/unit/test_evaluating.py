@@ -27,7 +27,7 @@ from infra.evaluation.configuration import (
 from infra.evaluation.report import ConfigurationResult, Evaluation, Score, result_of, scored, table
 from infra.evaluation.runner import Evaluator, own_stack
 from infra.evaluation.truth import Truth, Turn, load_truth
-from infra.local.supervisor.child import CannotStart
+from infra.local.errors import CannotStart
 
 CALLS = Path(__file__).parent.parent / "calls"
 CALL = Truth(

@@ -6,8 +6,9 @@ import re
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
+from infra.local.errors import StartFailed
 from infra.local.supervisor.guard import kill_group
 from infra.local.supervisor.guards import Guards
 from infra.local.supervisor.log import Sink
@@ -19,19 +20,6 @@ LAST_WORDS = 1.0
 TAIL = 20
 HEALTHY = 10.0
 """Seconds of life after which a process that dies is again restarted at once."""
-
-
-class CannotStart(Exception):
-    """Something of the stack does not start. The message is made for a person."""
-
-
-class StartFailed(CannotStart):
-    """A process died or stayed unready; the message names it and shows its last lines."""
-
-    def __init__(self, name: str, reason: str, tail: Iterable[str]) -> None:
-        lines = "".join(f"\n  {line}" for line in tail) or "\n  (it wrote nothing)"
-        super().__init__(f"{name} did not start: {reason}. Its last lines:{lines}")
-        self.name = name
 
 
 class Child:

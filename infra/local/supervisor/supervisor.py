@@ -5,13 +5,11 @@ from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from typing import Self
 
-from infra.local.supervisor.child import CannotStart, Child, StartFailed
+from infra.local.supervisor.child import Child
 from infra.local.supervisor.guards import Guards
 from infra.local.supervisor.log import Sink, console, silent
-from infra.local.supervisor.process import Liveness, Process
-from infra.local.supervisor.waiting import Probe, outlasting, until
-
-__all__ = ["CannotStart", "Liveness", "Probe", "Process", "StartFailed", "Supervisor"]
+from infra.local.supervisor.process import Process
+from infra.local.supervisor.waiting import outlasting, until
 
 DEADLINE = 60.0
 
