@@ -10,6 +10,7 @@ import typer
 
 from infra.cli.languages import trouble_with
 from infra.client.recordings import Recording, colliding
+from infra.client.urls import without_password
 
 DATA = Path(".pocwhisp")
 DEFAULT_PORT = 8080
@@ -52,7 +53,8 @@ def _address(server: str | None, scheme: str, allowed: Sequence[str]) -> str | N
     except ValueError:
         is_one = False
     if not is_one:
-        raise typer.BadParameter(f"{server} is no address; needed: {scheme}://HOST:PORT.")
+        shown = without_password(server)
+        raise typer.BadParameter(f"{shown} is no address; needed: {scheme}://HOST:PORT.")
     return url
 
 

@@ -14,6 +14,7 @@ import httpx
 from infra.client.errors import Refused, ServerAway, ServerError
 from infra.client.recordings import printable
 from infra.client.upload_options import UploadOptions
+from infra.client.urls import without_password
 
 Session: TypeAlias = dict[str, Any]
 TERMINAL = {"completed", "failed", "cancelled"}
@@ -113,10 +114,10 @@ class Client:
             body = response.json()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
-            raise ServerAway(f"{server} does not answer: {reason}") from error
+            raise ServerAway(f"{without_password(server)} does not answer: {reason}") from error
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ServerAway(
-                f"{server} is no PocWhisp: {response.status_code} without JSON"
+                f"{without_password(server)} is no PocWhisp: {response.status_code} without JSON"
             ) from error
         if ill and response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
             return _complete(response, body if isinstance(body, dict) else {}, needed)
@@ -142,7 +143,7 @@ def _http(*, proxied: bool) -> httpx.AsyncClient:
 def _checked(response: httpx.Response, body: object, needed: tuple[str, ...]) -> Session:
     """The body of a good answer; raise what a bad one means."""
     if not isinstance(body, dict):
-        raise ServerAway(f"{response.url} is no PocWhisp: {response.status_code} without an object")
+        raise _no_pocwhisp(response, "an object")
     if response.is_success:
         return _complete(response, body, needed)
     message = f"{body.get('error')}: {body.get('message')}"
@@ -153,6 +154,10 @@ def _checked(response: httpx.Response, body: object, needed: tuple[str, ...]) ->
 
 def _complete(response: httpx.Response, body: Session, needed: tuple[str, ...]) -> Session:
     if missing := [key for key in needed if not isinstance(body.get(key), str | dict)]:
-        lacks = ", ".join(missing)
-        raise ServerAway(f"{response.url} is no PocWhisp: {response.status_code} without {lacks}")
+        raise _no_pocwhisp(response, ", ".join(missing))
     return body
+
+
+def _no_pocwhisp(response: httpx.Response, lacks: str) -> ServerAway:
+    url = without_password(response.url)
+    return ServerAway(f"{url} is no PocWhisp: {response.status_code} without {lacks}")

@@ -12,6 +12,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from infra.client.errors import ServerAway
+from infra.client.urls import without_password
 from shared.cancellation import heeding
 from shared.nats_inbox import Inbox
 
@@ -37,7 +38,7 @@ async def connected(url: str) -> AsyncIterator[Client]:
                 )
             )
     except (NatsError, OSError, TimeoutError, ValueError) as error:
-        raise ServerAway(f"There is no broker at {url}.") from error
+        raise ServerAway(f"There is no broker at {without_password(url)}.") from error
     try:
         yield client
     finally:

@@ -387,3 +387,16 @@ def test_no_broker_is_told_at_once() -> None:
 
     with pytest.raises(ServerAway, match="There is no broker at nats://"):
         asyncio.run(scenario())
+
+
+def test_a_broker_that_is_away_is_named_without_its_password() -> None:
+    port = free_port()
+
+    async def scenario() -> None:
+        url = f"nats://pocwhisp:secret@127.0.0.1:{port}"
+        async with aclosing(listen(url, EventFilter())) as events:
+            await anext(events)
+
+    with pytest.raises(ServerAway) as away:
+        asyncio.run(scenario())
+    assert str(away.value) == f"There is no broker at nats://127.0.0.1:{port}."

@@ -111,6 +111,11 @@ def test_what_is_no_address_of_a_server_is_wrong_usage(given: str) -> None:
         options.web_address(given)
 
 
+def test_what_is_no_address_is_named_without_its_password() -> None:
+    with pytest.raises(typer.BadParameter, match=r"^ftp://there is no address"):
+        options.web_address("ftp://me:secret@there")
+
+
 @pytest.mark.parametrize("tag", [None, "", "en", "pt-BR", "EN"])
 def test_a_language_is_given_by_its_code(tag: str | None) -> None:
     assert options.language(tag) == tag
