@@ -24,7 +24,7 @@ from infra.local.supervisor.process import Process
 from infra.local.supervisor.supervisor import Supervisor
 
 async def family(hold):
-    async with Supervisor(hold=hold) as supervisor:
+    async with Supervisor(inherited_fds=hold) as supervisor:
         script = "sleep 600 & echo grandchild $!; sleep 600"
         await supervisor.start(Process(name="parent", argv=["sh", "-c", script]))
         print("child", supervisor.pid_of("parent"), flush=True)
