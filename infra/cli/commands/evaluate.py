@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,40 +64,44 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option
     has a stack of its own. Figures: words, word error rate, words heard on the wrong channel,
     turns lost or out of order, and seconds of work per second of the recording.
     """
-    from infra.cli.progress_display import shown_on
-    from infra.client.batch import summary
     from infra.evaluation.configuration import unknown_settings
-    from infra.evaluation.report import ConfigurationResult
-    from infra.evaluation.runner import Evaluator
 
     calls = _calls(folder, skip_without_truth=skip_without_truth)
     chosen = _configurations(with_settings, against_settings, server)
     for name in unknown_settings(chosen):
         print_error(f"{name} is no setting of a function; it is passed on all the same.")
     options = UploadOptions(language, prompt=prompt, hotwords=hotwords)
-    outcomes: list[Outcome] = []
     results: list[ConfigurationResult] = []
-
-    async def work() -> None:
-        with shown_on(error_screen) as display:
-            evaluator = Evaluator(
-                calls,
-                options,
-                jobs,
-                lambda configuration: _server_of(configuration, server, data),
-                display,
-            )
-            for configuration in chosen:
-                ended = await evaluator.run(configuration)
-                print_error(summary(ended))
-                outcomes.extend(ended)
-                results.append(_result(configuration, calls, ended))
-
     try:
-        run(work())
+        code = run(_evaluate(calls, chosen, options, (server, data), jobs, results=results))
     finally:  # a second side that cannot start does not take the first one's figures away
         _print_evaluation(results, calls, as_json=as_json)
-    raise typer.Exit(exit_code(outcomes))
+    raise typer.Exit(code)
+
+
+async def _evaluate(  # noqa: PLR0913 - what the command's options say
+    calls: "Sequence[Call]",
+    chosen: "Sequence[Configuration]",
+    options: UploadOptions,
+    server: tuple[str | None, Path],
+    jobs: int,
+    *,
+    results: "list[ConfigurationResult]",
+) -> Exit:
+    """Transcribe the calls with each configuration, and append its figures to `results`."""
+    from infra.cli.progress_display import shown_on
+    from infra.client.batch import summary
+    from infra.evaluation.runner import Evaluator
+
+    outcomes: list[Outcome] = []
+    with shown_on(error_screen) as display:
+        evaluator = Evaluator(calls, options, jobs, partial(_server_of, server), display)
+        for configuration in chosen:
+            ended = await evaluator.run(configuration)
+            print_error(summary(ended))
+            outcomes.extend(ended)
+            results.append(_result(configuration, calls, ended))
+    return exit_code(outcomes)
 
 
 def _calls(folder: Path, *, skip_without_truth: bool) -> "list[Call]":
@@ -122,7 +127,7 @@ def _configurations(
 
 
 def _server_of(
-    configuration: "Configuration", server: str | None, data: Path
+    choice: tuple[str | None, Path], configuration: "Configuration"
 ) -> "AbstractAsyncContextManager[str | Callable[[], str]]":
     """Return the server or running stack; a new stack for other settings, or if none runs."""
     from infra.cli.server_choice import server_for
@@ -130,6 +135,7 @@ def _server_of(
     from infra.evaluation.runner import own_stack
     from infra.local.state import running_stack
 
+    server, data = choice
     if not configuration.own_stack and (server is not None or running_stack(data) is not None):
         return server_for(server, data)
     try:
