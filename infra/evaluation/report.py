@@ -119,7 +119,7 @@ def scored(outcome: Outcome, truth: Truth) -> Score:
     """Return a recording's figures, or why there are none."""
     name, verdict = outcome.recording.name, outcome.verdict
     if outcome.session is None or verdict != "completed":
-        return Score(recording=name, status=verdict, error=outcome.trouble)
+        return Score(recording=name, status=verdict, error=outcome.reason)
     metadata = outcome.session["metadata"]
     segments: list[Segment] = outcome.session["transcript"]["segments"]
     left, right = (word_errors(truth, segments, speaker) for speaker in ("left", "right"))

@@ -42,7 +42,9 @@ class Evaluator:
         async with self.server_of(configuration) as url, Client(url) as client:
             await client.live()
             transcriber = Transcriber(client, self.options, self.display, NoResults())
-            return await transcriber.all([call.recording for call in self.calls], self.jobs)
+            return await transcriber.transcribe_all(
+                [call.recording for call in self.calls], self.jobs
+            )
 
 
 @asynccontextmanager
