@@ -20,6 +20,7 @@ from shared import bus as bus_module
 from shared.bus import Bus, Complaints
 from shared.errors import Unavailable
 from tests.support.examples import received
+from tests.support.processes import within
 from tests.support.servers import NatsServer, nats_server
 
 ENVELOPE: Envelope[Event] = Envelope(
@@ -80,12 +81,6 @@ async def refuses(bus: Bus) -> bool:
     return False
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - a broker sets no event
-            await asyncio.sleep(0.02)
-
-
 def test_a_broker_that_keeps_events_is_healthy(server: NatsServer) -> None:
     async def work(bus: Bus) -> None:
         await bus.check()
@@ -131,13 +126,13 @@ def test_a_broker_whose_disk_is_full_is_unhealthy_and_well_again_after_a_restart
     async def work(bus: Bus) -> None:
         await bus.publish(ENVELOPE)
         fill(small_disk / "ballast")
-        await until(lambda: refuses(bus))
+        await within(30, lambda: refuses(bus))
         assert not await healthy(bus)
         (small_disk / "ballast").unlink()
         assert not await healthy(bus), "nats-server keeps the error of its stream"
         await asyncio.to_thread(on_disk.stop)
         await asyncio.to_thread(on_disk.start)
-        await until(lambda: healthy(bus))
+        await within(30, lambda: healthy(bus))
 
     with nats_server(small_disk) as on_disk:
         on(on_disk, work)
@@ -165,7 +160,7 @@ def test_a_refused_login_is_logged_with_its_reason_and_without_the_password(
                 async def logged() -> bool:
                     return bool(lines)
 
-                await until(logged)
+                await within(30, logged)
 
         asyncio.run(scenario())
     reasons = [line["reason"] for line in lines if line["event"] == "broker_away"]

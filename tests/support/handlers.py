@@ -1,8 +1,6 @@
 """What the tests of handlers share."""
 
-import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from events import Event
 from events.documents import Request
@@ -11,10 +9,6 @@ from tests.support.examples import merged
 KEY = merged().run_key
 DIGESTS = {"digest", "summary_digest"}
 REQUEST = Request(prompt="about a refund")
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(work)
 
 
 def undigested(events: Sequence[Event]) -> tuple[Event, ...]:

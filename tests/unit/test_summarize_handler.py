@@ -18,7 +18,8 @@ from tests.support.examples import (
     summarized,
     transcript,
 )
-from tests.support.handlers import KEY, REQUEST, run, undigested
+from tests.support.handlers import KEY, REQUEST, undigested
+from tests.support.waiting import run
 
 
 @dataclass

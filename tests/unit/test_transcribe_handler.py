@@ -28,7 +28,8 @@ from tests.support.examples import (
     transcribed,
     was_split,
 )
-from tests.support.handlers import KEY, REQUEST, run, undigested
+from tests.support.handlers import KEY, REQUEST, undigested
+from tests.support.waiting import run
 
 
 @dataclass
