@@ -1,4 +1,4 @@
-"""What is on this machine, what is missing, and what to do about it."""
+"""Examines this machine: what is installed, what is missing, and how to get it."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ LEAST_MEMORY = 2 * GIB
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked for. `remedy` says what to do if it is missing; `needed` if it must be."""
+    """One requirement: what was `found` (None: nothing), and the `remedy` if it is missing."""
 
     name: str
     found: str | None
@@ -31,7 +31,7 @@ class Finding:
 
 
 def examine(data: Path, port: int) -> list[Finding]:
-    """Everything that the one-machine stack uses, with its data folder and its usual port."""
+    """Return the findings on all that the one-machine stack uses."""
     return [
         Finding("platform", _platform(), "The embedded engines ship for Linux on x86-64 only."),
         Finding("Python 3.11+", _python(), "Install Python 3.11 or newer."),
@@ -46,7 +46,7 @@ def examine(data: Path, port: int) -> list[Finding]:
 
 
 def _optional(port: int) -> list[Finding]:
-    """What the stack does without."""
+    """Return the findings on what the stack can do without."""
     whisper = "pip install 'pocwhisp[whisper]', for much better words than the embedded engine's."
     model = "pocwhisp models pull small"
     flite = "apt-get install flite, to speak the sample calls again."
@@ -85,7 +85,7 @@ def _python() -> str | None:
 
 
 def _disk(data: Path) -> str | None:
-    """The space where the data folder is, or will be."""
+    """Return the free space of the data folder's disk. Returns None if it is too little."""
     there = next(folder for folder in (data, *data.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(there).free
     return f"{free / GIB:.1f} GiB free" if free >= LEAST_DISK else None

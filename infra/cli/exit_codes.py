@@ -1,18 +1,18 @@
-"""How a command ends, as a number for scripts."""
+"""The exit codes of the command line."""
 
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from infra.client.errors import Refused, ServerAway
-from infra.local.supervisor.child import CannotStart
+from infra.local.errors import CannotStart
 
 if TYPE_CHECKING:
     from infra.client.batch import Outcome
 
 
 class Exit(IntEnum):
-    """Exit codes of the command line, for scripts."""
+    """Exit codes, for scripts."""
 
     COMPLETED = 0
     FAILED = 1
@@ -29,22 +29,22 @@ EXIT_CODES = (
 
 
 def code_of(error: Exception) -> Exit:
-    """The exit code for what ended a command; an `OSError` is one of the start of a stack."""
+    """Return the exit code for an error that ended a command."""
     if isinstance(error, ServerAway | CannotStart | OSError):
         return Exit.AWAY
     return Exit.REFUSED if isinstance(error, Refused) else Exit.FAILED
 
 
 def code_of_signal(number: int) -> int:
-    """The exit code for a command that a signal has ended, as shells have it."""
+    """Return the exit code of a command that a signal has ended, as shells do."""
     return 128 + number
 
 
 def exit_code(outcomes: "Sequence[Outcome]") -> Exit:
-    """What the whole run's exit code says.
+    """Return the exit code for the outcomes of a batch.
 
-    A server that is away weighs most: trying again may help. `REFUSED` means that trying again
-    will not: whatever is not completed was refused.
+    `AWAY` if the server was away for any: trying again may help. `REFUSED` if all that are not
+    completed were refused: trying again will not help.
     """
     verdicts = {outcome.verdict for outcome in outcomes} - {"completed"}
     if "away" in verdicts:

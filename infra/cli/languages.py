@@ -1,4 +1,4 @@
-"""The English names of languages, so that whoever gives a name is told the code."""
+"""The English names of languages, for error messages that give the code."""
 
 from shared.languages import language_code
 
@@ -22,8 +22,8 @@ CODES = dict(pair.split() for pair in _NAMES.replace("\n", " ").split(","))
 """Codes by name, in lower case."""
 
 
-def trouble_with(language: str) -> str | None:
-    """Why this cannot be the language of a recording, and what can be; None if it can."""
+def language_problem(language: str) -> str | None:
+    """Return why this is no language code, and what is needed. Returns None if it is one."""
     if language_code(language) is not None:
         return None
     if code := CODES.get(language.strip().lower()):

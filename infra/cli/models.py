@@ -1,4 +1,4 @@
-"""The Whisper models on this machine, and how to get one."""
+"""Lists the Whisper models on this machine, and downloads them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +20,11 @@ HUB_TIMEOUT = 5.0
 
 
 class CannotPull(Exception):
-    """A model could not be fetched. The message is made for a person."""
+    """A model cannot be downloaded. The message is for the user."""
 
 
 def on_this_machine(settings: Settings) -> Iterator[Model]:
-    """The folder that WHISPER_MODEL names, if it does, and all that is in the hub's cache."""
+    """Yield the model in the folder WHISPER_MODEL, if it is one, and those in the hub's cache."""
     folder = Path(settings.whisper_model).expanduser() if settings.whisper_model else None
     if folder and folder.is_dir():
         yield Model(folder.resolve().name, folder.resolve())
@@ -32,10 +32,10 @@ def on_this_machine(settings: Settings) -> Iterator[Model]:
 
 
 def fetch(wanted: str, cache: Path) -> Model:
-    """Download a model, unless it is there and the hub has nothing newer.
+    """Download a model, unless the cache has the newest revision.
 
-    Raises `CannotPull` within seconds if the hub does not answer. A download that is broken off
-    is no model, and the next one goes on where it stopped.
+    `wanted` is NAME or OWNER/NAME, with @REVISION if needed. Raises `CannotPull`, within seconds
+    if the hub does not answer. A download that breaks off is continued by the next one.
     """
     name, _, revision = wanted.partition("@")
     if name not in REPOSITORIES and "/" not in name.strip("/"):

@@ -1,4 +1,4 @@
-"""The options that several commands share, and what they mean together."""
+"""The options that several commands share, and the checks on them."""
 
 import os
 from collections.abc import Sequence
@@ -8,15 +8,16 @@ from urllib.parse import urlsplit
 
 import typer
 
-from infra.cli.languages import trouble_with
-from infra.client.recordings import Recording, colliding
+from infra.cli.languages import language_problem
+from infra.client.recordings import Recording, find_collision
+from infra.client.urls import without_password
 
 DATA = Path(".pocwhisp")
 DEFAULT_PORT = 8080
 
 
 def data_folder() -> Path:
-    """Where the stack keeps its state if neither --data nor POCWHISP_DATA says so.
+    """Return the stack's data folder if neither --data nor POCWHISP_DATA names one.
 
     That is `.pocwhisp` in the nearest folder, from this one up, that has one; else in this one.
     """
@@ -28,17 +29,17 @@ def data_folder() -> Path:
 
 
 def demo_folder() -> Path:
-    """Where the demonstration's own stack keeps its state, beside that of the user's."""
+    """Return the data folder of the demonstration's stack, within that of the user's."""
     return Path(os.environ.get("POCWHISP_DATA") or data_folder()) / "demo"
 
 
 def web_address(server: str | None) -> str | None:
-    """The URL of an HTTP server; `http://` may be left out. Raises `BadParameter`."""
+    """Return the URL of an HTTP server; `http://` may be left out. Raises `BadParameter`."""
     return _address(server, "http", ("http", "https"))
 
 
 def broker_address(server: str | None) -> str | None:
-    """The URL of a broker; `nats://` may be left out. Raises `BadParameter`."""
+    """Return the URL of a broker; `nats://` may be left out. Raises `BadParameter`."""
     return _address(server, "nats", ("nats", "tls", "ws", "wss"))
 
 
@@ -52,14 +53,15 @@ def _address(server: str | None, scheme: str, allowed: Sequence[str]) -> str | N
     except ValueError:
         is_one = False
     if not is_one:
-        raise typer.BadParameter(f"{server} is no address; needed: {scheme}://HOST:PORT.")
+        shown = without_password(server)
+        raise typer.BadParameter(f"{shown} is no address; needed: {scheme}://HOST:PORT.")
     return url
 
 
 def language(tag: str | None) -> str | None:
-    """The language's tag. Raises `BadParameter` if it is none."""
-    if tag and (trouble := trouble_with(tag)):
-        raise typer.BadParameter(trouble)
+    """Return the language's tag. Raises `BadParameter` if it is none."""
+    if tag and (problem := language_problem(tag)):
+        raise typer.BadParameter(problem)
     return tag
 
 
@@ -104,12 +106,12 @@ Labels = Annotated[
 
 
 def endings(**chosen: bool) -> list[str]:
-    """The formats that were chosen, by their endings."""
+    """Return the endings of the formats that were chosen."""
     return [ending for ending, wanted in chosen.items() if wanted]
 
 
 def labels(pairs: Sequence[str] | None) -> dict[str, str]:
-    """The labels, split at their first `=`. Raise `BadParameter` if there is none."""
+    """Return the labels, split at their first `=`. Raises `BadParameter` if one has none."""
     split = [pair.partition("=") for pair in pairs or ()]
     for name, equals, text in split:
         if not (name and equals):
@@ -120,7 +122,7 @@ def labels(pairs: Sequence[str] | None) -> dict[str, str]:
 def check(
     found: Sequence[Recording], formats: Sequence[str], out: Path | None, external_id: str | None
 ) -> None:
-    """Raise `BadParameter` for what cannot be meant together."""
+    """Raise `BadParameter` if the options contradict each other."""
     if not found:
         raise typer.BadParameter("There is no recording in the folder.")
     if external_id is not None and len(found) > 1:
@@ -129,5 +131,5 @@ def check(
         raise typer.BadParameter("Several results need --out DIR.")
     if out is not None and out.exists() and not out.is_dir():
         raise typer.BadParameter(f"--out {out} is a file; needed: a folder.")
-    if out is not None and (both := colliding(found)):
+    if out is not None and (both := find_collision(found)):
         raise typer.BadParameter(f"{both[0].name} and {both[1].name} would have the same results.")

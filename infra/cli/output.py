@@ -1,4 +1,4 @@
-"""What a command prints: results on standard output, all else on standard error."""
+"""Output of commands: results on standard output, all else on standard error."""
 
 import os
 import sys

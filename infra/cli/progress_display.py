@@ -1,4 +1,4 @@
-"""How far recordings are, shown on standard error: bars on a terminal, else a line for each."""
+"""Progress displays: bars on a terminal, else a line for each recording."""
 
 import time
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ STAGES = 7
 
 
 class LineProgress:
-    """A line for each recording that is done with, for logs and pipes.
+    """A line for each recording that has ended, for logs and pipes.
 
-    If it is `quiet`, only for those that are not completed.
+    With `quiet`, only for those that are not completed.
     """
 
     def __init__(self, screen: Console, *, quiet: bool = False) -> None:
@@ -33,14 +33,14 @@ class LineProgress:
     def update(self, recording: Recording, session: Session) -> None:
         pass
 
-    def end(self, recording: Recording, verdict: str, trouble: str) -> None:
+    def end(self, recording: Recording, verdict: str, reason: str) -> None:
         seconds = time.monotonic() - self._began.pop(recording)
-        if trouble or not self._quiet:
-            _print(self._screen, end_line(recording, verdict, trouble, seconds))
+        if reason or not self._quiet:
+            _print(self._screen, end_line(recording, verdict, reason, seconds))
 
 
 class BarProgress:
-    """A bar for each recording at work; one that is done leaves a line above the bars."""
+    """A bar for each recording at work; one that has ended leaves a line above the bars."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -55,16 +55,16 @@ class BarProgress:
         at = stages[-1] if stages else "uploaded"
         self._progress.update(self._bars[recording], completed=len(stages), stage=at)
 
-    def end(self, recording: Recording, verdict: str, trouble: str) -> None:
+    def end(self, recording: Recording, verdict: str, reason: str) -> None:
         bar = self._bars.pop(recording)
         seconds = self._progress.tasks[self._progress.task_ids.index(bar)].elapsed or 0.0
         self._progress.remove_task(bar)
-        _print(self._progress.console, end_line(recording, verdict, trouble, seconds))
+        _print(self._progress.console, end_line(recording, verdict, reason, seconds))
 
 
 @contextmanager
 def shown_on(screen: Console, *, quiet: bool = False) -> Iterator[ProgressDisplay]:
-    """Bars if the screen is a terminal, lines if it is not or is to be kept quiet."""
+    """Open a display on the screen: bars if it is a terminal and not `quiet`, else lines."""
     if quiet or not screen.is_terminal:
         yield LineProgress(screen, quiet=quiet)
         return
@@ -80,18 +80,18 @@ def shown_on(screen: Console, *, quiet: bool = False) -> Iterator[ProgressDispla
 
 
 def stages_of(session: Session) -> list[str]:
-    """The stages it has reached, in order, such as `transcribe left`."""
+    """Return the stages that the recording has reached, in order, such as `transcribe left`."""
     return [
         " ".join(filter(None, (stage["stage"], stage.get("channel"))))
         for stage in session.get("progress") or ()
     ]
 
 
-def end_line(recording: Recording, verdict: str, trouble: str, seconds: float) -> str:
-    """One line: the name, what became of it, and why, or after how long."""
-    if not trouble:
+def end_line(recording: Recording, verdict: str, reason: str, seconds: float) -> str:
+    """Return one line: the name, the verdict, and the reason or the seconds it took."""
+    if not reason:
         return f"{recording.name}: {verdict} after {seconds:.1f} s"
-    return f"{recording.name}: {verdict}" + ("" if trouble == verdict else f": {trouble}")
+    return f"{recording.name}: {verdict}" + ("" if reason == verdict else f": {reason}")
 
 
 def _print(screen: Console, line: str) -> None:

@@ -1,4 +1,4 @@
-"""How a recording looks on a terminal."""
+"""Renders a recording for a terminal."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,12 +13,12 @@ from shared.text.plain import clock_time, session_segments, speaker_names
 
 SPEAKER_STYLE = {"left": "cyan", "right": "magenta"}
 LEAST_CLIPPED = 0.001
-"""Share of samples from which on clipping is told."""
+"""Share of clipped samples from which on clipping is shown."""
 SENTIMENT_STYLE = {"positive": "green", "neutral": "white", "negative": "red"}
 
 
 def report(session: Session) -> RenderableType:
-    """Everything about a finished recording."""
+    """Render everything about a finished recording."""
     parts: list[RenderableType] = [conversation(session)]
     if session.get("summary"):
         parts.append(summary(session["summary"]))
@@ -29,9 +29,9 @@ def report(session: Session) -> RenderableType:
 
 
 def conversation(session: Session) -> Table:
-    """The segments with their times and speakers; signs of listening are dim.
+    """Render the segments with their times and speakers; back-channels are dim.
 
-    Where speakers talk at once, each segment tells the other one's by their ids.
+    Overlapping segments have a column with each other's ids.
     """
     names, segments = speaker_names(session), session_segments(session)
     both = any(segment.get("overlaps") for segment in segments)
@@ -59,7 +59,7 @@ def _style(segment: dict[str, Any]) -> str:
 
 
 def summary(content: dict[str, Any]) -> Panel:
-    """The summary, its key points and its sentiment."""
+    """Render the summary, its key points and its sentiment."""
     points = "\n".join(f"• {escape(point)}" for point in content["key_points"])
     mood = content["sentiment"]
     return Panel(
@@ -70,7 +70,7 @@ def summary(content: dict[str, Any]) -> Panel:
 
 
 def facts(metadata: dict[str, Any]) -> Table:
-    """What ran, what is odd about the audio, and how long it took."""
+    """Render the engines, the audio's quality and warnings, and the processing time."""
     table = Table.grid(padding=(0, 2))
     for name, text in (*_engines(metadata), *_sound(metadata), *_times(metadata)):
         table.add_row(name, escape(text))
@@ -109,7 +109,7 @@ def _language(found: dict[str, Any]) -> str:
 
 
 def quality(found: dict[str, Any]) -> Iterator[str]:
-    """What is wrong with the channels, in a few words each; nothing if all is well."""
+    """Yield what is wrong with the channels, in a few words each."""
     if found.get("dual_mono"):
         yield "the same on both channels"
     for channel in found.get("channels") or ():
@@ -131,10 +131,10 @@ BEFORE = {
 
 
 def stage_lines(progress: Sequence[dict[str, Any]], seen: int) -> Iterator[str]:
-    """A line for each stage after the first `seen`.
+    """Yield a line for each stage after the first `seen`.
 
-    It tells when the stage was reached, in seconds since the upload ended, and how long after
-    the last of the stages it builds on.
+    It shows when the stage was reached, in seconds since the upload ended, and how long after
+    the last of the stages before it.
     """
     for stage in progress[seen:]:
         name = f"{stage['stage']} {stage['channel'] or ''}"

@@ -1,4 +1,4 @@
-"""Running a command's work to its end, or to the signal that ends it."""
+"""Runs a command's work to its end, or to the signal that ends it."""
 
 import asyncio
 import signal
@@ -12,7 +12,7 @@ import typer
 from infra.cli.exit_codes import code_of, code_of_signal
 from infra.cli.output import print_error
 from infra.client.errors import ServerError
-from infra.local.supervisor.child import CannotStart
+from infra.local.errors import CannotStart
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -28,10 +28,10 @@ class Stopped(Exception):
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run the work; whatever ends it early is an exit code.
+    """Run the work and return its result. Raises `typer.Exit` if an error or a signal ends it.
 
-    What a user can mend is told in one line. A signal cancels the work once, and what it cleans
-    up is never cut off by another one. Raises `typer.Exit`.
+    Errors that a user can mend are printed in one line. The first signal cancels the work;
+    further ones do not cut off its clean-up.
     """
     try:
         return asyncio.run(_stoppable(work))
@@ -45,7 +45,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
-    """Run work that Ctrl-C or SIGTERM ends, as its user means it to: with exit code 0."""
+    """Run work that lasts until Ctrl-C or SIGTERM, which end it with exit code 0."""
     try:
         run(work)
     except typer.Exit as ended:
@@ -54,8 +54,8 @@ def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
 
 
 def exit_on_signals() -> None:
-    """Let signals end the process without a traceback while no work runs, as during imports."""
-    for number in _heeded():
+    """Have signals end the process without a traceback while no work runs, as during imports."""
+    for number in _handled_signals():
         signal.signal(number, _exit)
 
 
@@ -68,7 +68,7 @@ async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
         if len(received) == 1:
             task.cancel()
 
-    for number in _heeded():
+    for number in _handled_signals():
         asyncio.get_running_loop().add_signal_handler(number, stop, number)
     try:
         return await task
@@ -78,8 +78,8 @@ async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-def _heeded() -> list[signal.Signals]:
-    """The signals that are not ignored, as those of `nohup` and of a shell's jobs are."""
+def _handled_signals() -> list[signal.Signals]:
+    """Return the signals that are not ignored, as `nohup` and a shell's jobs ignore some."""
     return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 

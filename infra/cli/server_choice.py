@@ -1,4 +1,4 @@
-"""The server that a command uses: one named, the running stack, or one started for it."""
+"""Chooses a command's server: the one named, the running stack, or one started for it."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,10 +11,10 @@ from infra.local.state import StackInfo, running_stack
 
 @asynccontextmanager
 async def server_for(url: str | None, data: Path) -> AsyncIterator[str | Callable[[], str]]:
-    """The API's URL: the one given, that of the stack, or that of one started for now.
+    """Give the API's URL: `url`, that of the running stack, or that of a stack started for now.
 
-    That of a running stack is asked for anew each time, because it may come back at another
-    port. Raise `CannotStart` if none can be started.
+    For a running stack it is a function that reads the URL again for each request, because the
+    stack may come back at another port. Raises `CannotStart`.
     """
     running = running_stack(data)
     if url is not None:
@@ -38,12 +38,12 @@ async def _started_for_now(data: Path) -> AsyncIterator[str]:
 
 
 def none_runs_in(data: Path) -> str:
-    """A sentence with the folder's whole path."""
+    """Return the sentence that no stack runs, with the folder's whole path."""
     return f"No stack runs in {data.absolute()}."
 
 
 def stack_in(data: Path) -> StackInfo:
-    """The running stack. Raise `ServerAway` if none runs."""
+    """Return the running stack. Raises `ServerAway` if none runs."""
     running = running_stack(data)
     if running is None:
         raise ServerAway(f"{none_runs_in(data)} Start one with: pocwhisp up")

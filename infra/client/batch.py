@@ -1,4 +1,4 @@
-"""Several recordings at once: each is sent, followed, and its end told."""
+"""Transcribes several recordings at once, and collects their outcomes."""
 
 import asyncio
 from collections import Counter
@@ -14,7 +14,7 @@ from infra.client.upload_options import UploadOptions
 
 
 class Results(Protocol):
-    """Where results go."""
+    """A place for results."""
 
     def check(self, recording: Recording) -> None:
         """Raise `OSError` if the recording's results could not be kept."""
@@ -26,7 +26,7 @@ class Results(Protocol):
 
 
 class NoResults:
-    """Results that whoever asked gets from the outcomes."""
+    """Keeps no results: the caller takes them from the outcomes."""
 
     def check(self, recording: Recording) -> None:
         pass
@@ -37,7 +37,7 @@ class NoResults:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a recording ended: its final body, or what stood in the way."""
+    """How a recording ended: the API's final body, or the error that prevented it."""
 
     recording: Recording
     session: Session | None = None
@@ -45,7 +45,7 @@ class Outcome:
 
     @property
     def verdict(self) -> str:
-        """`completed`, `failed`, `refused`, `away`: what became of it, in a word."""
+        """One of `completed`, `failed`, `cancelled`, `refused` and `away`."""
         match self.error:
             case None:
                 return str(self.session["status"]) if self.session else "failed"
@@ -57,7 +57,7 @@ class Outcome:
                 return "failed"
 
     @property
-    def trouble(self) -> str:
+    def reason(self) -> str:
         """Why it is not completed, in a sentence; empty if it is."""
         match self.error:
             case None:
@@ -66,7 +66,7 @@ class Outcome:
                 return "" if completed else str(failure.get("message", self.verdict))
             case ServerError() | OSError():
                 return str(self.error) or type(self.error).__name__
-            case _:  # nothing that was foreseen: what it is helps whoever looks for it
+            case _:  # unexpected: its type helps to find the cause
                 return f"{type(self.error).__name__}: {self.error}"
 
 
@@ -82,23 +82,23 @@ class Transcriber:
     display: ProgressDisplay
     results: Results
 
-    async def one(self, recording: Recording) -> Outcome:
-        """Transcribe a recording. Whatever goes wrong is its outcome, and nobody else's."""
+    async def transcribe(self, recording: Recording) -> Outcome:
+        """Transcribe a recording. Returns every error as its outcome, so that others go on."""
         self.display.begin(recording)
         try:
             outcome = Outcome(recording, await self._transcribed(recording))
         except Exception as error:  # noqa: BLE001 - one odd recording stops no other
             outcome = Outcome(recording, error=error)
-        self.display.end(recording, outcome.verdict, outcome.trouble)
+        self.display.end(recording, outcome.verdict, outcome.reason)
         return outcome
 
-    async def all(self, recordings: Sequence[Recording], jobs: int) -> list[Outcome]:
-        """Transcribe them, `jobs` at a time; outcomes in the order of the recordings."""
+    async def transcribe_all(self, recordings: Sequence[Recording], jobs: int) -> list[Outcome]:
+        """Transcribe recordings, `jobs` at a time. Returns outcomes in the same order."""
         slots = asyncio.Semaphore(jobs)
 
         async def in_turn(recording: Recording) -> Outcome:
             async with slots:
-                return await self.one(recording)
+                return await self.transcribe(recording)
 
         return await asyncio.gather(*map(in_turn, recordings))
 
@@ -113,6 +113,6 @@ class Transcriber:
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """How many recordings ended in which way, such as `2 completed, 1 refused`."""
+    """Count the verdicts, such as `2 completed, 1 refused`."""
     counts = Counter(outcome.verdict for outcome in outcomes)
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())

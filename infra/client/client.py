@@ -14,6 +14,7 @@ import httpx
 from infra.client.errors import Refused, ServerAway, ServerError
 from infra.client.recordings import printable
 from infra.client.upload_options import UploadOptions
+from infra.client.urls import without_password
 
 Session: TypeAlias = dict[str, Any]
 TERMINAL = {"completed", "failed", "cancelled"}
@@ -21,15 +22,15 @@ LOOK_EVERY = 0.25
 PATIENCE = 60.0
 UPLOAD_TIMEOUT = httpx.Timeout(30.0, write=300.0, read=300.0)
 BUSY = {408, 425, 429, 502, 503, 504}
-"""Statuses that say: not now."""
+"""Statuses of a server that cannot answer now."""
 
 
 class Client:
     """Uploads recordings to one server and follows them to their end.
 
-    `server` is a URL, or tells it anew for each request: a stack may come back elsewhere. The
-    environment's proxies are used only for a URL that leads to another machine. `patience` is
-    how long the server may be away once it has taken a recording, in seconds.
+    `server` is a URL, or a function that returns it for each request, because a stack may come
+    back at another port. The environment's proxies are used only for a URL of another machine.
+    `patience`: seconds that the server may be away once it has a recording.
     """
 
     def __init__(self, server: str | Callable[[], str], patience: float = PATIENCE) -> None:
@@ -46,9 +47,9 @@ class Client:
     async def transcribe(
         self, audio: Path, watch: Callable[[Session], None], options: UploadOptions | None = None
     ) -> Session:
-        """Upload the file and return its final body; `watch` sees each look at it.
+        """Upload a file and wait for its final body; `watch` gets each body before it, too.
 
-        Raise `Refused`, `ServerAway`, or another `ServerError`; `OSError` if the file cannot be
+        Raises `Refused`, `ServerAway`, or another `ServerError`; `OSError` if the file cannot be
         read.
         """
         session = await self.upload(audio, options)
@@ -60,7 +61,7 @@ class Client:
         return session
 
     async def upload(self, audio: Path, options: UploadOptions | None = None) -> Session:
-        """Upload the file without waiting for the result."""
+        """Upload a file without waiting for the result. Returns the API's first body."""
         with audio.open("rb") as content:
             return await self._json(
                 "POST",
@@ -72,12 +73,12 @@ class Client:
             )
 
     async def find(self, session_id: str) -> Session:
-        """The recording as it is now."""
+        """Return the recording's present body."""
         path = f"/api/v1/transcribe/{session_id}"
         return await self._json("GET", path, needed=("session_id", "status"))
 
     async def health(self) -> Session:
-        """Which parts answer; the answer of a server that is not well is a good one too."""
+        """Return the state of the server's parts, even if it is unhealthy (status 503)."""
         return await self._json("GET", "/api/v1/health", needed=("status", "checks"), ill=True)
 
     async def live(self) -> None:
@@ -103,9 +104,9 @@ class Client:
         ill: bool = False,
         **options: Any,  # noqa: ANN401 - httpx's own
     ) -> Session:
-        """The object that the server answers with, which must hold the `needed` keys.
+        """Return the JSON object of the server's answer, which must hold the `needed` keys.
 
-        With `ill`, one that holds them is good even if its status is 503.
+        With `ill`, status 503 is no error.
         """
         server = self._server().rstrip("/")
         try:
@@ -113,10 +114,10 @@ class Client:
             body = response.json()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
-            raise ServerAway(f"{server} does not answer: {reason}") from error
+            raise ServerAway(f"{without_password(server)} does not answer: {reason}") from error
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ServerAway(
-                f"{server} is no PocWhisp: {response.status_code} without JSON"
+                f"{without_password(server)} is no PocWhisp: {response.status_code} without JSON"
             ) from error
         if ill and response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
             return _complete(response, body if isinstance(body, dict) else {}, needed)
@@ -140,9 +141,9 @@ def _http(*, proxied: bool) -> httpx.AsyncClient:
 
 
 def _checked(response: httpx.Response, body: object, needed: tuple[str, ...]) -> Session:
-    """The body of a good answer; raise what a bad one means."""
+    """Return the body of a successful answer. Raises the `ServerError` for any other."""
     if not isinstance(body, dict):
-        raise ServerAway(f"{response.url} is no PocWhisp: {response.status_code} without an object")
+        raise _no_pocwhisp(response, "an object")
     if response.is_success:
         return _complete(response, body, needed)
     message = f"{body.get('error')}: {body.get('message')}"
@@ -153,6 +154,10 @@ def _checked(response: httpx.Response, body: object, needed: tuple[str, ...]) ->
 
 def _complete(response: httpx.Response, body: Session, needed: tuple[str, ...]) -> Session:
     if missing := [key for key in needed if not isinstance(body.get(key), str | dict)]:
-        lacks = ", ".join(missing)
-        raise ServerAway(f"{response.url} is no PocWhisp: {response.status_code} without {lacks}")
+        raise _no_pocwhisp(response, ", ".join(missing))
     return body
+
+
+def _no_pocwhisp(response: httpx.Response, lacks: str) -> ServerAway:
+    url = without_password(response.url)
+    return ServerAway(f"{url} is no PocWhisp: {response.status_code} without {lacks}")

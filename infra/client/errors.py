@@ -1,18 +1,18 @@
-"""What a server's answers, or the lack of one, mean to who asked."""
+"""Errors of the client."""
 
 
 class ServerError(Exception):
-    """It did not work; the message is for the user.
+    """A request failed; the message is for the user.
 
     ServerError
-    ├── ServerAway   the server cannot be reached, is no PocWhisp, or says: not now
-    └── Refused      the server will not take this input, now or later
+    ├── ServerAway   the server cannot be reached, is no PocWhisp, or cannot answer now
+    └── Refused      the server does not accept this input
     """
 
 
 class ServerAway(ServerError):
-    """The server cannot be reached, is no PocWhisp, or says that it cannot now."""
+    """The server cannot be reached, is no PocWhisp, or cannot answer now."""
 
 
 class Refused(ServerError):
-    """The server will not take this; the message is the API's own."""
+    """The server does not accept this input; the message is the API's own."""

@@ -1,4 +1,4 @@
-"""Which events are wanted, and which NATS subjects and types that means."""
+"""Filters for events, as types and as NATS subjects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ EVERYTHING = f"{PREFIX}>"
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events are wanted: one recording's from its beginning, or all from the `from_start`.
+    """The events to follow: those of one recording (`session`), or all.
 
-    `pattern` is one for types, see `matches`. `until_end`: no more once the last run has ended.
+    `pattern` is a shell pattern for types, see `matches`. `from_start`: events of the past, too,
+    as always for one recording. `until_end`: stop once the recording's last run has ended.
     """
 
     session: UUID | None = None
@@ -23,7 +24,7 @@ class EventFilter:
 
 
 def subject_of(session: UUID | None) -> str:
-    """The NATS subjects of all events, or of one recording's, whoever owns it."""
+    """Return the NATS subjects of all events, or of one recording's of any tenant."""
     return EVERYTHING if session is None else f"{PREFIX}*.*.*.*.{session}"
 
 
@@ -37,12 +38,12 @@ def matches(event_type: str, pattern: str | None) -> bool:
     return pattern is None or any(fnmatchcase(name, pattern) for name in names)
 
 
-def intersect_subjects(wanted: str, held: str) -> str | None:
-    """The subjects that fit both NATS patterns, as one pattern; None if there are none.
+def intersect_subjects(wanted: str, other: str) -> str | None:
+    """Return the pattern of the subjects that fit both NATS patterns. Returns None if none does.
 
     A consumer's filter must lie within its stream's subjects.
     """
-    ours, theirs = wanted.split("."), held.split(".")
+    ours, theirs = wanted.split("."), other.split(".")
     common: list[str] = []
     for place in range(max(len(ours), len(theirs))):
         one, other = _token(ours, place), _token(theirs, place)
@@ -57,7 +58,7 @@ def intersect_subjects(wanted: str, held: str) -> str | None:
 
 
 def _token(tokens: Sequence[str], place: int) -> str:
-    """The token at a place, empty behind the last; `>` stands for all from its place on."""
+    """Return the token at an index, empty behind the last; `>` stands for all from there on."""
     if place < len(tokens):
         return tokens[place]
     return ">" if tokens[-1] == ">" else ""

@@ -1,7 +1,7 @@
-"""Events as they pass: what the broker's streams keep, in order, and then what comes.
+"""Follows events: first those that the broker's streams keep, in order, then new ones.
 
 Works with one stream for all types as with one for each: streams are found by their subjects.
-Nothing is acknowledged and nothing is left behind, so listening changes nothing for anybody.
+Nothing is acknowledged and nothing is left behind, so following events has no effect on others.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ PrintError: TypeAlias = Callable[[str], None]
 
 ENDS = {RecordingCompleted.type, RecordingFailed.type}
 NOTICE_AFTER = 2.0
-"""Seconds without an event after which the user is told why there may be none."""
+"""Seconds without an event after which a message says why there may be none."""
 
 
 async def stream_readers(
     client: Client, subject: str, print_error: PrintError
 ) -> list[StreamReader]:
-    """A reader for each stream that holds some of the subjects; waits until there is one."""
+    """Return a reader for each stream that holds some of the subjects; wait for the first."""
     jetstream = client.jetstream(timeout=REQUEST_TIMEOUT)
     with _notice("The broker keeps no events of PocWhisp; waiting …", print_error):
         while True:
@@ -53,10 +53,10 @@ async def stream_readers(
 async def stream_events(
     readers: Sequence[StreamReader], print_error: PrintError, *, from_start: bool
 ) -> AsyncGenerator[PassingEvent]:
-    """The events in the order in which the broker took them, and whether each is the newest.
+    """Yield the events in the order of the broker, and whether each is the newest.
 
-    What is there already comes first, of all streams by time; then what comes, as it comes. A
-    message that is no event is None, and complained of.
+    Stored events of all streams come first, by time, then new ones. For a message that is no
+    event, print an error and yield None.
     """
     async with aclosing(_messages(readers, from_start=from_start)) as messages:
         async for message, is_newest in messages:
@@ -83,14 +83,14 @@ async def _messages(
 
 
 async def _together(readers: Sequence[StreamReader]) -> AsyncGenerator[Msg]:
-    """The messages of all readers as they come. What ends one of them is raised."""
+    """Yield the messages of all readers as they come. Raises the error that ends one of them."""
     arrived: asyncio.Queue[Msg | Exception] = asyncio.Queue(maxsize=1)
 
     async def pump(reader: StreamReader) -> None:
         try:
             while True:
                 await arrived.put(await reader.next())
-        except Exception as error:  # noqa: BLE001 - raised below, where somebody waits
+        except Exception as error:  # noqa: BLE001 - raised below
             await arrived.put(error)
 
     pumps = [asyncio.create_task(pump(reader)) for reader in readers]
@@ -105,7 +105,7 @@ async def _together(readers: Sequence[StreamReader]) -> AsyncGenerator[Msg]:
 
 
 def event_in(content: bytes) -> CloudEvent | None:
-    """The CloudEvent that a message holds; None if it holds none."""
+    """Return the CloudEvent in a message. Returns None if there is none."""
     try:
         event = json.loads(content)
     except (ValueError, RecursionError):
@@ -114,40 +114,42 @@ def event_in(content: bytes) -> CloudEvent | None:
 
 
 def run_of(event: CloudEvent | None) -> int:
-    """The run of its recording that an event is of; 0 if it names none."""
+    """Return the run that an event belongs to, 0 if it names none."""
     data = event.get("data") if event else None
     run = data.get("run") if isinstance(data, dict) else None
     return run if isinstance(run, int) else 0
 
 
-async def listen(
-    url: str, wanted: EventFilter, print_error: PrintError = lambda _: None
+async def follow_events(
+    url: str, event_filter: EventFilter, print_error: PrintError = lambda _: None
 ) -> AsyncGenerator[CloudEvent]:
-    """The events that pass the broker at `url`. Raise `ServerAway` if it does not answer.
+    """Yield the events of the broker at `url`. Raises `ServerAway` if it does not answer.
 
-    `print_error` gets a sentence for what is left out, and for a recording without events.
+    `print_error` gets a sentence for each message left out, and for a recording without events.
     """
-    from_start = wanted.from_start or wanted.session is not None
+    from_start = event_filter.from_start or event_filter.session is not None
     last_run, ended_run = 0, -1
     async with connected(url) as client:
-        readers = await stream_readers(client, subject_of(wanted.session), print_error)
+        readers = await stream_readers(client, subject_of(event_filter.session), print_error)
         async with aclosing(stream_events(readers, print_error, from_start=from_start)) as events:
-            async for event, is_newest in _with_notice(events, wanted, print_error):
-                if event is not None and matches(event["type"], wanted.pattern):
+            async for event, is_newest in _with_notice(events, event_filter, print_error):
+                if event is not None and matches(event["type"], event_filter.pattern):
                     yield event
                 last_run = max(last_run, run_of(event))
                 if event is not None and event["type"] in ENDS:
                     ended_run = max(ended_run, run_of(event))
-                if wanted.until_end and is_newest and ended_run == last_run:
+                if event_filter.until_end and is_newest and ended_run == last_run:
                     return
 
 
 async def _with_notice(
-    events: AsyncGenerator[PassingEvent], wanted: EventFilter, print_error: PrintError
+    events: AsyncGenerator[PassingEvent], event_filter: EventFilter, print_error: PrintError
 ) -> AsyncGenerator[PassingEvent]:
-    """The events; if there is none of the one recording wanted, its user is told so."""
-    with _notice(f"There is no event of {wanted.session} yet; waiting …", print_error) as notice:
-        if wanted.session is None:
+    """Yield the events; print a notice if the recording has none yet."""
+    with _notice(
+        f"There is no event of {event_filter.session} yet; waiting …", print_error
+    ) as notice:
+        if event_filter.session is None:
             notice.cancel()
         async for event in events:
             notice.cancel()

@@ -1,8 +1,9 @@
-"""A folder that is watched: each recording that appears is transcribed once."""
+"""Watches a folder: each recording that appears in it is transcribed once."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -14,16 +15,16 @@ Version: TypeAlias = tuple[int, int]
 """A file's size in bytes and its time of change in ns; another version is another recording."""
 
 LOOK_EVERY = 0.5
-AGAIN_AFTER = 2.0
-AGAIN_AT_MOST = 30.0
-"""Seconds until a recording is tried again, which double up to the second figure."""
-SHARE = 0.1
-"""Share of the time that may go into looking at the folder."""
+RETRY_DELAY = 2.0
+LONGEST_RETRY_DELAY = 30.0
+"""Seconds until a recording is tried again; the delay doubles from the first to the second."""
+SCAN_SHARE = 0.1
+"""Share of the time that scans of the folder may take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a look at a folder found: how many recordings, how many done, and which are ready."""
+    """A scan of a folder: number of recordings, how many are done, and those that are ready."""
 
     found: int
     done: int
@@ -31,11 +32,11 @@ class Look:
 
 
 class Folder:
-    """Which recordings of a folder are to be transcribed now.
+    """The recordings of a folder, and which of them are ready to be transcribed.
 
-    A recording is ready once it has been the same for `settle` seconds. `is_done` says whether
-    its results are there; if it changes afterwards, it is ready once more. Of two whose results
-    would have one name, the second is left alone.
+    A recording is ready once its file has not changed for `settle` seconds, and again if it
+    changes later. `is_done` returns whether its results exist. Of two recordings whose results
+    would have the same name, the second is left out.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Folder:
         self._owners: dict[Path, Recording] = {}
 
     def look(self, now: float) -> Look:
-        """Look at the folder at the time `now` (s, of a clock that never goes back)."""
+        """Scan the folder; `now` is the time in seconds of a monotonic clock."""
         found = done = 0
         ready: list[Recording] = []
         for recording in recordings_in(self._path):
@@ -73,7 +74,7 @@ class Folder:
         return Look(found, done, tuple(ready))
 
     def take(self, recording: Recording) -> bool:
-        """Take one that was ready; False if it has changed meanwhile, and is to settle again."""
+        """Start work on a ready recording. Returns False if its file has changed meanwhile."""
         version = version_of(recording.path)
         if version is None or version != self._since[recording.path][0]:
             return False
@@ -83,7 +84,7 @@ class Folder:
         return True
 
     def give_back(self, recording: Recording) -> None:
-        """A recording that was taken is done with, until it changes."""
+        """End the work on a recording that was taken."""
         self._at_work.discard(recording.path)
 
     def _owns(self, recording: Recording) -> bool:
@@ -96,7 +97,7 @@ class Folder:
         return owner.path == recording.path
 
     def _has_results(self, recording: Recording, version: Version) -> bool:
-        """Whether its results are there, and it has not changed since they were found there."""
+        """Whether its results exist, and the recording has not changed since they were found."""
         path = recording.path
         if self._done.get(path, version) != version or self._taken.get(path, version) != version:
             return False
@@ -122,37 +123,42 @@ async def keep_watching(
     print_error: Callable[[str], None],
     jobs: int,
 ) -> None:
-    """Transcribe what becomes ready, `jobs` at a time, until cancelled.
+    """Transcribe recordings as they become ready, `jobs` at a time, until cancelled.
 
-    With the server away a recording is tried again until it is back. What is refused or fails
-    is tried again only when its file has changed. Looking takes a small share of the time, and
-    holds nothing else up.
+    While the server is away a recording is tried again. A recording that is refused or fails is
+    tried again only when its file changes. Scans run in a thread, a small share of the time.
     """
     slots = asyncio.Semaphore(jobs)
 
-    async def attend(recording: Recording) -> None:
+    async def process(recording: Recording) -> None:
         try:
             await _until_answered(recording, transcribe, print_error)
         finally:
             folder.give_back(recording)
             slots.release()
 
-    async with asyncio.TaskGroup() as group:
-        first = True
-        while True:
-            began = time.monotonic()
-            look = await asyncio.to_thread(folder.look, began)
-            took = time.monotonic() - began
-            if first:
-                print_error(f"{look.found} recordings, {look.done} have results. Ctrl-C stops.")
-                first = False
+    async with asyncio.TaskGroup() as group, aclosing(_looks(folder, print_error)) as looks:
+        async for look in looks:
             for recording in look.ready:
                 await slots.acquire()
                 if folder.take(recording):
-                    group.create_task(attend(recording))
+                    group.create_task(process(recording))
                 else:
                     slots.release()
-            await asyncio.sleep(max(LOOK_EVERY, took / SHARE))
+
+
+async def _looks(folder: Folder, print_error: Callable[[str], None]) -> AsyncGenerator[Look]:
+    """Scan the folder again and again, with pauses; print what the first scan found."""
+    is_first = True
+    while True:
+        began = time.monotonic()
+        look = await asyncio.to_thread(folder.look, began)
+        took = time.monotonic() - began
+        if is_first:
+            print_error(f"{look.found} recordings, {look.done} have results. Ctrl-C stops.")
+        is_first = False
+        yield look
+        await asyncio.sleep(max(LOOK_EVERY, took / SCAN_SHARE))
 
 
 async def _until_answered(
@@ -161,15 +167,15 @@ async def _until_answered(
     print_error: Callable[[str], None],
 ) -> None:
     """Transcribe the recording, again and again while the server is away."""
-    pause = AGAIN_AFTER
+    pause = RETRY_DELAY
     while (await transcribe(recording)).verdict == "away":
         print_error(f"{recording.name}: trying again in {pause:g} s")
         await asyncio.sleep(pause)
-        pause = min(2 * pause, AGAIN_AT_MOST)
+        pause = min(2 * pause, LONGEST_RETRY_DELAY)
 
 
 def version_of(path: Path) -> Version | None:
-    """The file's present version; None if it is empty or gone."""
+    """Return the file's present version. Returns None if it is empty or gone."""
     try:
         found = path.stat()
     except OSError:

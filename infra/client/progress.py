@@ -7,16 +7,16 @@ from infra.client.recordings import Recording
 
 
 class ProgressDisplay(Protocol):
-    """Where progress is shown."""
+    """A display of the recordings' progress."""
 
     def begin(self, recording: Recording) -> None:
-        """Its upload begins."""
+        """Show that a recording's upload begins."""
         ...
 
     def update(self, recording: Recording, session: Session) -> None:
-        """How far it is now."""
+        """Show how far a recording is."""
         ...
 
-    def end(self, recording: Recording, verdict: str, trouble: str) -> None:
-        """It is done with: `verdict` in a word; `trouble` says why it is not completed."""
+    def end(self, recording: Recording, verdict: str, reason: str) -> None:
+        """Show the outcome: the verdict, and the reason if it is not completed."""
         ...

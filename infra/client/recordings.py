@@ -1,4 +1,4 @@
-"""Which files are meant when files and folders are named."""
+"""The recordings among files and folders that a user names."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -11,35 +11,35 @@ ENDINGS = frozenset(
         *(".flac", ".mp3", ".m4a", ".ogg", ".oga", ".opus"),
     }
 )
-"""Files that are taken from a folder, in lower case; a file that is named itself may have any."""
+"""Endings of recordings in a folder, in lower case; a file named by itself may have any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file to be transcribed, and its place among the results: `sub/call` for `sub/call.wav`."""
+    """A file to be transcribed, and the stem of its results: `sub/call` for `sub/call.wav`."""
 
     path: Path
     result_stem: Path
 
     @property
     def name(self) -> str:
-        """What it is called in messages: the path as it was named."""
+        """The name in messages: the path as the user wrote it."""
         return printable(str(self.path))
 
 
 def printable(name: str) -> str:
-    """A file's name as text; bytes of it that are not UTF-8 become U+FFFD."""
+    """Return a file's name as text; bytes that are not UTF-8 become U+FFFD."""
     return os.fsencode(name).decode(errors="replace")
 
 
 def recordings(paths: Iterable[Path]) -> list[Recording]:
-    """The files among the paths, and those in the folders among them, each once."""
+    """Return the files among the paths and the recordings in its folders, each once."""
     found = (each for path in paths for each in _at(path))
     return list({each.path.resolve(): each for each in found}.values())
 
 
 def recordings_in(folder: Path) -> Iterator[Recording]:
-    """The recordings of a folder and its folders, by name; hidden files are left out."""
+    """Yield the recordings in a folder and below it, by name; hidden files are left out."""
     for path in sorted(folder.rglob("*")):
         within = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in within.parts)
@@ -47,8 +47,8 @@ def recordings_in(folder: Path) -> Iterator[Recording]:
             yield Recording(path, within.with_suffix(""))
 
 
-def colliding(found: Iterable[Recording]) -> tuple[Recording, Recording] | None:
-    """Two recordings whose results would have the same names, if there are any."""
+def find_collision(found: Iterable[Recording]) -> tuple[Recording, Recording] | None:
+    """Return two recordings whose results would have the same names. Returns None if none do."""
     seen: dict[Path, Recording] = {}
     for recording in found:
         if (other := seen.setdefault(recording.result_stem, recording)) is not recording:

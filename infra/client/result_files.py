@@ -1,4 +1,4 @@
-"""A result as files, one for each format that is wanted."""
+"""Results as files, one for each format."""
 
 import json
 import os
@@ -42,39 +42,39 @@ FORMATS: Mapping[str, Callable[[Session], str]] = {
     "srt": _srt,
     "vtt": _vtt,
 }
-"""By the ending of the file."""
+"""Writers of a result's text by the ending of the file."""
 
 TEXT_FORMS = {
     "txt": re.compile(r"\[\d+:\d\d\.\d\] [^\n]*:|\Z"),
     "srt": re.compile(r"\d+\r?\n\d+:\d\d:\d\d,\d+ --> |\Z"),
     "vtt": re.compile(r"WEBVTT"),
 }
-"""How the text files that we write begin; one of nothing but silence may be empty."""
+"""How our text files begin; that of a silent call may be empty."""
 
 
 class NotReplaced(OSError):
-    """A file that lies where a result should go, and is none. The message is for a person."""
+    """A file in the place of a result is none of ours. The message is for the user."""
 
 
 def written(session: Session, ending: str) -> str:
-    """The result in the format of this ending."""
+    """Return the result's text in the format of the ending."""
     return FORMATS[ending](session)
 
 
 class ResultFiles:
     """The results of recordings, below the folder `out`, one file for each of the `endings`.
 
-    A file that is no result is not replaced, unless `force` says so.
+    A file that is no result is replaced only with `force`.
     """
 
     def __init__(self, out: Path, endings: Sequence[str], *, force: bool = False) -> None:
         self._out = out
         self._endings = endings
         self._force = force
-        self._judged: dict[Path, tuple[FileVersion, bool]] = {}
+        self._checked: dict[Path, tuple[FileVersion, bool]] = {}
 
     def check(self, recording: Recording) -> None:
-        """Raise `NotReplaced` if a file that is no result lies where one should go."""
+        """Raise `NotReplaced` if a file in the place of a result is none."""
         for path in () if self._force else self.paths(recording):
             if os.path.lexists(path) and not self._is_result(path):
                 raise NotReplaced(
@@ -88,8 +88,8 @@ class ResultFiles:
             path.parent.mkdir(parents=True, exist_ok=True)
             _write_whole(path, written(session, _ending(path)))
 
-    def are_there(self, recording: Recording) -> bool:
-        """Whether all its files are there, and are results of the recording as it is now."""
+    def has_results(self, recording: Recording) -> bool:
+        """Whether all files exist and are newer than the recording."""
         try:
             changed = _changed(recording.path)
             return all(
@@ -100,22 +100,22 @@ class ResultFiles:
             return False
 
     def paths(self, recording: Recording) -> list[Path]:
-        """Where the results of a recording go."""
+        """Return the paths of a recording's results."""
         stem = self._out / recording.result_stem
         return [stem.with_name(f"{stem.name}.{ending}") for ending in self._endings]
 
     def _is_result(self, path: Path) -> bool:
-        """Whether we may have written the file; read again only when it has changed."""
+        """Whether the file is a result; read again only when it has changed."""
         found = path.stat()
         version = (found.st_ino, found.st_size, found.st_mtime_ns)
-        judged = self._judged.get(path)
-        if judged is None or judged[0] != version:
-            judged = self._judged[path] = (version, is_result(path))
-        return judged[1]
+        checked = self._checked.get(path)
+        if checked is None or checked[0] != version:
+            checked = self._checked[path] = (version, is_result(path))
+        return checked[1]
 
 
 def is_result(path: Path) -> bool:
-    """Whether a file may be one of ours: JSON with a `session_id`, or text as we write it."""
+    """Whether a file looks like a result: JSON with a `session_id`, or text in our format."""
     form = TEXT_FORMS.get(_ending(path))
     try:
         if form is None:
@@ -131,7 +131,7 @@ def _ending(path: Path) -> str:
 
 
 def _changed(path: Path) -> int:
-    """When a file got its content, in ns; a recorder's clock that is ahead does not count."""
+    """Return the time (ns) of a file's content; a recorder's clock may be ahead of ours."""
     found = path.stat()
     return min(found.st_mtime_ns, found.st_ctime_ns)
 

@@ -1,4 +1,4 @@
-"""One stream of the broker, read in order without leaving a trace there."""
+"""Reads one stream of the broker in order, and leaves nothing behind there."""
 
 import asyncio
 import json
@@ -12,6 +12,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from infra.client.errors import ServerAway
+from infra.client.urls import without_password
 from shared.cancellation import cancellable
 from shared.nats_inbox import Inbox
 
@@ -27,32 +28,32 @@ PULL_ENDS = ("404", "408")
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Client]:
-    """A connection that outlives the broker's restarts. Raise `ServerAway` if there is none."""
+    """Connect, also through the broker's restarts. Raises `ServerAway` if it does not answer."""
     client = Client()
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             await cancellable(
                 client.connect(
-                    url, max_reconnect_attempts=-1, reconnect_time_wait=1, error_cb=_forget
+                    url, max_reconnect_attempts=-1, reconnect_time_wait=1, error_cb=_ignore_error
                 )
             )
     except (NatsError, OSError, TimeoutError, ValueError) as error:
-        raise ServerAway(f"There is no broker at {url}.") from error
+        raise ServerAway(f"There is no broker at {without_password(url)}.") from error
     try:
         yield client
     finally:
         await client.close()
 
 
-async def _forget(_: Exception) -> None:
-    """A broker that is away is waited for."""
+async def _ignore_error(_: Exception) -> None:
+    """Ignore errors of the connection: the client connects again."""
 
 
 class StreamReader:
-    """A stream's messages of one subject in their order, each once, as long as there are any.
+    """The messages of a stream on one subject, in order, each once.
 
-    The consumer is the broker's to forget: after a gap, a silence or a restart there is a new one
-    that goes on behind the last message.
+    The broker may drop the consumer: after a gap, a silence or a restart, a new one continues
+    behind the last message.
     """
 
     def __init__(self, client: Client, stream: str, subject: str) -> None:
@@ -61,30 +62,30 @@ class StreamReader:
         self._stream = stream
         self._subject = subject
         self._next = 1
-        self._made: datetime | None = None
+        self._created: datetime | None = None
         self._inbox: Inbox | None = None
         self._pulls = ""
         self._delivered = 0
         self._pulled = 0
 
     async def open(self, *, from_start: bool) -> int:
-        """Begin with the oldest message or the next to come; how many are there already."""
+        """Begin with the oldest message, or with the next new one. Returns how many are stored."""
         while True:
             try:
                 return await cancellable(self._begin(from_start=from_start))
             except (NatsError, OSError, TimeoutError):
-                await self._drop()
+                await self._close_inbox()
                 await asyncio.sleep(PAUSE)
 
     async def next(self) -> Msg:
-        """The next message, however long it takes."""
+        """Wait for the next message, without a time limit."""
         while True:
             try:
                 if self._inbox is None:
                     await cancellable(self._consume())
-                return await self._received()
+                return await self._pull_message()
             except (NatsError, OSError, TimeoutError):
-                await self._drop()
+                await self._close_inbox()
                 await asyncio.sleep(PAUSE)
 
     async def _begin(self, *, from_start: bool) -> int:
@@ -93,7 +94,7 @@ class StreamReader:
         return await self._consume()
 
     async def _consume(self) -> int:
-        await self._start_over_in_a_new_stream()
+        await self._restart_in_new_stream()
         self._inbox = await Inbox.open(self._client)
         consumer = await self._jetstream.add_consumer(
             self._stream,
@@ -111,14 +112,14 @@ class StreamReader:
         self._delivered = self._pulled = 0
         return consumer.num_pending or 0
 
-    async def _start_over_in_a_new_stream(self) -> None:
-        """A broker that was wiped counts from 1 again."""
-        made = (await self._jetstream.stream_info(self._stream)).created
-        if self._made not in (None, made):
+    async def _restart_in_new_stream(self) -> None:
+        """Begin at 1 again if the stream is another one than before: the broker was wiped."""
+        created = (await self._jetstream.stream_info(self._stream)).created
+        if self._created not in (None, created):
             self._next = 1
-        self._made = made
+        self._created = created
 
-    async def _received(self) -> Msg:
+    async def _pull_message(self) -> Msg:
         assert self._inbox is not None  # noqa: S101 - `next` has seen to it
         while True:
             if not self._pulled:
@@ -126,11 +127,11 @@ class StreamReader:
                 self._pulled = BATCH
             message = await self._inbox.next(SILENCE)
             if message.reply:
-                return self._counted(message)
-            self._heed(message.headers or {})
+                return self._check_sequence(message)
+            self._check_status(message.headers or {})
 
-    def _heed(self, headers: Mapping[str, str]) -> None:
-        """Take note of a status. Raise `NatsError` if something is wrong with the pull."""
+    def _check_status(self, headers: Mapping[str, str]) -> None:
+        """Handle a status message. Raises `NatsError` if the pull failed or a message was lost."""
         status = headers.get("Status", "")
         if status in PULL_ENDS:
             self._pulled = 0
@@ -139,8 +140,8 @@ class StreamReader:
         elif int(headers.get("Nats-Last-Consumer", 0)) > self._delivered:
             raise NatsError("The newest message is missing.")
 
-    def _counted(self, message: Msg) -> Msg:
-        """The message. Raise `NatsError` if one before it was lost on the way."""
+    def _check_sequence(self, message: Msg) -> Msg:
+        """Return the message. Raises `NatsError` if one before it was lost."""
         sequence = message.metadata.sequence
         if sequence.consumer != self._delivered + 1:
             raise NatsError("A message is missing.")
@@ -149,7 +150,7 @@ class StreamReader:
         self._pulled -= 1
         return message
 
-    async def _drop(self) -> None:
+    async def _close_inbox(self) -> None:
         inbox, self._inbox = self._inbox, None
         if inbox is not None:
             with suppress(NatsError, OSError):

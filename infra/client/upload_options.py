@@ -1,4 +1,4 @@
-"""What may be said with an upload."""
+"""The options of an upload."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class UploadOptions:
-    """What is asked for besides the transcript: the API's upload fields of these names."""
+    """Options of an upload: the API's fields of these names."""
 
     language: str | None = None
     channels: str | None = None
@@ -19,7 +19,7 @@ class UploadOptions:
 
     @property
     def form(self) -> dict[str, str | list[str]]:
-        """The form's fields; what was not asked for is not sent."""
+        """The form's fields, without those that are not set."""
         fields: dict[str, str | list[str] | None] = {
             "language": self.language,
             "channels": self.channels,

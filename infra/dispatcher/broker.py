@@ -1,4 +1,4 @@
-"""The connection to the broker, which may be away, restarted, or come back without its files."""
+"""The connection to the broker, through its outages, restarts and loss of files."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -27,19 +27,19 @@ logger = structlog.get_logger()
 
 
 class Broker:
-    """A connection that survives the broker's restarts. `closed` is set if it is lost for good."""
+    """A connection that survives the broker's restarts; `closed` is set if it ends for good."""
 
     def __init__(self) -> None:
         self.client = Client()
         self.closed = asyncio.Event()
-        self._up = asyncio.Event()
+        self._is_connected = asyncio.Event()
         self._when_connected: list[Callable[[], None]] = []
         self._last_error = ""
 
     @classmethod
     @asynccontextmanager
     async def connect(cls, url: str) -> AsyncIterator["Broker"]:
-        """Connect, however long it takes, and close at the end."""
+        """Connect, without a time limit; close at the end of the context."""
         broker = cls()
         try:
             await cancellable(
@@ -61,21 +61,21 @@ class Broker:
             await broker.client.close()
 
     def when_connected(self, call: Callable[[], None]) -> None:
-        """Have `call` called each time the connection is there again."""
+        """Call `call` each time the connection is restored."""
         self._when_connected.append(call)
 
-    async def up(self) -> None:
+    async def wait_until_connected(self) -> None:
         """Wait until connected."""
-        await self._up.wait()
+        await self._is_connected.wait()
 
     async def _connected(self) -> None:
         self._last_error = ""
-        self._up.set()
+        self._is_connected.set()
         for call in self._when_connected:
             call()
 
     async def _disconnected(self) -> None:
-        self._up.clear()
+        self._is_connected.clear()
 
     async def _closed(self) -> None:
         self.closed.set()

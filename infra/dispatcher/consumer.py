@@ -1,4 +1,4 @@
-"""Where a line takes its deliveries from, and tells what became of them."""
+"""The port through which a line pulls its deliveries and acknowledges them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,10 +9,10 @@ from nats.aio.msg import Msg
 
 @dataclass(frozen=True, slots=True)
 class InFlightDelivery:
-    """A message that is ours until its ack wait runs out.
+    """A message that the broker gives to nobody else until its ack wait ends.
 
-    `epoch` is when its consumer was made: after the broker was wiped the same sequence is
-    another message, and an ack for this one would confirm that one.
+    `epoch` is the time at which its consumer was made: once the broker was wiped, the same
+    sequence number is another message, which an ack of this one would confirm.
     """
 
     message: Msg
@@ -25,27 +25,27 @@ class InFlightDelivery:
 
     @property
     def key(self) -> tuple[datetime, int]:
-        """What tells the message from all others of its route."""
+        """The identity of the message within its route."""
         return self.epoch, self.sequence
 
 
 class Consumer(Protocol):
-    """The deliveries of one route. With the broker away, calls wait until it is back."""
+    """The deliveries of one route. While the broker is away, calls wait."""
 
     async def next(self) -> InFlightDelivery | None:
-        """Pull the next message; None if there was none for a while."""
+        """Pull the next message. Returns None if none comes within the pull's time limit."""
 
     async def stop(self) -> None:
-        """Pull no more, and have what came meanwhile delivered again at once."""
+        """Stop pulling; a message that has arrived meanwhile is delivered again at once."""
 
     async def ack(self, delivery: InFlightDelivery) -> bool:
-        """Acknowledge. Returns whether the broker confirmed it; if not, the message comes again."""
+        """Acknowledge. Returns whether the broker confirms it; if not, the message comes again."""
 
     async def nak(self, delivery: InFlightDelivery, delay: float) -> None:
         """Have the message delivered again in `delay` seconds."""
 
     async def term(self, delivery: InFlightDelivery) -> None:
-        """Never have the message delivered again."""
+        """Have the message never delivered again."""
 
     async def extend_ack_wait(self, delivery: InFlightDelivery) -> None:
-        """Begin the message's ack wait anew."""
+        """Start the message's ack wait anew."""

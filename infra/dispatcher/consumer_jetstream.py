@@ -21,7 +21,7 @@ REQUEST_TIMEOUT = 5.0
 SILENCE = 25.0
 PULL = json.dumps({"batch": 1, "expires": 30 * 10**9, "idle_heartbeat": 10 * 10**9}).encode()
 HEARTBEAT = "100"
-ENDS = ("404", "408")
+PULL_ENDS = ("404", "408")
 PAUSE = 0.25
 LONGEST_PAUSE = 5.0
 
@@ -29,9 +29,9 @@ logger = structlog.get_logger()
 
 
 class JetStreamConsumer:
-    """The durable pull consumer of one route, made anew whenever the broker forgot it.
+    """The durable pull consumer of one route, made anew whenever the broker lost it.
 
-    Whoever calls it waits until the consumer is there again.
+    Calls wait until the consumer exists.
     """
 
     def __init__(self, broker: Broker, route: Route, ack_wait: float) -> None:
@@ -39,25 +39,25 @@ class JetStreamConsumer:
         self._jetstream = broker.client.jetstream(timeout=REQUEST_TIMEOUT)
         self._route = route
         self._ack_wait = ack_wait
-        self._binding = asyncio.Lock()
+        self._bind_lock = asyncio.Lock()
         self._bound = False
         self._inbox: Inbox | None = None
         self._pulls = ""
         self._epoch: datetime | None = None
         self._pull: asyncio.Timeout | None = None
-        broker.when_connected(self.lost)
+        broker.when_connected(self.reset)
 
-    def lost(self) -> None:
-        """Ask again for the consumer; a pull under way may have been lost with the connection."""
+    def reset(self) -> None:
+        """Bind the consumer anew; a pull under way may have been lost with the connection."""
         self._bound = False
         if self._pull is not None and not self._pull.expired():
             self._pull.reschedule(0)
 
     async def next(self) -> InFlightDelivery | None:
-        inbox, epoch = await self.bound()
+        inbox, epoch = await self.ensure_bound()
         try:
             async with asyncio.timeout(None) as self._pull:
-                message = await self._pulled(inbox)
+                message = await self._pull_message(inbox)
         except (NatsError, OSError, TimeoutError) as error:
             if self._bound:
                 await self._pause(error)
@@ -66,21 +66,21 @@ class JetStreamConsumer:
             self._pull = None
         return None if message is None else InFlightDelivery(message, epoch)
 
-    async def _pulled(self, inbox: Inbox) -> Msg | None:
-        """One pull. Not nats-py's `fetch`: that is deaf to the news that the consumer is gone."""
+    async def _pull_message(self, inbox: Inbox) -> Msg | None:
+        """Pull one message. nats-py's `fetch` would not notice that the consumer is gone."""
         await self._broker.client.publish(self._pulls, PULL, reply=inbox.subject)
         while True:
             message = await inbox.next(SILENCE)
             if message.reply:
                 return message
             status = (message.headers or {}).get("Status", "")
-            if status in ENDS:
+            if status in PULL_ENDS:
                 return None
             if status != HEARTBEAT:
                 raise NatsError(f"The pull was refused: {status} {message.headers}")
 
     async def stop(self) -> None:
-        """Pull no more, and have what came meanwhile delivered again at once."""
+        """Stop pulling; a message that has arrived meanwhile is delivered again at once."""
         if self._inbox is None:
             return
         with suppress(NatsError, OSError):
@@ -113,12 +113,12 @@ class JetStreamConsumer:
             with suppress(NatsError, OSError):
                 await delivery.message.in_progress()
 
-    async def bound(self) -> tuple[Inbox, datetime]:
-        """The consumer and when it was made; waits until the broker has it."""
-        async with self._binding:
+    async def ensure_bound(self) -> tuple[Inbox, datetime]:
+        """Wait until the broker has the consumer. Returns its inbox and its epoch."""
+        async with self._bind_lock:
             pause, reason = PAUSE, ""
             while not self._bound or self._inbox is None or self._epoch is None:
-                await self._broker.up()
+                await self._broker.wait_until_connected()
                 try:
                     await cancellable(self._bind())
                 except (NatsError, OSError) as error:
@@ -133,7 +133,7 @@ class JetStreamConsumer:
         self._bound = True
         try:
             stream = await self._stream()
-            found = await self._jetstream.add_consumer(stream, self.config)
+            info = await self._jetstream.add_consumer(stream, self.config)
             stale, self._inbox = self._inbox, None
             if stale is not None:
                 await stale.close()
@@ -143,12 +143,12 @@ class JetStreamConsumer:
         except BaseException:
             self._bound = False
             raise
-        if found.created != self._epoch:
+        if info.created != self._epoch:
             logger.info("consuming", consumer=self._name, stream=stream)
-        self._epoch = found.created
+        self._epoch = info.created
 
     async def _stream(self) -> str:
-        """The stream that holds the route's events; ours is made only if no other does."""
+        """Return the stream that holds the route's events; make ours only if there is none."""
         try:
             return await self._jetstream.find_stream_name_by_subject(self._route.subject)
         except NotFoundError:
@@ -156,7 +156,7 @@ class JetStreamConsumer:
             return str(STREAM.name)
 
     async def _is_current(self, delivery: InFlightDelivery) -> bool:
-        _, epoch = await self.bound()
+        _, epoch = await self.ensure_bound()
         return delivery.epoch == epoch
 
     async def _pause(self, error: Exception) -> None:
@@ -178,7 +178,7 @@ class JetStreamConsumer:
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=self._ack_wait,
             max_deliver=-1,
-            # How many are in flight is for the line to say: to the broker, what waits out a
-            # back-off is in flight as well.
+            # The line limits what is in flight: for the broker, an event in its back-off is in
+            # flight as well.
             max_ack_pending=-1,
         )

@@ -25,7 +25,7 @@ class HttpEvent:
 
     @classmethod
     def from_structured(cls, payload: bytes) -> "HttpEvent":
-        """Read an event in structured mode. Anything may be raised if it is not one."""
+        """Read an event in structured mode. Raises any `Exception` if it is none."""
         return cls.from_event(from_json(payload))
 
     @classmethod
@@ -42,7 +42,7 @@ class HttpEvent:
 
     @property
     def audio_seconds(self) -> float:
-        """Length of the recording as the event tells it, 0 if it does not."""
+        """Length of the recording in seconds, 0 if the event does not give it."""
         facts = self.received.data
         duration = facts.get("duration") if isinstance(facts, dict) else None
         return float(duration) if isinstance(duration, int | float) else 0.0

@@ -1,4 +1,4 @@
-"""What each event of one consumer went through so far, in memory."""
+"""The failure counts of one consumer's events, in memory."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from infra.dispatcher.retry_policy import FailureCount
 class FailureCounts:
     """Failure counts by event.
 
-    An event that failed `max_attempts` times and was not given up is stuck.
+    An event that has failed `max_attempts` times is stuck.
     """
 
     def __init__(self, max_attempts: int) -> None:
@@ -24,7 +24,7 @@ class FailureCounts:
         return len(self._stuck)
 
     def of(self, delivery: InFlightDelivery) -> FailureCount:
-        """Return the count, that of a new event if nothing was kept for it."""
+        """Return the event's count; one of zero if it has none yet."""
         if delivery.epoch != self._epoch:
             return FailureCount()
         return self._counts.get(delivery.sequence, FailureCount())
@@ -32,8 +32,8 @@ class FailureCounts:
     def is_stuck(self, delivery: InFlightDelivery) -> bool:
         return delivery.epoch == self._epoch and delivery.sequence in self._stuck
 
-    def keep(self, delivery: InFlightDelivery, count: FailureCount) -> None:
-        """Keep the count; those of a broker that was wiped since are forgotten."""
+    def put(self, delivery: InFlightDelivery, count: FailureCount) -> None:
+        """Store the event's count. A new epoch, after the broker was wiped, removes all others."""
         if delivery.epoch != self._epoch:
             self._counts.clear()
             self._stuck.clear()
@@ -42,8 +42,8 @@ class FailureCounts:
         if count.failures >= self._max_attempts:
             self._stuck.add(delivery.sequence)
 
-    def forget(self, delivery: InFlightDelivery) -> None:
-        """Keep nothing for an event that is done."""
+    def remove(self, delivery: InFlightDelivery) -> None:
+        """Remove the count of an event that is done."""
         if delivery.epoch == self._epoch:
             self._counts.pop(delivery.sequence, None)
             self._stuck.discard(delivery.sequence)

@@ -1,4 +1,4 @@
-"""Posts events to functions over HTTP, and asks whether a function is alive."""
+"""The HTTP client of functions: it posts events and probes whether a function is alive."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from infra.dispatcher.heartbeat import Liveness
 from infra.dispatcher.retry_policy import Answer, Failure, Outcome
 
 ATTEMPT = "x-pocwhisp-attempt"
-"""Header that says which attempt at the event this is, from 1; a function logs it."""
+"""Header with the number of the attempt, from 1, which the function logs."""
 ERROR_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 # Below uvicorn's 5 s: a connection that the function is about to close would look like its death.
@@ -20,7 +20,7 @@ KEEPALIVE_EXPIRY = 3.0
 
 
 class FunctionClient:
-    """Posts events; every way to fail is an `Outcome`, never an exception."""
+    """Posts events. Every HTTP failure is returned as an `Outcome`, never raised."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -28,7 +28,10 @@ class FunctionClient:
     @classmethod
     @asynccontextmanager
     async def open(cls, connect_timeout: float) -> AsyncIterator["FunctionClient"]:
-        """Keep connections to all functions while the context lasts."""
+        """Open a client; it keeps its connections while the context lasts.
+
+        `connect_timeout` is in seconds.
+        """
         async with httpx.AsyncClient(
             timeout=httpx.Timeout(None, connect=connect_timeout),
             limits=httpx.Limits(keepalive_expiry=KEEPALIVE_EXPIRY),
@@ -37,7 +40,7 @@ class FunctionClient:
             yield cls(client)
 
     async def post(self, url: str, event: HttpEvent, attempt: int = 1) -> Outcome:
-        """Post, and wait for the answer without a limit."""
+        """Post the event, and wait for the answer without a time limit."""
         headers = {**event.headers, ATTEMPT: str(attempt)}
         try:
             response = await self._client.post(url, content=event.body, headers=headers)
@@ -46,9 +49,9 @@ class FunctionClient:
         return Answer(response.status_code, _error_code(response))
 
     async def probe(self, url: str, within: float) -> Liveness:
-        """Ask for a sign of life within so many seconds, while a request of ours is open there.
+        """Probe a function that works on a request of ours, for at most `within` seconds.
 
-        A refused connection is one: a dead function's requests would have ended with it.
+        A refused connection means that it drains: if it had died, the request would have ended.
         """
         try:
             response = await self._client.get(url, timeout=within)
@@ -60,7 +63,7 @@ class FunctionClient:
 
 
 def _is_refused(error: BaseException | None) -> bool:
-    """Whether the host answered that nobody listens there; httpx tells it only by the cause."""
+    """Whether the connection was refused, which httpx shows only in the error's causes."""
     if isinstance(error, BaseExceptionGroup):
         return error.subgroup(ConnectionRefusedError) is not None
     if error is None or isinstance(error, ConnectionRefusedError):
@@ -77,7 +80,7 @@ def _failure(error: httpx.HTTPError) -> Failure:
 
 
 def _error_code(response: httpx.Response) -> str | None:
-    """The `error` member of a JSON answer, if it is a code: free text must not pass."""
+    """Return the `error` member of a JSON answer. Returns None if it is no code but free text."""
     if response.is_success or not response.content:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Keeps a delivery ours while its function works on it, however long that takes."""
+"""Heartbeats: they extend a delivery's ack wait while its function works on it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -13,7 +13,7 @@ LONGEST_PROBE = 5.0
 
 
 class Liveness(Enum):
-    """What probing a function says about it while a request to it is open.
+    """The state of a function that has a request of ours open.
 
     A function that drains takes no connection any more, but answers those that it has.
     """
@@ -25,7 +25,7 @@ class Liveness(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatTiming:
-    """Seconds between two heartbeats, for one probe's answer, and for the whole work."""
+    """`interval` between two heartbeats, time for one `probe`, and `cap` of the whole work (s)."""
 
     interval: float
     probe: float
@@ -33,7 +33,7 @@ class HeartbeatTiming:
 
     @classmethod
     def within(cls, ack_wait: float, cap: float) -> "HeartbeatTiming":
-        """A heartbeat each third of the ack wait, and no later than two thirds of it."""
+        """Return a timing with a heartbeat each third of the ack wait, at most two thirds apart."""
         return cls(ack_wait / 3, min(ack_wait / 3, LONGEST_PROBE), cap)
 
 
@@ -44,10 +44,11 @@ async def with_heartbeat(
     probe: Callable[[float], Awaitable[Liveness]],
     extend_ack_wait: Callable[[], Awaitable[None]],
 ) -> Outcome:
-    """The outcome of `work`; at each interval the function is probed and the ack wait extended.
+    """Return the outcome of `work`; at each interval probe the function and extend the ack wait.
 
-    Work that outlasts the cap is abandoned, and so is work whose function is silent twice in a
-    row: a function that hangs. The call is to blame for the first and not for the second.
+    Work that takes longer than the cap is abandoned as `Failure.TIMEOUT`, which counts against
+    the event. Work whose function is silent twice in a row, because it hangs, is abandoned as
+    `Failure.SILENT`, an outage.
     """
     task = asyncio.create_task(work)
     try:
@@ -83,7 +84,7 @@ async def _ended(task: asyncio.Task[Outcome], within: float) -> bool:
 
 
 def _attributed(outcome: Outcome, liveness: Liveness) -> Outcome:
-    """What broke the connection: somebody who ended a hung or draining function, or the call."""
+    """Attribute a broken connection to the event, or to a function that hung or drained."""
     if outcome is Failure.DIED and liveness is Liveness.SILENT:
         return Failure.SILENT
     if outcome is Failure.DIED and liveness is Liveness.DRAINING:

@@ -29,9 +29,9 @@ SOURCE = "dispatcher"
 RECORDER = "persist"
 PAUSE = 1.0
 HAND_BACK = 1.0
-"""Seconds that handing deliveries back to the broker may take when the line stops."""
+"""Seconds that handing deliveries back may take when the line stops."""
 WAITING_FOR_FUNCTION = 16
-"""Events that wait out an outage beside those in flight; the others wait in the broker."""
+"""Events in the back-off of an outage besides those in flight; more stay in the broker."""
 
 logger = structlog.get_logger()
 
@@ -39,8 +39,8 @@ logger = structlog.get_logger()
 class Line:
     """Takes one route's events from its consumer to its function.
 
-    An event that waits out its own failure holds nobody up. While the function is away no more
-    than a few are tried in turn, so that an outage costs the same however long the queue is.
+    An event in the back-off of its own failure takes no slot. While the function is away, only
+    a few events are tried in turn, so that an outage costs the same however long the queue is.
     """
 
     def __init__(
@@ -57,16 +57,16 @@ class Line:
         self._publisher = publisher
         self._settings = settings
         self._slots = asyncio.Semaphore(route.in_flight)
-        self._places = asyncio.Semaphore(route.in_flight + WAITING_FOR_FUNCTION)
+        self._event_places = asyncio.Semaphore(route.in_flight + WAITING_FOR_FUNCTION)
         self._tasks: set[asyncio.Task[float]] = set()
-        self._at_work: dict[tuple[datetime, int], InFlightDelivery] = {}
+        self._in_flight: dict[tuple[datetime, int], InFlightDelivery] = {}
         self._counts = FailureCounts(settings.max_attempts)
 
     async def run(self) -> None:
         """Deliver until cancelled; deliveries in flight go on."""
         while True:
             await self._slots.acquire()
-            await self._places.acquire()
+            await self._event_places.acquire()
             try:
                 delivery = await self._consumer.next()
             except Exception:
@@ -75,20 +75,20 @@ class Line:
                 delivery = None
             if delivery is None:
                 self._slots.release()
-                self._places.release()
+                self._event_places.release()
             else:
                 self._start(delivery)
 
     async def drain(self, grace: float) -> None:
-        """Let deliveries in flight finish; what the grace cuts off is handed back to the broker."""
-        await _soon(self._consumer.stop())
+        """Let deliveries in flight finish; hand those that take longer than `grace` (s) back."""
+        await _limited(self._consumer.stop())
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
-        cut_off = tuple(self._at_work.values())
+        cut_off = tuple(self._in_flight.values())
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await _soon(self._hand_back(cut_off))
+        await _limited(self._hand_back(cut_off))
 
     async def _hand_back(self, deliveries: Iterable[InFlightDelivery]) -> None:
         for delivery in deliveries:
@@ -104,14 +104,14 @@ class Line:
         self._slots.release()
         failed = task.cancelled() or task.exception() is not None
         outage = 0.0 if failed else task.result()
-        asyncio.get_running_loop().call_later(outage, self._places.release)
+        asyncio.get_running_loop().call_later(outage, self._event_places.release)
 
     async def _deliver(self, delivery: InFlightDelivery) -> float:
-        """Deliver once; returns the seconds that an outage keeps the event's place taken."""
-        if delivery.key in self._at_work:  # it ran out of time while the broker was away
+        """Deliver once. Returns the seconds for which an outage keeps the event's place."""
+        if delivery.key in self._in_flight:  # it ran out of time while the broker was away
             await self._consumer.extend_ack_wait(delivery)
             return 0
-        self._at_work[delivery.key] = delivery
+        self._in_flight[delivery.key] = delivery
         try:
             return await self._attempt(delivery)
         except Exception:
@@ -119,7 +119,7 @@ class Line:
             await self._consumer.nak(delivery, self._settings.backoff_cap)
             return 0
         finally:
-            del self._at_work[delivery.key]
+            del self._in_flight[delivery.key]
 
     async def _attempt(self, delivery: InFlightDelivery) -> float:
         try:
@@ -155,7 +155,7 @@ class Line:
     def _decide(
         self, event: HttpEvent, delivery: InFlightDelivery, outcome: Outcome, seconds: float
     ) -> Verdict:
-        # What the recorder cannot write is its own trouble, not the call's (D19).
+        # What the recorder cannot write is a failure of the recorder, not of the event.
         may_park = self._route.function != RECORDER and (
             event.received.event_type != DeliveryParked.type
         )
@@ -172,7 +172,7 @@ class Line:
         self, event: HttpEvent, delivery: InFlightDelivery, verdict: Retry, reason: str
     ) -> None:
         was_stuck = self._counts.is_stuck(delivery)
-        self._counts.keep(delivery, verdict.count)
+        self._counts.put(delivery, verdict.count)
         facts: dict[str, object] = {"attempts": verdict.count.failures, "reason": reason}
         if self._counts.is_stuck(delivery):
             facts["stuck"] = self._counts.stuck
@@ -186,12 +186,12 @@ class Line:
             self._log(event, delivery, "unconfirmed")
             return
         was_stuck = self._counts.is_stuck(delivery)
-        self._counts.forget(delivery)
+        self._counts.remove(delivery)
         if was_stuck:
             self._log(event, delivery, "unstuck", stuck=self._counts.stuck)
 
     async def _park(self, event: HttpEvent, delivery: InFlightDelivery, verdict: Park) -> None:
-        """Publish the parked delivery, and only then be done with the event."""
+        """Publish the parked delivery, and only then acknowledge the event."""
         try:
             await self._publisher.publish(self._parked(event, verdict))
         except Unavailable as error:
@@ -201,7 +201,7 @@ class Line:
         except ValueError:  # nobody can tell which recording it is about
             logger.exception("defect", **self._where(delivery))
             await self._consumer.term(delivery)
-            self._counts.forget(delivery)
+            self._counts.remove(delivery)
             return
         facts: dict[str, object] = {
             "attempts": verdict.attempts,
@@ -224,11 +224,11 @@ class Line:
         return received.causes(parked, SOURCE, utc_now())
 
     def _log(
-        self, event: HttpEvent, delivery: InFlightDelivery, word: str, **facts: object
+        self, event: HttpEvent, delivery: InFlightDelivery, event_name: str, **facts: object
     ) -> None:
         received = event.received
         logger.warning(
-            word,
+            event_name,
             type=received.event_type,
             id=received.id,
             recording=received.attributes.get("subject"),
@@ -244,8 +244,8 @@ class Line:
         }
 
 
-async def _soon(work: Awaitable[None]) -> None:
-    """Give up what takes too long: with the broker away, the ack wait does the same."""
+async def _limited(work: Awaitable[None]) -> None:
+    """Await `work` for at most HAND_BACK seconds: the ack wait has the same effect later."""
     with suppress(TimeoutError):
         async with asyncio.timeout(HAND_BACK):
             await work

@@ -1,4 +1,4 @@
-"""What becomes of an event after an attempt to deliver it (pure).
+"""The verdict on an event after an attempt to deliver it (pure).
 
     2xx                                         ack
     503, or the function is not up or silent    retry as long as it takes, not counted
@@ -6,8 +6,8 @@
     anything else                               parked at once: functions never answer it
 
 An outage is not a failed call. JetStream's own delivery count cannot tell the two apart, so
-failures are counted here. An event that may not be parked is stuck after as many attempts: it is
-tried on, but ever more rarely the more of them there are.
+failures are counted here. An event that may not be parked is stuck after as many attempts: its
+retries go on, with delays that grow with the number of stuck events.
 """
 
 from dataclasses import dataclass
@@ -65,13 +65,13 @@ class Policy:
     stuck_rest: float = 4
 
     def stuck_delay(self, stuck: int, seconds: float) -> float:
-        """Seconds until one of `stuck` events has its turn again, after an attempt of `seconds`."""
+        """Return the delay (s) of one of `stuck` events whose last attempt took `seconds`."""
         return stuck * max(self.stuck_spacing, self.stuck_rest * seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class FailureCount:
-    """What an event went through so far: counted failures, and outages since the last of them."""
+    """Counted failures of an event, and outages since the last of them."""
 
     failures: int = 0
     outages: int = 0
@@ -84,14 +84,14 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Deliver it again in `delay` seconds; it will then have gone through `count`."""
+    """Deliver it again in `delay` seconds; `count` is its failure count from now on."""
 
     delay: float
     count: FailureCount
 
     @property
     def is_outage(self) -> bool:
-        """Whether the function, and not the event, is what the delay waits for."""
+        """Whether the delay is for an outage of the function, not for a failure of the event."""
         return self.count.outages > 0
 
 
@@ -115,7 +115,7 @@ def decide(
     may_park: bool = True,
     stuck_delay: float = 0,
 ) -> Verdict:
-    """The verdict on an outcome, after what `count` tells of the attempts before it.
+    """Return the verdict on an outcome; `count` is the event's failure count before it.
 
     An event that may not be parked (a parked delivery itself) is retried for ever instead, once it
     is stuck after `stuck_delay` seconds at least.
@@ -137,12 +137,12 @@ def decide(
 
 
 def backoff(before: int, base: float, cap: float) -> float:
-    """Seconds to wait after one more failure than `before`: doubled each time, up to `cap`."""
+    """Return the delay (s) after a failure with `before` earlier ones: it doubles, up to `cap`."""
     return float(min(cap, base * 2 ** min(before, DOUBLINGS)))
 
 
 def succeeded(outcome: Outcome) -> bool:
-    """Whether the function took the event."""
+    """Whether the function accepted the event."""
     return (
         isinstance(outcome, Answer)
         and HTTPStatus.OK <= outcome.status < HTTPStatus.MULTIPLE_CHOICES
@@ -156,5 +156,5 @@ def _is_outage(outcome: Outcome) -> bool:
 
 
 def _is_refusal(answer: Answer) -> bool:
-    """Whether no further attempt could go better."""
+    """Whether no further attempt could succeed."""
     return answer.status < HTTPStatus.INTERNAL_SERVER_ERROR and answer.status not in RETRIED_4XX

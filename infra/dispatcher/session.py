@@ -21,7 +21,7 @@ logger = structlog.get_logger()
 
 
 async def dispatch(settings: DispatchSettings, sweep: SweepSettings, nats_url: str) -> None:
-    """Hand out events until cancelled; then let deliveries in flight finish within the grace."""
+    """Dispatch events until cancelled; then let deliveries in flight finish within the grace."""
     async with FunctionClient.open(settings.connect_timeout) as client:
         ticking = asyncio.create_task(tick(client, sweep))
         try:
@@ -33,7 +33,7 @@ async def dispatch(settings: DispatchSettings, sweep: SweepSettings, nats_url: s
 
 
 async def _session(settings: DispatchSettings, client: FunctionClient, nats_url: str) -> None:
-    """One connection to the broker, for as long as the client keeps it."""
+    """Dispatch over one connection to the broker, until it is closed for good."""
     async with Broker.connect(nats_url) as broker:
         bus = Bus(broker.client)
         consumers = [
@@ -45,7 +45,7 @@ async def _session(settings: DispatchSettings, client: FunctionClient, nats_url:
         ]
         running = [asyncio.create_task(line.run()) for line in lines]
         try:
-            await asyncio.gather(*(consumer.bound() for consumer in consumers))
+            await asyncio.gather(*(consumer.ensure_bound() for consumer in consumers))
             logger.info("ready", routes=len(lines))
             await broker.closed.wait()
             logger.error("broker_closed")

@@ -1,4 +1,4 @@
-"""Which function gets which events, and the dispatcher's settings."""
+"""The dispatcher's settings, and its routes from event types to functions."""
 
 from typing import Annotated
 from urllib.parse import urljoin
@@ -12,7 +12,7 @@ PREFIX = "io.pocwhisp."
 
 
 class Route(BaseModel):
-    """All events of one type go to one deployed function.
+    """A route: all events of one type go to one deployed function.
 
     Two functions that take the same type (transcribe and persist), or two deployments of one, are
     two routes: each has a consumer of its own and gets every event.
@@ -47,7 +47,7 @@ class Route(BaseModel):
 
 
 class DispatchSettings(BaseSettings):
-    """How events are handed out. All times are in seconds."""
+    """How events are dispatched. All times are in seconds."""
 
     model_config = SettingsConfigDict(env_prefix="dispatch_", frozen=True, extra="ignore")
 

@@ -18,27 +18,27 @@ logger = structlog.get_logger()
 
 
 async def tick(client: FunctionClient, settings: SweepSettings) -> None:
-    """Post a tick each interval, one at a time; only a change for better or worse is logged."""
+    """Post a tick each interval, one at a time; log only when the result changes."""
     if settings.url is None:
         return
-    trouble = ""
+    last_problem = ""
     while True:
         await asyncio.sleep(settings.interval)
         try:
-            now = await _post(client, settings.url)
+            problem = await _post(client, settings.url)
         except Exception as error:
-            now = f"defect: {type(error).__name__}"
-            if now != trouble:
+            problem = f"defect: {type(error).__name__}"
+            if problem != last_problem:
                 logger.exception("defect", url=settings.url)
-        if now and now != trouble:
-            logger.warning("sweep_failed", reason=now)
-        elif now != trouble:
+        if problem and problem != last_problem:
+            logger.warning("sweep_failed", reason=problem)
+        elif problem != last_problem:
             logger.info("sweep_recovered")
-        trouble = now
+        last_problem = problem
 
 
 async def _post(client: FunctionClient, url: str) -> str:
-    """Post a tick; returns the code of the error, empty if there was none."""
+    """Post a tick. Returns the error's code, empty if there is none."""
     try:
         async with asyncio.timeout(LONGEST_SWEEP):
             # In a task of its own: what fails while it is cancelled must not hide that.

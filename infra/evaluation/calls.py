@@ -1,4 +1,4 @@
-"""The calls of an evaluation: recordings, each with what is really said in it."""
+"""The calls of an evaluation: recordings, each with its truth."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,54 +7,54 @@ from pathlib import Path
 from infra.client.recordings import Recording, recordings_in
 from infra.evaluation.truth import ENDING, BrokenTruth, Truth, load_truth, may_be_truth, truth_file
 
-MOST_TROUBLES = 10
+MOST_PROBLEMS = 10
 
 
 class CannotEvaluate(ValueError):
-    """A folder that does not hold recordings with their truths; `troubles` are sentences."""
+    """A folder that does not hold recordings with their truths; `problems` are sentences."""
 
-    def __init__(self, troubles: Sequence[str]) -> None:
-        more = len(troubles) - MOST_TROUBLES
-        shown = (*troubles[:MOST_TROUBLES], *([f"… and {more} more."] if more > 0 else ()))
+    def __init__(self, problems: Sequence[str]) -> None:
+        more = len(problems) - MOST_PROBLEMS
+        shown = (*problems[:MOST_PROBLEMS], *([f"… and {more} more."] if more > 0 else ()))
         super().__init__("\n".join(shown))
-        self.troubles = tuple(troubles)
+        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A recording and what is really said in it."""
+    """A recording and its truth."""
 
     recording: Recording
     truth: Truth
 
     @property
     def name(self) -> str:
-        """Its path within the folder that is evaluated."""
+        """Its path within the evaluated folder."""
         return str(self.recording.result_stem.with_name(self.recording.path.name))
 
 
-def calls_in(folder: Path, *, skip_untold: bool = False) -> list[Call]:
-    """The recordings of a folder and its folders, each with the truth that lies beside it.
+def calls_in(folder: Path, *, skip_without_truth: bool = False) -> list[Call]:
+    """Return the recordings in a folder and below it, each with the truth that lies beside it.
 
-    Raise `CannotEvaluate` where one is missing or broken, with all that is wrong. With
-    `skip_untold`, a recording without a truth is left out instead.
+    With `skip_without_truth`, recordings without a truth are left out. Raises `CannotEvaluate`,
+    naming all problems, if a recording or a truth is missing or broken.
     """
     found = list(recordings_in(folder))
     if not found:
         needed = f"needed: NAME.wav (or another audio file) with its truth NAME{ENDING}."
         raise CannotEvaluate([f"There is no recording in {folder}; {needed}"])
-    calls, troubles = [], [*_without_recording(folder, found)]
+    calls, problems = [], [*_without_recording(folder, found)]
     for recording in found:
         try:
             calls.append(Call(recording, load_truth(truth_file(recording.path))))
         except FileNotFoundError:
-            if not skip_untold:
+            if not skip_without_truth:
                 beside = truth_file(recording.path).name
-                troubles.append(f"{recording.name} has no truth; needed: {beside} beside it.")
+                problems.append(f"{recording.name} has no truth; needed: {beside} beside it.")
         except (BrokenTruth, OSError) as error:
-            troubles.append(str(error))
-    if troubles or not calls:
-        raise CannotEvaluate(troubles or [f"No recording in {folder} has a truth NAME{ENDING}."])
+            problems.append(str(error))
+    if problems or not calls:
+        raise CannotEvaluate(problems or [f"No recording in {folder} has a truth NAME{ENDING}."])
     return calls
 
 

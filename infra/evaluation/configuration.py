@@ -1,4 +1,4 @@
-"""Which settings are evaluated: those of whatever runs, or those given for one side or two."""
+"""The configurations to evaluate: one or two sets of settings for the stack."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ class UnusableSettings(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Settings to evaluate; with `own_stack`, on a stack of their own even if there are none."""
+    """Settings to evaluate; `own_stack`: on a stack of their own, even if there are none."""
 
     settings: Mapping[str, str] = field(default_factory=dict)
     own_stack: bool = False
@@ -35,24 +35,27 @@ class Configuration:
 
 
 def configurations(
-    of_a: Sequence[str] | None, of_b: Sequence[str] | None, server: str | None
+    with_settings: Sequence[str] | None, against_settings: Sequence[str] | None, server: str | None
 ) -> list[Configuration]:
-    """The sides to evaluate: one, two if `--against` is given.
+    """Return the configurations to evaluate: one, or two if `--against` is given.
 
-    Raises `UnusableSettings`.
+    Raises `UnusableSettings` if a setting is malformed, is the stack's own, or if there is also a
+    `server`, whose settings are fixed.
     """
-    if (of_a or of_b) and server is not None:
+    if (with_settings or against_settings) and server is not None:
         raise UnusableSettings(
             "--with and --against start stacks of their own, so --server cannot be given too."
         )
-    first = Configuration(_settings("--with", of_a), own_stack=bool(of_a or of_b))
-    if not of_b:
+    first = Configuration(
+        _settings("--with", with_settings), own_stack=bool(with_settings or against_settings)
+    )
+    if not against_settings:
         return [first]
-    return [first, Configuration(_settings("--against", of_b), own_stack=True)]
+    return [first, Configuration(_settings("--against", against_settings), own_stack=True)]
 
 
 def _settings(option: str, pairs: Sequence[str] | None) -> dict[str, str]:
-    """The settings, split at their first `=`."""
+    """Return the settings, split at their first `=`. Raises `UnusableSettings`."""
     split = [pair.partition("=") for pair in pairs or ()]
     for name, equals, text in split:
         if not (name and equals):
@@ -63,19 +66,19 @@ def _settings(option: str, pairs: Sequence[str] | None) -> dict[str, str]:
 
 
 def check_environment() -> None:
-    """Raise `UnusableSettings` if an own stack would use the servers of another one.
+    """Raise `UnusableSettings` if the environment names external servers.
 
-    Functions and sweep of that one would do its work.
+    Functions of the stack that uses them would take the evaluation's events.
     """
-    given = [name for name in EXTERNAL_SERVERS if os.environ.get(name)]
-    if given:
+    names = [name for name in EXTERNAL_SERVERS if os.environ.get(name)]
+    if names:
         raise UnusableSettings(
-            f"An evaluation's stack has servers of its own; unset {', '.join(given)}."
+            f"An evaluation's stack has servers of its own; unset {', '.join(names)}."
         )
 
 
 def unknown_settings(chosen: Iterable[Configuration]) -> list[str]:
-    """Names of settings that nothing of ours reads; a library may, so they are passed on."""
+    """Return the names of settings that no part of PocWhisp reads; a library may read them."""
     read = {name.upper() for settings in _all_settings() for name in _names(settings)}
     names = (name for configuration in chosen for name in configuration.settings)
     return [name for name in names if name.upper() not in read]

@@ -1,4 +1,4 @@
-"""How near a transcript comes to what was really said: words, speakers, and order of turns."""
+"""Errors of a transcript against the truth: words, speakers, and order of turns."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,8 +12,8 @@ from infra.evaluation.truth import Speaker, Truth, Turn
 
 SPEAKERS: tuple[Speaker, ...] = get_args(Speaker)
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
-NEAR = 0.5
-"""Seconds by which a word may be heard before or after the turn it is from."""
+TURN_TOLERANCE = 0.5
+"""Seconds by which a word may lie before or after the turn that it belongs to."""
 
 
 class Word(TypedDict):
@@ -36,10 +36,10 @@ class Segment(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class WordErrors:
-    """The words said on a channel, or on several, and what became of them, after `normalised`.
+    """Counts of the words spoken on one channel or several, and of the errors in them.
 
-    `wrong_channel_words` are words of the other party (see `word_errors`), counted among the
-    substituted or inserted ones already.
+    `words` are those of the truth. `wrong_channel_words` are words of the other party (see
+    `word_errors`), which are among the substituted or inserted ones as well.
     """
 
     words: int = 0
@@ -50,21 +50,21 @@ class WordErrors:
 
     @property
     def rate(self) -> float | None:
-        """Errors per word said; insertions can take it above 1.0. None if no word was said."""
+        """Errors per word spoken; insertions can take it above 1.0. None if no word was spoken."""
         wrong = self.substituted + self.deleted + self.inserted
         return wrong / self.words if self.words else None
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """A word as it was heard, normalised; `at` is the middle of it, in seconds."""
+class RecognizedWord:
+    """A recognised word, normalised; `at` is the time of its middle, in seconds."""
 
     word: str
     at: float
 
 
 def total(several: Iterable[WordErrors]) -> WordErrors:
-    """All their words and errors together."""
+    """Return the sums of all counts."""
     counts = [
         (e.words, e.substituted, e.deleted, e.inserted, e.wrong_channel_words) for e in several
     ]
@@ -72,7 +72,7 @@ def total(several: Iterable[WordErrors]) -> WordErrors:
 
 
 def normalised(text: str) -> str:
-    """Return the words in lower case, one space apart, without punctuation.
+    """Return the words of a text in lower case, one space apart, without punctuation.
 
     Contractions stay as they are (``don't`` is one word, and not ``do not``), a curly
     apostrophe counts as a straight one, a hyphen parts two words, numbers stay as written.
@@ -81,36 +81,37 @@ def normalised(text: str) -> str:
 
 
 def word_errors(truth: Truth, segments: Sequence[Segment], speaker: Speaker) -> WordErrors:
-    """The errors of one channel: what was heard there, aligned with what its speaker says.
+    """Count the word errors of one speaker's channel, after `normalised`.
 
-    The alignment is the one with the fewest errors (Levenshtein). A word that it leaves over
-    (inserted, or in another's place) is a wrong-channel word if the other party says it then: it
-    lies in one of the other's turns, `NEAR` seconds more at both ends, and is a word of that
-    turn, in its order. So a whole turn on the wrong channel counts as many of them as it
-    has words, and so has the echo of one that was heard on its own channel too. Where a word
-    was heard twice, the one nearer in time to the speaker's turn is the speaker's.
+    The words recognised there are aligned with the words of the speaker's turns so that there
+    are the fewest errors (Levenshtein). A recognised word that matches none of them is a
+    wrong-channel word if the other party says it at that time: it lies within a turn of the
+    other party, or up to `TURN_TOLERANCE` seconds outside, and is a word of that turn, in the
+    turn's order. For example, if the customer's turn "yes please" also appears on the agent's
+    channel, that channel has two inserted words, and both are wrong-channel words. If a word was
+    recognised twice, the one nearer in time to the speaker's turn is the match.
     """
-    heard = list(_heard(segments, speaker))
-    said = [(word, t) for t in truth.turns if t.speaker == speaker for word in _words(t.text)]
+    recognized = list(_recognized_words(segments, speaker))
+    spoken = [(word, t) for t in truth.turns if t.speaker == speaker for word in _words(t.text)]
     aligned = jiwer.process_words(
-        " ".join(word for word, _ in said), " ".join(one.word for one in heard)
+        " ".join(word for word, _ in spoken), " ".join(each.word for each in recognized)
     )
-    own = _own(
+    matched = _matched_indices(
         [
-            (said[chunk.ref_start_idx + step][1], chunk.hyp_start_idx + step)
+            (spoken[chunk.ref_start_idx + step][1], chunk.hyp_start_idx + step)
             for chunk in aligned.alignments[0]
             if chunk.type == "equal"
             for step in range(chunk.ref_end_idx - chunk.ref_start_idx)
         ],
-        heard,
+        recognized,
     )
     return WordErrors(
-        words=len(said),
+        words=len(spoken),
         substituted=aligned.substitutions,
         deleted=aligned.deletions,
         inserted=aligned.insertions,
         wrong_channel_words=_wrong_channel_words(
-            [one for place, one in enumerate(heard) if place not in own],
+            [word for index, word in enumerate(recognized) if index not in matched],
             [turn for turn in truth.turns if turn.speaker != speaker],
         ),
     )
@@ -119,78 +120,78 @@ def word_errors(truth: Truth, segments: Sequence[Segment], speaker: Speaker) -> 
 def word_error_rate(
     truth: Truth, segments: Sequence[Segment], speaker: Speaker | None = None
 ) -> float:
-    """Word errors (substituted, deleted, inserted) per word truly said, after `normalised`.
+    """Return the word errors (substituted, deleted, inserted) per spoken word.
 
-    Of one speaker's channel, or of both: the errors of both over the words of both, each
-    channel aligned by itself, so that a word on the wrong channel is two errors.
-    0.0 is perfect; insertions can take it above 1.0. Raise `ValueError` if no word was said.
+    Without a `speaker`: the errors of both channels over the words of both. Each channel is
+    aligned by itself, so a word on the wrong channel is two errors. 0.0 is perfect; insertions
+    can take it above 1.0. Raises `ValueError` if no word was spoken.
     """
     speakers = (speaker,) if speaker else SPEAKERS
-    rate = total(word_errors(truth, segments, one) for one in speakers).rate
+    rate = total(word_errors(truth, segments, each) for each in speakers).rate
     if rate is None:
-        raise ValueError("No word was said, so there is no rate of errors.")
+        raise ValueError("No word was spoken, so there is no rate of errors.")
     return rate
 
 
-def in_common(said: Sequence[str], heard: Sequence[str]) -> int:
-    """How many words both have in the same order: their longest common subsequence."""
-    best = [0] * (len(heard) + 1)
-    for word in said:
+def common_word_count(spoken: Sequence[str], recognized: Sequence[str]) -> int:
+    """Return the length of the longest common subsequence of two lists of words."""
+    best = [0] * (len(recognized) + 1)
+    for word in spoken:
         before = 0
-        for place, other in enumerate(heard, start=1):
-            longer = before + 1 if other == word else max(best[place], best[place - 1])
-            before, best[place] = best[place], longer
+        for index, other in enumerate(recognized, start=1):
+            longer = before + 1 if other == word else max(best[index], best[index - 1])
+            before, best[index] = best[index], longer
     return best[-1]
 
 
 def turn_order_errors(truth: Truth, segments: Sequence[Segment]) -> list[str]:
-    """Say where the segments, in the order given, do not tell the call's turns in true order.
+    """Return a sentence for each place where the segments do not follow the order of the turns.
 
-    No errors means: every turn is met in time by a segment of its speaker; every segment
-    meets a turn of its speaker, and no two with the other party's turn in between; segments
-    are ordered by start, and so are the turns they belong to. A turn may be told in several
-    segments, and where two turns overlap theirs may alternate.
+    There is none if every turn overlaps with a segment of its speaker; if every segment overlaps
+    with a turn of its speaker, and with no two that have a turn of the other party in between;
+    and if segments are ordered by start, and so are the turns they belong to. A turn may have
+    several segments, and where two turns overlap, their segments may alternate.
     """
     return [
-        *_untold(truth, segments),
-        *_stray(truth, segments),
-        *_straddling(truth, segments),
-        *_misplaced(truth, segments),
+        *_missing_turns(truth, segments),
+        *_segments_without_turn(truth, segments),
+        *_segments_across_turns(truth, segments),
+        *_segments_out_of_order(truth, segments),
     ]
 
 
-def _untold(truth: Truth, segments: Sequence[Segment]) -> Iterator[str]:
+def _missing_turns(truth: Truth, segments: Sequence[Segment]) -> Iterator[str]:
     for turn in truth.turns:
-        if not any(_meets(segment, turn) for segment in segments):
-            yield f"no {turn.speaker} segment covers {_named(turn)}"
+        if not any(_overlaps(segment, turn) for segment in segments):
+            yield f"no {turn.speaker} segment covers {_describe_turn(turn)}"
 
 
-def _stray(truth: Truth, segments: Sequence[Segment]) -> Iterator[str]:
+def _segments_without_turn(truth: Truth, segments: Sequence[Segment]) -> Iterator[str]:
     for segment in segments:
-        if not _turns_met(truth, segment):
-            yield f"no {segment['speaker']} turn is under {_shown(segment)}"
+        if not _turns_overlapped(truth, segment):
+            yield f"no {segment['speaker']} turn is under {_describe_segment(segment)}"
 
 
-def _straddling(truth: Truth, segments: Sequence[Segment]) -> Iterator[str]:
+def _segments_across_turns(truth: Truth, segments: Sequence[Segment]) -> Iterator[str]:
     for segment in segments:
-        met = _turns_met(truth, segment)
-        between = truth.turns[met[0] : met[-1]] if met else ()
+        overlapped = _turns_overlapped(truth, segment)
+        between = truth.turns[overlapped[0] : overlapped[-1]] if overlapped else ()
         for turn in between:
             if turn.speaker != segment["speaker"]:
-                yield f"{_shown(segment)} spans {_named(turn)}"
+                yield f"{_describe_segment(segment)} spans {_describe_turn(turn)}"
 
 
-def _misplaced(truth: Truth, segments: Sequence[Segment]) -> Iterator[str]:
-    told = [segment for segment in segments if _turns_met(truth, segment)]
-    order = [_turn_of(truth, segment) for segment in told]
-    for place, (before, after) in enumerate(pairwise(told), start=1):
+def _segments_out_of_order(truth: Truth, segments: Sequence[Segment]) -> Iterator[str]:
+    matching = [segment for segment in segments if _turns_overlapped(truth, segment)]
+    order = [_turn_of(truth, segment) for segment in matching]
+    for index, (before, after) in enumerate(pairwise(matching), start=1):
         early = after["start_time"] < before["start_time"]
-        if early or _goes_back(truth, order[: place + 1]):
-            yield f"{_shown(after)} comes after {_shown(before)}"
+        if early or _is_out_of_order(truth, order[: index + 1]):
+            yield f"{_describe_segment(after)} comes after {_describe_segment(before)}"
 
 
-def _goes_back(truth: Truth, order: Sequence[int]) -> bool:
-    """Whether the last of these turns comes too late: only an overlapped one may be resumed."""
+def _is_out_of_order(truth: Truth, order: Sequence[int]) -> bool:
+    """Whether the last turn of `order` is out of order: only an overlapped one may be resumed."""
     *earlier, before, now = order
     if now >= before:
         return False
@@ -199,30 +200,30 @@ def _goes_back(truth: Truth, order: Sequence[int]) -> bool:
 
 
 def _turn_of(truth: Truth, segment: Segment) -> int:
-    """Which turn a segment belongs to: of its speaker's, the one it shares most time with."""
-    met = _turns_met(truth, segment)
-    return max(met, key=lambda index: _shared_time(segment, truth.turns[index]))
+    """Return the index of the speaker's turn that the segment shares most time with."""
+    overlapped = _turns_overlapped(truth, segment)
+    return max(overlapped, key=lambda index: _shared_time(segment, truth.turns[index]))
 
 
-def _turns_met(truth: Truth, segment: Segment) -> list[int]:
-    return [index for index, turn in enumerate(truth.turns) if _meets(segment, turn)]
+def _turns_overlapped(truth: Truth, segment: Segment) -> list[int]:
+    return [index for index, turn in enumerate(truth.turns) if _overlaps(segment, turn)]
 
 
-def _meets(segment: Segment, turn: Turn) -> bool:
+def _overlaps(segment: Segment, turn: Turn) -> bool:
     return segment["speaker"] == turn.speaker and _shared_time(segment, turn) >= 0
 
 
 def _shared_time(segment: Segment, turn: Turn) -> float:
-    """Seconds in both; negative is the gap between them."""
+    """Return the seconds that both share; if negative, the gap between them."""
     end = min(segment["end_time"], turn.end_time)
     return end - max(segment["start_time"], turn.start_time)
 
 
-def _named(turn: Turn) -> str:
+def _describe_turn(turn: Turn) -> str:
     return f'the {turn.speaker} turn at {turn.start_time:.2f} s "{turn.text}"'
 
 
-def _shown(segment: Segment) -> str:
+def _describe_segment(segment: Segment) -> str:
     return f'the {segment["speaker"]} segment at {segment["start_time"]:.2f} s "{segment["text"]}"'
 
 
@@ -230,55 +231,61 @@ def _words(text: str) -> list[str]:
     return WORD.findall(text.lower().replace("’", "'"))  # noqa: RUF001
 
 
-def _heard(segments: Sequence[Segment], speaker: Speaker) -> Iterator[Heard]:
-    """All that was heard of one speaker, word by word, segments in order of time."""
+def _recognized_words(segments: Sequence[Segment], speaker: Speaker) -> Iterator[RecognizedWord]:
+    """Yield the recognised words of one speaker, segments in order of time."""
     spoken = [segment for segment in segments if segment["speaker"] == speaker]
     for segment in sorted(spoken, key=lambda segment: segment["start_time"]):
-        yield from _words_of(segment)
+        yield from _timed_words(segment)
 
 
-def _words_of(segment: Segment) -> Iterator[Heard]:
-    """The words of its text, at the times of its words; spread evenly if it has no such words."""
+def _timed_words(segment: Segment) -> Iterator[RecognizedWord]:
+    """Yield the words of a segment's text with their times; evenly spread if it has none."""
     written = _words(segment["text"])
     timed = [
-        Heard(part, (word["start_time"] + word["end_time"]) / 2)
+        RecognizedWord(part, (word["start_time"] + word["end_time"]) / 2)
         for word in segment.get("words", ())
         for part in _words(word["word"])
     ]
-    if [one.word for one in timed] == written:
+    if [each.word for each in timed] == written:
         yield from timed
         return
     length = (segment["end_time"] - segment["start_time"]) / max(1, len(written))
     for number, word in enumerate(written):
-        yield Heard(word, segment["start_time"] + (number + 0.5) * length)
+        yield RecognizedWord(word, segment["start_time"] + (number + 0.5) * length)
 
 
-def _own(matched: Sequence[tuple[Turn, int]], heard: Sequence[Heard]) -> set[int]:
-    """Which of the words heard are the speaker's own: as many as were matched, in their order.
+def _matched_indices(
+    matched: Sequence[tuple[Turn, int]], recognized: Sequence[RecognizedWord]
+) -> set[int]:
+    """Return the indices of the recognised words that match the speaker's own words.
 
-    Alignments with equally few errors differ in which of two equal words they match; each word
-    of a turn takes the one that is nearest to its turn.
+    `matched` pairs a turn with the index of a word, as the alignment gives them. Alignments with
+    equally few errors differ in which of two equal words they match; here each word of a turn
+    takes the one that is nearest in time.
     """
-    places = [-1, *(place for _, place in matched), len(heard)]
-    numbers = range(1, len(places) - 1)
+    indices = [-1, *(index for _, index in matched), len(recognized)]
+    numbers = range(1, len(indices) - 1)
     for number in (*reversed(numbers), *numbers):
-        now, turn = places[number], matched[number - 1][0]
-        between = range(places[number - 1] + 1, places[number + 1])
-        same = [now, *(place for place in between if heard[place].word == heard[now].word)]
-        places[number] = min(same, key=lambda place: _distance(heard[place], turn))
-    return set(places[1:-1])
+        now, turn = indices[number], matched[number - 1][0]
+        between = range(indices[number - 1] + 1, indices[number + 1])
+        word = recognized[now].word
+        same = [now, *(index for index in between if recognized[index].word == word)]
+        indices[number] = min(same, key=lambda index: _distance(recognized[index], turn))
+    return set(indices[1:-1])
 
 
-def _wrong_channel_words(heard: Sequence[Heard], turns: Sequence[Turn]) -> int:
-    """How many of the words are those of the turns, each word in the turn nearest in time."""
+def _wrong_channel_words(unmatched: Sequence[RecognizedWord], turns: Sequence[Turn]) -> int:
+    """Count the words that are words of the turns, each compared with the turn nearest in time."""
     found: dict[int, list[str]] = {}
-    for one in heard:
-        distances = [_distance(one, turn) for turn in turns]
-        if distances and (nearest := min(distances)) <= NEAR:
-            found.setdefault(distances.index(nearest), []).append(one.word)
-    return sum(in_common(_words(turns[index].text), words) for index, words in found.items())
+    for word in unmatched:
+        distances = [_distance(word, turn) for turn in turns]
+        if distances and (nearest := min(distances)) <= TURN_TOLERANCE:
+            found.setdefault(distances.index(nearest), []).append(word.word)
+    return sum(
+        common_word_count(_words(turns[index].text), words) for index, words in found.items()
+    )
 
 
-def _distance(heard: Heard, turn: Turn) -> float:
-    """Seconds between a word and a turn; 0 within it."""
-    return max(turn.start_time - heard.at, heard.at - turn.end_time, 0)
+def _distance(word: RecognizedWord, turn: Turn) -> float:
+    """Return the seconds between a word and a turn, 0 within it."""
+    return max(turn.start_time - word.at, word.at - turn.end_time, 0)

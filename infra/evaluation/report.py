@@ -1,4 +1,4 @@
-"""How well recordings came out: the figures of `pocwhisp evaluate`, as JSON and as a table."""
+"""The figures of `pocwhisp evaluate`, as JSON and as a table."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Self, TypeAlias
@@ -13,22 +13,22 @@ from infra.client.batch import Outcome
 from infra.evaluation.errors import Segment, WordErrors, total, turn_order_errors, word_errors
 from infra.evaluation.truth import Truth
 
-NOTHING = "–"  # noqa: RUF001 - a dash, where there is no figure
+NO_FIGURE = "–"  # noqa: RUF001 - a dash, where there is no figure
 ROWS = ("left", "right", "both")
 
 
 class Words(Frozen):
-    """The words of one channel, or of both: the errors of both over the words of both."""
+    """Word counts of one channel, or of both together."""
 
-    words: Annotated[int, Field(description="Words truly said.")]
-    substituted: Annotated[int, Field(description="Words heard as another one.")]
-    deleted: Annotated[int, Field(description="Words not heard.")]
-    inserted: Annotated[int, Field(description="Words heard that were not said.")]
+    words: Annotated[int, Field(description="Words spoken, by the truth.")]
+    substituted: Annotated[int, Field(description="Words recognised as another one.")]
+    deleted: Annotated[int, Field(description="Words not recognised.")]
+    inserted: Annotated[int, Field(description="Words recognised that were not spoken.")]
     word_error_rate: Annotated[
-        float | None, Field(description="All three over the words said; null if there are none.")
+        float | None, Field(description="All three over the words spoken; null if there are none.")
     ]
     wrong_channel_words: Annotated[
-        int, Field(description="Words heard on this channel that the other party said.")
+        int, Field(description="Words recognised on this channel that the other party spoke.")
     ]
 
     @classmethod
@@ -50,7 +50,7 @@ class Words(Frozen):
 
 
 class Channels(Frozen):
-    """Words by channel, and of the two together."""
+    """Word counts by channel, and of both together."""
 
     left: Words
     right: Words
@@ -63,7 +63,7 @@ class Channels(Frozen):
 
     @classmethod
     def together(cls, several: Iterable[Self]) -> Self:
-        """The errors of all over the words of all."""
+        """Return the sums over several calls."""
         scored = list(several)
         return cls.of(
             total(one.left.errors for one in scored), total(one.right.errors for one in scored)
@@ -71,7 +71,7 @@ class Channels(Frozen):
 
 
 class Score(Frozen):
-    """How well one recording came out. Without a transcript there are no figures of one."""
+    """The figures of one recording; those of a transcript are missing if there is none."""
 
     recording: Annotated[str, Field(description="Its path.")]
     status: Annotated[str, Field(description="completed, failed, refused or away.")]
@@ -91,7 +91,7 @@ class Score(Frozen):
 
 
 class Total(Frozen):
-    """All recordings of a side that were completed."""
+    """The figures of all completed recordings of a side."""
 
     recordings: Annotated[int, Field(description="How many were completed.")]
     channels: Channels
@@ -102,7 +102,7 @@ class Total(Frozen):
 
 
 class ConfigurationResult(Frozen):
-    """Every recording under the same settings."""
+    """The figures of all recordings under one configuration."""
 
     settings: Annotated[dict[str, str], Field(description="Those given for this side.")]
     recordings: tuple[Score, ...]
@@ -116,14 +116,14 @@ class Evaluation(Frozen):
 
 
 def scored(outcome: Outcome, truth: Truth) -> Score:
-    """A recording's figures, or why there are none."""
+    """Return a recording's figures, or why there are none."""
     name, verdict = outcome.recording.name, outcome.verdict
     if outcome.session is None or verdict != "completed":
-        return Score(recording=name, status=verdict, error=outcome.trouble)
+        return Score(recording=name, status=verdict, error=outcome.reason)
     metadata = outcome.session["metadata"]
     segments: list[Segment] = outcome.session["transcript"]["segments"]
     left, right = (word_errors(truth, segments, speaker) for speaker in ("left", "right"))
-    duration, took = metadata["duration"], metadata["processing_time"]
+    duration, processing_time = metadata["duration"], metadata["processing_time"]
     return Score(
         recording=name,
         status=verdict,
@@ -131,13 +131,13 @@ def scored(outcome: Outcome, truth: Truth) -> Score:
         channels=Channels.of(left, right),
         turn_order_errors=tuple(turn_order_errors(truth, segments)),
         duration=duration,
-        processing_time=took,
-        real_time_factor=took / duration,
+        processing_time=processing_time,
+        real_time_factor=processing_time / duration,
     )
 
 
 def result_of(settings: Mapping[str, str], scores: Sequence[Score]) -> ConfigurationResult:
-    """The recordings with their total."""
+    """Return the recordings' figures with their total."""
     done = [score for score in scores if score.channels]
     duration = sum(score.duration or 0 for score in done)
     together = Total(
@@ -155,71 +155,71 @@ Line: TypeAlias = Score | Total
 
 
 def table(evaluation: Evaluation, truths: Sequence[Truth], names: Sequence[str]) -> Table:
-    """The figures for people: a row for each channel, and one for both with the call's own.
+    """Return the figures as a table: a row for each channel, and one for both with the call's own.
 
     `truths` and `names` are those of the recordings, in their order. Of two sides, each figure
     of the one stands beside that of the other.
     """
     sides = evaluation.sides
-    shown = Table(box=box.SIMPLE_HEAD, padding=0, caption_justify="left")
-    shown.caption = "\n".join(_caption(side, mark) for side, mark in _marked(sides))
-    shown.add_column("recording", overflow="fold")
-    shown.add_column("channel", no_wrap=True)
+    rendered = Table(box=box.SIMPLE_HEAD, padding=0, caption_justify="left")
+    rendered.caption = "\n".join(_caption(side, label) for side, label in _labelled(sides))
+    rendered.add_column("recording", overflow="fold")
+    rendered.add_column("channel", no_wrap=True)
     for heading in _headings(sides):
-        shown.add_column(heading, justify="right", no_wrap=True)
-    said = [_said(truth) for truth in truths]
+        rendered.add_column(heading, justify="right", no_wrap=True)
+    spoken = [_spoken_words(truth) for truth in truths]
     rows = [side.recordings for side in sides]
-    for name, words, *scores in zip(names, said, *rows, strict=True):
-        _add(shown, name, words, scores)
-    _add(shown, "total", Channels.together(said), [side.total for side in sides])
-    return shown
+    for name, words, *scores in zip(names, spoken, *rows, strict=True):
+        _add(rendered, name, words, scores)
+    _add(rendered, "total", Channels.together(spoken), [side.total for side in sides])
+    return rendered
 
 
 def _headings(sides: Sequence[ConfigurationResult]) -> Iterator[str]:
     yield "words"
     for figure in FIGURES:
-        for _, mark in _marked(sides):
-            yield f"{figure}\n{mark}".strip()
+        for _, label in _labelled(sides):
+            yield f"{figure}\n{label}".strip()
 
 
-def _marked(sides: Sequence[ConfigurationResult]) -> list[tuple[ConfigurationResult, str]]:
-    """The sides as A and B; one alone needs no name."""
+def _labelled(sides: Sequence[ConfigurationResult]) -> list[tuple[ConfigurationResult, str]]:
+    """Return the sides with their labels, A and B; one alone has none."""
     return list(zip(sides, ("A", "B") if len(sides) > 1 else ("",), strict=True))
 
 
-def _caption(side: ConfigurationResult, mark: str) -> str:
-    """Which settings and engines a side's figures are of, and of how many recordings."""
+def _caption(side: ConfigurationResult, label: str) -> str:
+    """Return a side's settings, engines and number of completed recordings, as one line."""
     settings = " ".join(f"{name}={text}" for name, text in side.settings.items())
     engines = sorted({score.recognizer for score in side.recordings if score.recognizer})
     done = f"{side.total.recordings} of {len(side.recordings)} completed"
-    told = ", ".join(filter(None, (settings, *engines, done)))
-    return escape(f"{mark}: {told}" if mark else told)
+    caption = ", ".join(filter(None, (settings, *engines, done)))
+    return escape(f"{label}: {caption}" if label else caption)
 
 
-def _said(truth: Truth) -> Channels:
-    """The words there are to hear, so that they are told where none was heard."""
+def _spoken_words(truth: Truth) -> Channels:
+    """Count the words of a truth, which are shown even if there is no transcript."""
     left, right = (word_errors(truth, (), speaker) for speaker in ("left", "right"))
     return Channels.of(left, right)
 
 
-def _add(shown: Table, name: str, said: Channels, lines: Sequence[Line]) -> None:
+def _add(rendered: Table, name: str, spoken: Channels, lines: Sequence[Line]) -> None:
     for row in ROWS:
         last = row == ROWS[-1]
-        words: Words = getattr(said, row)
+        words: Words = getattr(spoken, row)
         cells = [figure(line, row) for figure in FIGURES.values() for line in lines]
         first = escape(name) if row == ROWS[0] else ""
-        shown.add_row(first, row, str(words.words), *cells, end_section=last)
+        rendered.add_row(first, row, str(words.words), *cells, end_section=last)
 
 
 def _error_rate(line: Line, row: str) -> str:
     words: Words | None = getattr(line.channels, row, None)
     rate = words.word_error_rate if words else None
-    return NOTHING if rate is None else f"{rate:.1%}"
+    return NO_FIGURE if rate is None else f"{rate:.1%}"
 
 
 def _wrong_channel(line: Line, row: str) -> str:
     words: Words | None = getattr(line.channels, row, None)
-    return str(words.wrong_channel_words) if words else NOTHING
+    return str(words.wrong_channel_words) if words else NO_FIGURE
 
 
 def _turn_order(line: Line, row: str) -> str:
@@ -227,13 +227,13 @@ def _turn_order(line: Line, row: str) -> str:
         return ""
     found = line.turn_order_errors
     count = found if isinstance(found, int) else len(found)
-    return str(count) if line.channels else NOTHING
+    return str(count) if line.channels else NO_FIGURE
 
 
 def _real_time(line: Line, row: str) -> str:
     if row != ROWS[-1]:
         return ""
-    return NOTHING if line.real_time_factor is None else f"{line.real_time_factor:.2f}"
+    return NO_FIGURE if line.real_time_factor is None else f"{line.real_time_factor:.2f}"
 
 
 FIGURES: Mapping[str, Callable[[Line, str], str]] = {

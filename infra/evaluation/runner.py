@@ -1,4 +1,4 @@
-"""Recordings whose words are known, transcribed to see how many errors there are."""
+"""Transcribes the calls of an evaluation, on a stack of its own where needed."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,14 +18,14 @@ from infra.local.supervisor.log import log_file
 FOLDER = "evaluate"
 LOG = "evaluate.log"
 Server: TypeAlias = AbstractAsyncContextManager[str | Callable[[], str]]
-"""Gives the URL of an API, or what tells it anew for each request."""
+"""A context that gives the URL of an API, or a function that returns it for each request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
     """Transcribes calls, `jobs` at a time, on the server that `server_of` gives a configuration.
 
-    Several at once wait for each other, which counts as their processing time.
+    The time that several calls at once wait for each other counts as their processing time.
     """
 
     calls: Sequence[Call]
@@ -35,22 +35,26 @@ class Evaluator:
     display: ProgressDisplay
 
     async def run(self, configuration: Configuration) -> list[Outcome]:
-        """The outcomes in the order of the calls. Raises `ServerAway` or `CannotStart`."""
+        """Transcribe all calls. Returns the outcomes in the order of the calls.
+
+        Raises `ServerAway` or `CannotStart`.
+        """
         async with self.server_of(configuration) as url, Client(url) as client:
             await client.live()
             transcriber = Transcriber(client, self.options, self.display, NoResults())
-            return await transcriber.all([call.recording for call in self.calls], self.jobs)
+            return await transcriber.transcribe_all(
+                [call.recording for call in self.calls], self.jobs
+            )
 
 
 @asynccontextmanager
 async def own_stack(
     configuration: Configuration, data: Path, delete: Callable[[Path], None]
 ) -> AsyncIterator[str]:
-    """The API's URL of a stack with these settings that is deleted afterwards.
+    """Start a stack with the configuration's settings; gives the URL of its API.
 
-    It keeps its state in a folder of `data`, and its log beside that. What an earlier one left
-    there, because it was killed, is deleted first. Raises `CannotStart` if it cannot start, or
-    another one runs there.
+    Its state lies in the folder `data/evaluate`, which is deleted before and afterwards; its log
+    in `data/evaluate.log`. Raises `CannotStart` if it cannot start, or if another one runs there.
     """
     folder = data / FOLDER
     delete(folder)

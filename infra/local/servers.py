@@ -1,4 +1,4 @@
-"""The broker and the database of one machine, or those that the environment names."""
+"""The stack's own broker and database, or external ones that the environment names."""
 
 import asyncio
 import json
@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from infra.local.errors import CannotStart
 from infra.local.ports import HOST, free_ports, is_free
 from infra.local.postgres import Postgres
 from infra.local.state import write_private
-from infra.local.supervisor.child import CannotStart
-from infra.local.supervisor.process import has_status
-from infra.local.supervisor.supervisor import Liveness, Process, Supervisor
+from infra.local.supervisor.process import Liveness, Process, has_status
+from infra.local.supervisor.supervisor import Supervisor
 
 NATS_CONFIG = """\
 # Written at every start.
@@ -32,7 +32,7 @@ jetstream {{
 USER = "pocwhisp"
 PASSWORD = re.compile("[0-9a-f]{32}")
 ROOM = 4_000_000
-"""Free bytes of a disk on which a broker can be expected to store."""
+"""Free bytes from which on a broker can be expected to store events."""
 
 
 class Server(Protocol):
@@ -41,12 +41,12 @@ class Server(Protocol):
     url: str
 
     async def start(self, supervisor: Supervisor) -> None:
-        """Return when it can be used. Raise `CannotStart` if it cannot."""
+        """Start it, and wait until it can be used. Raises `CannotStart`."""
         ...
 
 
-class Given:
-    """A server that somebody else runs."""
+class ExternalServer:
+    """A server that is not the stack's own: its URL is used, and nothing is started."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -58,9 +58,9 @@ class Given:
 class Nats:
     """A nats-server whose JetStream lies in `folder/jetstream` and syncs every write.
 
-    It listens on this machine alone, on `port`; 0: the port it had last, or any free one. Its
-    `url` holds a password that only this account can read. `monitor_url` is its HTTP monitoring,
-    which tells figures to everybody on this machine, and no event.
+    It listens on the loopback address, on `port`; 0: the port of its last start, or any free
+    one. `url` holds a password, kept in a file that only this account can read. `monitor_url` is
+    its HTTP monitoring: figures for every account of this machine, but no events.
     """
 
     def __init__(self, folder: Path, port: int = 0) -> None:
@@ -78,16 +78,16 @@ class Nats:
         await supervisor.start(self.process())
 
     def process(self) -> Process:
-        """The server, once its configuration is written."""
+        """The server process; `write_config` comes first."""
         return Process(
             name="nats",
             argv=[nats_server(), "-c", str(self._config_file)],
-            ready=self._answers,
+            ready=self._offers_jetstream,
             liveness=Liveness(probe=self._is_well),
         )
 
     def write_config(self) -> None:
-        """Write all that the server reads, and what the next start is to know."""
+        """Write the server's configuration, and the port and password for the next start."""
         self._folder.mkdir(parents=True, exist_ok=True)
         write_private(self._port_file, str(self.port))
         write_private(self._password_file, self._password)
@@ -121,7 +121,7 @@ class Nats:
             return password if PASSWORD.fullmatch(password) else None
         return None
 
-    async def _answers(self) -> bool:
+    async def _offers_jetstream(self) -> bool:
         reader, writer = await asyncio.open_connection(HOST, self.port)
         try:
             return b'"jetstream":true' in await reader.readline()
@@ -129,10 +129,10 @@ class Nats:
             writer.close()
 
     async def _is_well(self) -> bool:
-        """Whether it stores what it is sent, or has no room to: a new start would not help then.
+        """Whether it stores events, or the disk is full, where a restart would not help.
 
-        nats-server 2.15 refuses every message of a stream after the disk was full once, until it
-        is started again; only `/healthz` tells so, because other streams go on.
+        Once the disk was full, nats-server 2.15 refuses every message of that stream until it is
+        restarted, free space or not. Only `/healthz` shows it, because other streams go on.
         """
         return await has_status(f"{self.monitor_url}/healthz", "200") or not self._has_room()
 
@@ -141,22 +141,22 @@ class Nats:
 
 
 def nats(folder: Path, port: int = 0) -> Server:
-    """The broker: the one at `NATS_URL` if that is set, else our own."""
-    return Given(url) if (url := os.environ.get("NATS_URL")) else Nats(folder, port)
+    """Return the broker at `NATS_URL` if that is set, else the stack's own."""
+    return ExternalServer(url) if (url := os.environ.get("NATS_URL")) else Nats(folder, port)
 
 
 def postgres(folder: Path) -> Server:
-    """The database: the one at `DATABASE_URL` if that is set, else our own."""
-    return Given(url) if (url := os.environ.get("DATABASE_URL")) else Postgres(folder)
+    """Return the database at `DATABASE_URL` if that is set, else the stack's own."""
+    return ExternalServer(url) if (url := os.environ.get("DATABASE_URL")) else Postgres(folder)
 
 
 def blobs_url(folder: Path) -> str:
-    """The object store: `BLOBS_URL` if that is set, else the folder."""
+    """Return the URL of the object store: `BLOBS_URL` if that is set, else the folder's."""
     return os.environ.get("BLOBS_URL") or folder.absolute().as_uri()
 
 
 def nats_server() -> str:
-    """The program, as installed beside the interpreter, or on the path."""
+    """Return the program's path: beside the interpreter, or on PATH. Raises `CannotStart`."""
     beside = Path(sys.executable).with_name("nats-server")
     found = str(beside) if beside.exists() else shutil.which("nats-server")
     if found is None:

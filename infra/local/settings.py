@@ -1,15 +1,15 @@
-"""What a user may set of the stack itself."""
+"""Settings of the stack itself."""
 
 from typing import Annotated
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings
 
-from infra.local.supervisor.child import CannotStart
+from infra.local.errors import CannotStart
 
 
 class SupervisionSettings(BaseSettings):
-    """How processes are watched."""
+    """How the supervisor watches processes."""
 
     alive_limit: Annotated[
         float,
@@ -23,7 +23,7 @@ class SupervisionSettings(BaseSettings):
 
 
 def supervision_settings() -> SupervisionSettings:
-    """The settings of the environment. Raise `CannotStart` if one of them is wrong."""
+    """Read the settings from the environment. Raises `CannotStart` if one is wrong."""
     try:
         return SupervisionSettings()
     except ValidationError as error:

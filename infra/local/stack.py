@@ -12,9 +12,10 @@ from typing import Self
 
 from infra.deployments import DEPLOYMENTS, Deployment, url
 from infra.local import postgres as own_postgres
+from infra.local.errors import CannotStart
 from infra.local.plan import Plan
 from infra.local.ports import claim, free_ports
-from infra.local.servers import Given, blobs_url, nats, postgres
+from infra.local.servers import ExternalServer, blobs_url, nats, postgres
 from infra.local.settings import supervision_settings
 from infra.local.state import (
     LOCK,
@@ -24,27 +25,24 @@ from infra.local.state import (
     lock,
     lock_at_once,
     remove_state,
-    running_stack,
     write_state,
 )
 from infra.local.supervisor.log import Sink
-from infra.local.supervisor.supervisor import CannotStart, StartFailed, Supervisor
+from infra.local.supervisor.supervisor import Supervisor
 from shared.tasks import together
-
-__all__ = ["CannotStart", "Stack", "StackInfo", "StartFailed", "delete_stack", "running_stack"]
 
 LOGS = ("stack.log*", "evaluate.log*")
 KEPT = ("nats", "blobs", LOCK, STATE, f".{STATE}-*", *LOGS)
-"""What a stack keeps in its data folder, besides its database."""
+"""Names in the data folder that belong to a stack, besides its database."""
 
 
 class Stack:
-    """Runs while its context lasts: `async with Stack(Path(".pocwhisp")) as stack`.
+    """All processes of PocWhisp, which run while the context `async with Stack(data)` lasts.
 
-    `data` holds everything it keeps, and at most one stack. Ingest listens on `port`, 0 for any.
-    `sink` gets the log, line by line. `env` is added to the environment of functions and
-    dispatcher. `NATS_URL`, `DATABASE_URL` and `BLOBS_URL`, if set, name servers to use instead
-    of its own. Entering raises `CannotStart`; on leaving, no process is left.
+    The folder `data` holds everything that the stack keeps, and at most one stack. Ingest listens
+    on `port`, 0 for any. `sink` gets the log, line by line. `env` is added to the environment of
+    functions and dispatcher. `NATS_URL`, `DATABASE_URL` and `BLOBS_URL`, if set, name servers to
+    use instead of its own. Entering raises `CannotStart`; on leaving, no process is left.
     """
 
     def __init__(
@@ -71,15 +69,15 @@ class Stack:
 
     async def _open(self) -> Self:
         async with AsyncExitStack() as opening:
-            held = await opening.enter_async_context(lock(self.data))
-            await asyncio.to_thread(self._settle)
+            lock_fd = await opening.enter_async_context(lock(self.data))
+            await asyncio.to_thread(self._choose_addresses)
             self.supervisor = await opening.enter_async_context(
-                Supervisor(self._sink, changed=self._remember, hold=[held])
+                Supervisor(self._sink, changed=self._write_state, inherited_fds=[lock_fd])
             )
-            opening.callback(self._forget)
+            opening.callback(self._remove_state)
             await self._start()
             self._started_at = datetime.now(UTC)
-            self._remember()
+            self._write_state()
             self._closing = opening.pop_all()
         return self
 
@@ -101,11 +99,11 @@ class Stack:
 
     @property
     def processes(self) -> dict[str, int]:
-        """The present pids by name; a process between two lives is missing."""
+        """The present pids by name, without those of processes that are being restarted."""
         return self.supervisor.pids
 
     def pid_of(self, name: str) -> int:
-        """The present pid. Raise `ProcessLookupError` between two lives."""
+        """Return the present pid. Raises `ProcessLookupError` during a restart."""
         if (pid := self.supervisor.pid_of(name)) is None:
             raise ProcessLookupError(f"{name} does not run now.")
         return pid
@@ -115,16 +113,18 @@ class Stack:
         return self._plan.ports[name]
 
     async def ready(self, name: str, *, after: int | None = None, deadline: float = 60.0) -> None:
-        """Wait until a process is ready, in a later life than the one with pid `after`.
+        """Wait until a process is ready; with `after`, until it has another pid than that, too.
 
-        Raise `TimeoutError` at the deadline.
+        Raises `TimeoutError` after `deadline` seconds.
         """
         await self.supervisor.ready(name, after=after, deadline=deadline)
 
-    def _settle(self) -> None:
-        """Choose ports and the places of the stores, before anything runs."""
+    def _choose_addresses(self) -> None:
+        """Choose ports and store URLs."""
         ports = {"ingest": claim(self._port)}
-        others = [it.name for it in self._deployments if it.name not in ports]
+        others = [
+            deployment.name for deployment in self._deployments if deployment.name not in ports
+        ]
         self._nats = nats(self.data / "nats")
         self._postgres = postgres(self.data / "postgres")
         self.blobs_url = blobs_url(self.data / "blobs")
@@ -139,8 +139,8 @@ class Stack:
         )
 
     async def _start(self) -> None:
-        """Everything at once: functions load while the stores start, and are asked afterwards."""
-        functions = [self._plan.function(it) for it in self._deployments]
+        """Start all processes at once; functions load while the stores start."""
+        functions = [self._plan.function(deployment) for deployment in self._deployments]
         await together(
             self._start_broker(),
             self._start_database(),
@@ -157,32 +157,31 @@ class Stack:
         await asyncio.to_thread(_migrate, self._postgres.url)
         self._plan.migrated.set()
 
-    def _remember(self) -> None:
+    def _write_state(self) -> None:
         if self._started_at is not None:
             with suppress(OSError):  # a full disk must not end what runs
                 write_state(self.data, self._info(self._started_at))
 
-    def _forget(self) -> None:
+    def _remove_state(self) -> None:
         self._started_at = None
         remove_state(self.data)
 
     def _info(self, started_at: datetime) -> StackInfo:
-        own = not isinstance(self._postgres, Given)
+        is_own = not isinstance(self._postgres, ExternalServer)
         return StackInfo(
             pid=os.getpid(),
             url=self.url,
             started_at=started_at,
             nats_url=self._nats.url,
-            database_url=self._postgres.url if own else None,
+            database_url=self._postgres.url if is_own else None,
             processes=self.processes,
         )
 
 
 def delete_stack(data: Path) -> None:
-    """Delete all that a stack kept in its data folder, and root's database elsewhere with it.
+    """Delete all that a stack keeps in the data folder, and root's database, which lies elsewhere.
 
-    What else lies in the folder stays, and with it the folder. Raise `CannotStart` if a stack
-    runs there.
+    Other files there stay, and so does their folder. Raises `CannotStart` if a stack runs there.
     """
     if not data.is_dir():
         return

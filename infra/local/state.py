@@ -1,4 +1,4 @@
-"""What a stack leaves in its data folder: a lock while it lives, and a page saying where it is."""
+"""A stack's files in its data folder: the lock that it holds, and `stack.json` with its URLs."""
 
 import fcntl
 import json
@@ -15,17 +15,17 @@ import psutil
 from pydantic import Field, ValidationError
 
 from events.base import Frozen
-from infra.local.supervisor.child import CannotStart
+from infra.local.errors import CannotStart
 from infra.local.supervisor.waiting import until
 
 STATE = "stack.json"
 LOCK = "stack.lock"
-LEAVING = 10.0
-"""Seconds that the processes of a killed stack are given to be gone."""
+EXIT_DEADLINE = 10.0
+"""Seconds in which the processes of a killed stack must have ended."""
 
 
 class StackInfo(Frozen):
-    """A stack that runs."""
+    """The content of `stack.json`: a running stack's URLs and pids."""
 
     pid: Annotated[int, Field(description="The process that holds the stack.")]
     url: Annotated[str, Field(description="Where ingest listens.")]
@@ -38,7 +38,7 @@ class StackInfo(Frozen):
 
 
 def running_stack(data: Path) -> StackInfo | None:
-    """The stack that runs on this data folder and is ready, if there is one."""
+    """Return the stack that runs on the data folder. Returns None if no stack is ready there."""
     try:
         info = StackInfo.model_validate_json((data / STATE).read_bytes())
     except (OSError, ValidationError):
@@ -47,14 +47,14 @@ def running_stack(data: Path) -> StackInfo | None:
 
 
 def write_state(data: Path, info: StackInfo) -> None:
-    """Say where the stack is, whole or not at all, to its own account only."""
+    """Write `stack.json`, whole or not at all, readable by its own account only."""
     write_private(data / STATE, info.model_dump_json(indent=2))
 
 
 def write_private(path: Path, text: str) -> None:
-    """Put a file there that only this account may read, from its first byte on.
+    """Write a file that only this account may read, from its first byte on.
 
-    It appears whole or not at all, in the place of a link if there is one.
+    It appears whole or not at all. A link at `path` is replaced, not followed.
     """
     unfinished, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
@@ -67,33 +67,33 @@ def write_private(path: Path, text: str) -> None:
 
 
 def remove_state(data: Path) -> None:
-    """No stack is there any more."""
+    """Remove `stack.json`, as no stack runs any more."""
     (data / STATE).unlink(missing_ok=True)
 
 
 @asynccontextmanager
 async def lock(data: Path) -> AsyncIterator[int]:
-    """Hold the data folder; the lock's file descriptor.
+    """Lock the data folder while the context lasts; gives the lock's file descriptor.
 
-    Raise `CannotStart`, naming the pid, if another stack holds it, or if the folder cannot be
-    used. A stack that was killed has some seconds to go: its guards hold the lock until its
-    processes are dead.
+    Waits up to `EXIT_DEADLINE` for a stack that was killed: its guards hold the lock until its
+    processes have ended. Raises `CannotStart`, naming the pid, if another stack holds the lock,
+    or if the folder cannot be used.
     """
-    with _lock_file(data) as held:
-        deadline = time.monotonic() + LEAVING
+    with _lock_file(data) as lock_fd:
+        deadline = time.monotonic() + EXIT_DEADLINE
 
-        async def is_ours() -> bool:
-            return _take(held, data, leaving=time.monotonic() < deadline)
+        async def is_acquired() -> bool:
+            return _acquire(lock_fd, data, may_wait=time.monotonic() < deadline)
 
-        await until(is_ours)
-        yield held
+        await until(is_acquired)
+        yield lock_fd
 
 
 @contextmanager
 def lock_at_once(data: Path) -> Iterator[None]:
-    """Hold the data folder. Raise `CannotStart` if a stack, even a dying one, holds it."""
-    with _lock_file(data) as held:
-        _take(held, data, leaving=False)
+    """Lock the data folder without waiting. Raises `CannotStart` if a stack has locked it."""
+    with _lock_file(data) as lock_fd:
+        _acquire(lock_fd, data, may_wait=False)
         yield
 
 
@@ -102,34 +102,34 @@ def _lock_file(data: Path) -> Iterator[int]:
     try:
         data.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        held = os.open(data / LOCK, flags, 0o600)
+        lock_fd = os.open(data / LOCK, flags, 0o600)
     except OSError as error:
         raise cannot_use(data, error) from error
     try:
-        yield held
+        yield lock_fd
     finally:
-        os.close(held)
+        os.close(lock_fd)
 
 
-def _take(held: int, data: Path, *, leaving: bool) -> bool:
-    """Whether the lock is ours now; one of a dead stack may be waited for while it is `leaving`."""
+def _acquire(lock_fd: int, data: Path, *, may_wait: bool) -> bool:
+    """Try to lock; False if a dead stack holds the lock and `may_wait`. Raises `CannotStart`."""
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        pid = _pid(held)
-        if not leaving or (pid is not None and is_alive(pid)):
+        pid = _pid(lock_fd)
+        if not may_wait or (pid is not None and is_alive(pid)):
             raise CannotStart(f"A stack runs on {data} already (pid {pid}).") from None
         return False
     try:
-        os.ftruncate(held, 0)
-        os.pwrite(held, json.dumps({"pid": os.getpid()}).encode(), 0)
+        os.ftruncate(lock_fd, 0)
+        os.pwrite(lock_fd, json.dumps({"pid": os.getpid()}).encode(), 0)
     except OSError as error:
         raise cannot_use(data, error) from error
     return True
 
 
 def cannot_use(data: Path, error: OSError) -> CannotStart:
-    """Say what is wrong with the data folder, or with a file that the stack needs."""
+    """Return the error that names what is wrong with the data folder, or with a file in it."""
     found = os.strerror(error.errno) if error.errno else str(error)
     where = Path(os.fsdecode(error.filename)) if error.filename else data
     if where == data and data.exists() and not data.is_dir():
@@ -141,7 +141,7 @@ def cannot_use(data: Path, error: OSError) -> CannotStart:
 
 
 def is_alive(pid: int, before: datetime | None = None) -> bool:
-    """Whether the process runs, and did so at that time: a pid may have been given anew."""
+    """Whether the process runs, and ran at the time `before`: the system uses pids again."""
     with suppress(psutil.Error):
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
@@ -150,8 +150,8 @@ def is_alive(pid: int, before: datetime | None = None) -> bool:
     return False
 
 
-def _pid(held: int) -> int | None:
+def _pid(lock_fd: int) -> int | None:
     try:
-        return int(json.loads(os.pread(held, 1024, 0))["pid"])
+        return int(json.loads(os.pread(lock_fd, 1024, 0))["pid"])
     except (ValueError, KeyError):
         return None

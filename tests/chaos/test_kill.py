@@ -10,7 +10,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.stacks import Body, RunningStack, eventually, stopped
+from tests.support.stacks import Body, RunningStack, stopped
+from tests.support.waiting import eventually
 
 PIPELINE = ("split", "transcribe", "merge", "summarize", "persist")
 

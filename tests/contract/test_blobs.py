@@ -5,10 +5,10 @@ import errno
 import os
 import resource
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Never, TypeAlias
+from typing import Never, TypeAlias
 from uuid import uuid4
 
 import obstore
@@ -24,15 +24,12 @@ from shared.folder import STAGING, STALE_SECONDS
 from tests.support.examples import stream, transcript
 from tests.support.seaweedfs import BUCKET, seaweedfs
 from tests.support.servers import free_port
+from tests.support.waiting import run
 
 Environment: TypeAlias = dict[str, str]
 Inode: TypeAlias = tuple[int, int]
 KEY = "default/recording/audio.wav"
 MIB = 1 << 20
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(work)
 
 
 @pytest.fixture

@@ -127,6 +127,24 @@ def test_another_service_is_told_in_a_sentence(call: Path, body: Any) -> None:  
         transcribed(server.url, call)
 
 
+@pytest.mark.parametrize("body", [{}, [], b"["])
+def test_a_server_that_is_no_pocwhisp_is_named_without_its_password(
+    call: Path,
+    body: Any,  # noqa: ANN401
+) -> None:
+    with serving((200, body)) as server, pytest.raises(ServerAway) as away:
+        transcribed(server.url.replace("//", "//me:secret@"), call)
+    assert server.url in str(away.value)
+    assert "secret" not in str(away.value)
+
+
+def test_a_server_that_is_away_is_named_without_its_password(call: Path) -> None:
+    server = f"127.0.0.1:{free_port()}"
+    with pytest.raises(ServerAway) as away:
+        transcribed(f"http://me:secret@{server}", call)
+    assert str(away.value).startswith(f"http://{server} does not answer: ")
+
+
 def test_a_name_that_is_not_utf_8_is_sent_as_far_as_it_can_be_read(tmp_path: Path) -> None:
     call = tmp_path / os.fsdecode(b"caf\xe9 \xc3\xa9.wav")
     call.write_bytes(b"sound")

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from shared.errors import Permanent, PocWhispError, Transient
 from tests.support.examples import received, stream
 from tests.support.sounds import both, pitch, wav_of
 from tests.support.stacks import ROOT
+from tests.support.waiting import run
 
 T = TypeVar("T")
 AUDIO = Path(__file__).parent.parent / "data" / "audio"
@@ -42,10 +43,6 @@ def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     yield
     assert not children()
     assert not list(tmp_path.glob("tmp*"))
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)
 
 
 def children() -> list[psutil.Process]:

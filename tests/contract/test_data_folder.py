@@ -15,12 +15,12 @@ import pytest
 
 from infra.deployments import ROOT
 from infra.local import ports, postgres
+from infra.local.errors import CannotStart
 from infra.local.ports import claim, free_ports
 from infra.local.postgres import LONGEST_SOCKET, SOCKET, socket_folder
 from infra.local.stack import Stack, delete_stack
 from infra.local.state import StackInfo, lock, lock_at_once, running_stack, write_state
 from infra.local.supervisor import log
-from infra.local.supervisor.supervisor import CannotStart
 from tests.support.disks import disk
 
 
@@ -196,7 +196,7 @@ def test_a_link_that_leads_anywhere_but_to_one_of_roots_databases_is_refused(
     folder = tmp_path / "postgres"
     folder.symlink_to(tmp_path / target)
     with pytest.raises(CannotStart, match=f"names no database.*{roots_home}"):
-        postgres.home(folder)
+        postgres.find_home(folder)
     with pytest.raises(CannotStart, match="names no database"):
         postgres.Postgres(folder)
     with pytest.raises(CannotStart, match="names no database"):
@@ -209,7 +209,7 @@ def test_a_name_that_is_none_of_roots_databases_is_refused(
 ) -> None:
     (tmp_path / "postgres").write_text(name)
     with pytest.raises(CannotStart, match=f"names no database.*{roots_home}"):
-        postgres.home(tmp_path / "postgres")
+        postgres.find_home(tmp_path / "postgres")
 
 
 def test_the_name_of_roots_database_is_read_from_a_file_or_an_older_link(
@@ -217,9 +217,9 @@ def test_the_name_of_roots_database_is_read_from_a_file_or_an_older_link(
 ) -> None:
     (tmp_path / "file").write_text("0123456789ab\n")
     (tmp_path / "link").symlink_to(roots_home / "0123456789ab")
-    assert postgres.home(tmp_path / "file") == roots_home / "0123456789ab"
-    assert postgres.home(tmp_path / "link") == roots_home / "0123456789ab"
-    assert postgres.home(tmp_path / "nothing") is None
+    assert postgres.find_home(tmp_path / "file") == roots_home / "0123456789ab"
+    assert postgres.find_home(tmp_path / "link") == roots_home / "0123456789ab"
+    assert postgres.find_home(tmp_path / "nothing") is None
 
 
 def test_asking_for_a_database_makes_nothing_before_it_starts(
@@ -309,7 +309,7 @@ def test_a_number_that_is_no_port_is_told_with_those_that_are(tmp_path: Path, po
 WITHOUT_RIGHTS = """
 import os, socket, sys
 from infra.local.ports import claim
-from infra.local.supervisor.child import CannotStart
+from infra.local.errors import CannotStart
 if os.geteuid() == 0:
     os.setuid(65534)
 try:

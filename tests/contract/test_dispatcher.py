@@ -8,14 +8,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from events import ChannelTranscribed, RecordingSplit
-from tests.support.dispatching import (
-    TRACE,
-    dispatching,
-    route_to,
-    transcribed,
-    until,
-)
+from tests.support.dispatching import TRACE, dispatching, route_to, transcribed
 from tests.support.servers import DIE, NatsServer, Posted, ScriptedFunction
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 

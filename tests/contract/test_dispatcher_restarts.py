@@ -17,16 +17,9 @@ from events import ChannelTranscribed
 from infra.dispatcher.session import dispatch
 from infra.dispatcher.settings import DispatchSettings, SweepSettings
 from shared.bus import Bus
-from tests.support.dispatching import (
-    QUICK,
-    dispatching,
-    publish,
-    route_to,
-    stopped,
-    transcribed,
-    until,
-)
+from tests.support.dispatching import QUICK, dispatching, publish, route_to, stopped, transcribed
 from tests.support.servers import DIE, NatsServer, ScriptedFunction
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 START = 60.0

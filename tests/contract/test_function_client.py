@@ -11,9 +11,9 @@ from infra.dispatcher.delivery_request import HttpEvent
 from infra.dispatcher.function_client import KEEPALIVE_EXPIRY, FunctionClient
 from infra.dispatcher.heartbeat import Liveness
 from infra.dispatcher.retry_policy import Answer, Failure, Outcome
-from tests.support.dispatching import until
 from tests.support.servers import DIE, ScriptedFunction
 from tests.support.servers import Answer as Scripted
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 

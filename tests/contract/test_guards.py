@@ -11,18 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from infra.local.errors import CannotStart
 from infra.local.state import is_alive, lock, lock_at_once
 from infra.local.supervisor import guard, log
-from infra.local.supervisor.supervisor import CannotStart, Supervisor
+from infra.local.supervisor.supervisor import Supervisor
 from tests.support.processes import Lines, gone, numbers, python, shell, within
 
 SUPERVISOR = """
 import asyncio, sys
 from pathlib import Path
-from infra.local.supervisor.supervisor import Process, Supervisor
+from infra.local.supervisor.process import Process
+from infra.local.supervisor.supervisor import Supervisor
 
 async def family(hold):
-    async with Supervisor(hold=hold) as supervisor:
+    async with Supervisor(inherited_fds=hold) as supervisor:
         script = "sleep 600 & echo grandchild $!; sleep 600"
         await supervisor.start(Process(name="parent", argv=["sh", "-c", script]))
         print("child", supervisor.pid_of("parent"), flush=True)
@@ -95,7 +97,8 @@ def test_a_dead_guard_is_told_of_and_replaced_by_one_that_knows_all_groups() -> 
 
 REPLACED = """
 import asyncio, os, signal
-from infra.local.supervisor.supervisor import Process, Supervisor
+from infra.local.supervisor.process import Process
+from infra.local.supervisor.supervisor import Supervisor
 
 async def main():
     async with Supervisor() as supervisor:

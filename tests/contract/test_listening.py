@@ -17,7 +17,7 @@ from nats.js.api import StreamConfig
 from infra.client import event_stream, stream_reader
 from infra.client.errors import ServerAway
 from infra.client.event_filter import EventFilter
-from infra.client.event_stream import listen
+from infra.client.event_stream import follow_events
 from shared.nats_inbox import Inbox
 from tests.support.servers import NatsServer, free_port, nats_server
 
@@ -84,7 +84,7 @@ def test_a_recordings_story_is_told_in_order_up_to_its_end(
     async def scenario(server: NatsServer) -> None:
         await keep(server, streams)
         await publish(server, (RECEIVED, CALL), (RECEIVED, OTHER), (SPLIT, CALL))
-        async with aclosing(listen(server.url, EventFilter(CALL, until_end=True))) as events:
+        async with aclosing(follow_events(server.url, EventFilter(CALL, until_end=True))) as events:
             first = await heard(events, 2)
             await publish(server, (COMPLETED, OTHER), (COMPLETED, CALL))
             rest = await heard(events)
@@ -104,7 +104,7 @@ def test_everything_kept_comes_in_the_order_in_which_it_happened(
     async def scenario(server: NatsServer) -> None:
         await keep(server, streams)
         await publish(server, *sent)
-        async with aclosing(listen(server.url, EventFilter(from_start=True))) as events:
+        async with aclosing(follow_events(server.url, EventFilter(from_start=True))) as events:
             assert await heard(events, len(sent)) == told(sent)
 
     with nats_server(tmp_path) as server:
@@ -129,7 +129,7 @@ def test_a_message_that_is_no_event_is_left_out_and_told(tmp_path: Path) -> None
         await publish(server, (RECEIVED, CALL), (COMPLETED, CALL))
         await publish_odd(server, NO_EVENTS[0])
         wanted = EventFilter(CALL, until_end=True)
-        async with aclosing(listen(server.url, wanted, printed.append)) as events:
+        async with aclosing(follow_events(server.url, wanted, printed.append)) as events:
             assert await heard(events) == told([(RECEIVED, CALL), (COMPLETED, CALL)])
 
     with nats_server(tmp_path) as server:
@@ -147,7 +147,7 @@ def test_an_event_that_names_no_run_is_one_all_the_same(tmp_path: Path, data: ob
         )
         await publish(server, (COMPLETED, CALL))
         wanted = EventFilter(CALL, until_end=True)
-        async with aclosing(listen(server.url, wanted)) as events:
+        async with aclosing(follow_events(server.url, wanted)) as events:
             assert [event_type for event_type, _ in await heard(events)] == [RECEIVED, COMPLETED]
 
     with nats_server(tmp_path) as server:
@@ -162,7 +162,9 @@ def test_a_recording_of_which_there_is_no_event_is_told(
 
     async def scenario(server: NatsServer) -> None:
         await keep(server, ONE_STREAM)
-        async with aclosing(listen(server.url, EventFilter(CALL), printed.put_nowait)) as events:
+        async with aclosing(
+            follow_events(server.url, EventFilter(CALL), printed.put_nowait)
+        ) as events:
             waiting = asyncio.create_task(heard(events, 1))
             async with asyncio.timeout(DEADLINE):
                 while f"no event of {CALL} yet" not in await printed.get():
@@ -196,7 +198,7 @@ def test_a_message_that_is_lost_on_the_way_is_fetched_again(
         await keep(server, ONE_STREAM)
         sent = [(event_type, CALL) for event_type in STORY]
         await publish(server, *sent)
-        async with aclosing(listen(server.url, EventFilter(from_start=True))) as events:
+        async with aclosing(follow_events(server.url, EventFilter(from_start=True))) as events:
             assert await heard(events, 3) == told(sent)
 
     with nats_server(tmp_path) as server:
@@ -212,7 +214,7 @@ def test_an_error_that_nobody_foresaw_ends_the_listening(
 
     async def scenario(server: NatsServer) -> None:
         await keep(server, ONE_STREAM)
-        async with aclosing(listen(server.url, EventFilter())) as events:
+        async with aclosing(follow_events(server.url, EventFilter())) as events:
             monkeypatch.setattr(stream_reader.StreamReader, "next", broken)
             await heard(events, 1)
 
@@ -225,7 +227,7 @@ def test_a_run_that_ended_before_does_not_end_the_story(tmp_path: Path) -> None:
         await keep(server, ONE_STREAM)
         await publish(server, (COMPLETED, CALL))
         await publish(server, (SPLIT, CALL), run=2)
-        async with aclosing(listen(server.url, EventFilter(CALL, until_end=True))) as events:
+        async with aclosing(follow_events(server.url, EventFilter(CALL, until_end=True))) as events:
             await heard(events, 2)
             await publish(server, (COMPLETED, CALL), run=2)
             assert await heard(events) == told([(COMPLETED, CALL)])
@@ -239,7 +241,9 @@ def test_what_follows_the_end_does_not_keep_the_story_open(tmp_path: Path) -> No
         with nats_server(tmp_path) as server:
             await keep(server, ONE_STREAM)
             await publish(server, (RECEIVED, CALL), (COMPLETED, CALL), (SPLIT, CALL))
-            async with aclosing(listen(server.url, EventFilter(CALL, until_end=True))) as events:
+            async with aclosing(
+                follow_events(server.url, EventFilter(CALL, until_end=True))
+            ) as events:
                 told = await heard(events)
         assert [event_type for event_type, _ in told] == [RECEIVED, COMPLETED, SPLIT]
 
@@ -250,7 +254,9 @@ def test_only_what_comes_is_heard_and_a_pattern_chooses_types(tmp_path: Path) ->
     async def scenario(server: NatsServer) -> None:
         await keep(server, ONE_STREAM)
         await publish(server, (COMPLETED, OTHER))
-        async with aclosing(listen(server.url, EventFilter(pattern="*.completed"))) as events:
+        async with aclosing(
+            follow_events(server.url, EventFilter(pattern="*.completed"))
+        ) as events:
             waiting = asyncio.create_task(heard(events, 1))
             await until_listening(server)
             await publish(server, (SPLIT, CALL), (COMPLETED, CALL))
@@ -279,7 +285,7 @@ def test_nothing_is_missed_or_told_twice_when_the_broker_comes_back(
     async def scenario(server: NatsServer) -> None:
         await keep(server, ONE_STREAM)
         await publish(server, (RECEIVED, CALL), (SPLIT, CALL))
-        async with aclosing(listen(server.url, EventFilter(from_start=True))) as events:
+        async with aclosing(follow_events(server.url, EventFilter(from_start=True))) as events:
             assert await heard(events, 2) == told([(RECEIVED, CALL), (SPLIT, CALL)])
             server.stop()
             if wiped:
@@ -314,7 +320,7 @@ async def cancelled_behind(server: NatsServer, count: int, turns: int) -> asynci
     enough = asyncio.Event()
 
     async def listening_on() -> None:
-        async with aclosing(listen(server.url, EventFilter(from_start=True))) as events:
+        async with aclosing(follow_events(server.url, EventFilter(from_start=True))) as events:
             await heard(events, count)
             enough.set()
             async for _ in events:
@@ -382,8 +388,23 @@ def test_a_closed_inbox_takes_no_more_messages(tmp_path: Path) -> None:
 
 def test_no_broker_is_told_at_once() -> None:
     async def scenario() -> None:
-        async with aclosing(listen(f"nats://127.0.0.1:{free_port()}", EventFilter())) as events:
+        async with aclosing(
+            follow_events(f"nats://127.0.0.1:{free_port()}", EventFilter())
+        ) as events:
             await anext(events)
 
     with pytest.raises(ServerAway, match="There is no broker at nats://"):
         asyncio.run(scenario())
+
+
+def test_a_broker_that_is_away_is_named_without_its_password() -> None:
+    port = free_port()
+
+    async def scenario() -> None:
+        url = f"nats://pocwhisp:secret@127.0.0.1:{port}"
+        async with aclosing(follow_events(url, EventFilter())) as events:
+            await anext(events)
+
+    with pytest.raises(ServerAway) as away:
+        asyncio.run(scenario())
+    assert str(away.value) == f"There is no broker at nats://127.0.0.1:{port}."

@@ -15,7 +15,8 @@ from nats.errors import Error as NatsError
 
 from infra.local.servers import Nats
 from infra.local.supervisor import log
-from infra.local.supervisor.supervisor import Process, Supervisor
+from infra.local.supervisor.process import Process
+from infra.local.supervisor.supervisor import Supervisor
 from tests.support.disks import disk
 from tests.support.processes import Lines, within
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.served import ServedFunction, eventually, served
+from tests.support.served import ServedFunction, served
+from tests.support.waiting import eventually
 
 PROMTOOL = shutil.which("promtool")
 
@@ -25,7 +26,7 @@ def test_a_function_that_drains_is_alive_and_ends_its_delivery(running: ServedFu
         delivering = pool.submit(running.deliver)
         running.wait_for("begun")
         running.terminate()
-        eventually(lambda: running.get("/ready").status_code == 503)
+        eventually(lambda: running.get("/ready").status_code == 503, "status 503")
         assert running.get("/alive").status_code == 200
         refused = running.deliver()
         assert (refused.status_code, refused.headers["connection"]) == (503, "close")
@@ -61,10 +62,10 @@ def test_work_that_outlasts_the_grace_is_cut_off(tmp_path: Path) -> None:
 def test_a_connection_too_many_is_told_so(tmp_path: Path) -> None:
     with served(tmp_path, MAX_CONNECTIONS="3") as function:
         idle = [function.connect() for _ in range(3)]
-        eventually(lambda: function.get("/alive").status_code == 503)
+        eventually(lambda: function.get("/alive").status_code == 503, "status 503")
         for connection in idle:
             connection.close()
-        eventually(lambda: function.get("/alive").status_code == 200)
+        eventually(lambda: function.get("/alive").status_code == 200, "status 200")
 
 
 def test_an_unexpected_error_is_logged_once(running: ServedFunction) -> None:

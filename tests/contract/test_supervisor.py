@@ -12,17 +12,13 @@ from pathlib import Path
 import pytest
 
 from infra.deployments import ROOT
+from infra.local.errors import StartFailed
 from infra.local.ports import free_ports
 from infra.local.state import is_alive
 from infra.local.supervisor import log
 from infra.local.supervisor.guard import kill_group
-from infra.local.supervisor.process import Running, spawn
-from infra.local.supervisor.supervisor import (
-    Liveness,
-    Process,
-    StartFailed,
-    Supervisor,
-)
+from infra.local.supervisor.process import Liveness, Process, Running, spawn
+from infra.local.supervisor.supervisor import Supervisor
 from infra.local.supervisor.waiting import back_off
 from shared.tasks import together
 from tests.support.processes import Lines, gone, shell, with_mark, within
@@ -308,7 +304,8 @@ import asyncio, re, sys
 from infra.local.supervisor import guards, log
 from infra.local.supervisor.guard import kill_group
 from infra.local.supervisor.process import Running, spawn
-from infra.local.supervisor.supervisor import Process, Supervisor
+from infra.local.supervisor.process import Process
+from infra.local.supervisor.supervisor import Supervisor
 from shared.tasks import together
 
 def shell(name, script, **options):

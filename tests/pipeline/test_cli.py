@@ -14,7 +14,8 @@ from events import RecordingCompleted
 from infra.local.state import is_alive, running_stack
 from tests.support.examples import wav_file
 from tests.support.servers import free_port
-from tests.support.stacks import POCWHISP, ROOT, Body, RunningStack, eventually, stopped
+from tests.support.stacks import POCWHISP, ROOT, Body, RunningStack, stopped
+from tests.support.waiting import eventually
 
 SILENCE = wav_file()
 STORY = [

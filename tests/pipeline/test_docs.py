@@ -13,7 +13,8 @@ import pytest
 
 from events import EVENTS, RecordingCompleted
 from tests.support.examples import wav_file
-from tests.support.stacks import ROOT, Body, RunningStack, eventually
+from tests.support.stacks import ROOT, Body, RunningStack
+from tests.support.waiting import eventually
 
 PAGE = (ROOT / "docs" / "events.md").read_text("utf-8")
 

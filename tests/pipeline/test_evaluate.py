@@ -12,7 +12,8 @@ from infra.evaluation.report import ConfigurationResult, Evaluation
 from infra.evaluation.truth import load_truth
 from infra.local.state import running_stack
 from tests.support.recognizers import NANO, NANO_CALL
-from tests.support.stacks import POCWHISP, ROOT, RunningStack, eventually
+from tests.support.stacks import POCWHISP, ROOT, RunningStack
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

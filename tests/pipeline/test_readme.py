@@ -13,7 +13,8 @@ import pytest
 
 from events import RecordingCompleted
 from tests.support.examples import wav_file
-from tests.support.stacks import ROOT, Body, RunningStack, eventually
+from tests.support.stacks import ROOT, Body, RunningStack
+from tests.support.waiting import eventually
 
 README = (ROOT / "README.md").read_text()
 COMMANDS = [

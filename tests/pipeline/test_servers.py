@@ -14,7 +14,7 @@ import pytest
 
 from infra.local import postgres, servers
 from infra.local.postgres import Postgres
-from infra.local.servers import Given, Nats, blobs_url
+from infra.local.servers import ExternalServer, Nats, blobs_url
 from infra.local.supervisor import log
 from infra.local.supervisor.supervisor import Supervisor
 from tests.support.processes import Lines, gone, python, with_mark
@@ -55,7 +55,7 @@ def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def cluster(shared_cluster: Path) -> Iterator[Path]:
     """The folder, in which no process works before a test or after it, even one that failed."""
     yield shared_cluster
-    if cluster_home := postgres.home(shared_cluster):
+    if cluster_home := postgres.find_home(shared_cluster):
         pids = with_mark(str(cluster_home))
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
@@ -180,7 +180,7 @@ def test_a_server_named_in_the_environment_is_used_and_none_is_started(
             "nats://broker:4222",
             "postgresql://database/calls",
         ]
-        assert all(isinstance(server, Given) for server in given)
+        assert all(isinstance(server, ExternalServer) for server in given)
 
     asyncio.run(scenario())
     assert blobs_url(tmp_path) == "s3://calls"

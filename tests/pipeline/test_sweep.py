@@ -30,7 +30,8 @@ from shared.blobs import ObjectBlobs
 from shared.bus import Bus
 from shared.record.database import Database
 from tests.support.examples import MULTIPART, form, part, stream
-from tests.support.stacks import SAMPLE_CALL, Body, RunningStack, eventually, stopped
+from tests.support.stacks import SAMPLE_CALL, Body, RunningStack, stopped
+from tests.support.waiting import eventually
 
 
 async def take_in_and_die(stack: RunningStack) -> UUID:

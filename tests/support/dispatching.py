@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -17,6 +17,7 @@ from infra.dispatcher.settings import DispatchSettings, SweepSettings
 from shared.bus import Bus
 from shared.ports import utc_now
 from tests.support.servers import NatsServer
+from tests.support.waiting import until
 
 DEADLINE = 15.0
 QUICK = {
@@ -99,14 +100,6 @@ def transcribed(channel: str = "left", duration: float = 12.5) -> ChannelTranscr
 
 def route_to(url: str, **changes: object) -> dict[str, object]:
     return {"function": "merge", "type": ChannelTranscribed.type, "url": url, **changes}
-
-
-async def until(condition: Callable[[], object], deadline: float = DEADLINE) -> None:
-    end = time.monotonic() + deadline
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError("The condition did not come true in time.")
-        await asyncio.sleep(0.002)
 
 
 @asynccontextmanager

@@ -1,8 +1,7 @@
 """What the tests of handlers share."""
 
-import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 from events import Event
 from events.documents import Request
@@ -13,10 +12,6 @@ E = TypeVar("E", bound=Event)
 KEYS = {"audio", "audio_right", "request", "levels", "transcript", "summary"}
 DIGESTS = {"digest", "summary_digest"}
 REQUEST = Request(prompt="about a refund")
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(work)
 
 
 def undigested(events: Sequence[Event]) -> tuple[Event, ...]:

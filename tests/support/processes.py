@@ -11,7 +11,7 @@ import psutil
 
 from infra.deployments import ROOT
 from infra.local.state import is_alive
-from infra.local.supervisor.supervisor import Process
+from infra.local.supervisor.process import Process
 from infra.local.supervisor.waiting import until
 
 

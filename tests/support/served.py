@@ -6,8 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ import httpx
 from events import Envelope
 from tests.support.examples import received
 from tests.support.servers import free_port
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(__file__).with_name("steered_function.py")
@@ -55,7 +55,7 @@ class ServedFunction:
 
     def wait_for(self, name: str) -> None:
         """Return once the process has made this file."""
-        eventually((self.folder / name).exists)
+        eventually((self.folder / name).exists, f"the file {name}", 30)
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -88,7 +88,7 @@ def served(folder: Path, **environment: str) -> Iterator[ServedFunction]:
         )
         function = ServedFunction(folder, port, process)
         try:
-            eventually(lambda: answers(function))
+            eventually(lambda: answers(function), "the function", 30)
             yield function
         finally:
             process.kill()
@@ -101,10 +101,3 @@ def answers(function: ServedFunction) -> bool:
         return function.get("/alive").is_success
     except httpx.TransportError:
         return False
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "The condition did not come true in time."
-        time.sleep(0.01)

@@ -1,8 +1,7 @@
 """The handler of split on uploads in memory."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from obstore.store import MemoryStore
 
@@ -18,10 +17,6 @@ T = TypeVar("T")
 CALL = received()
 KEY = CALL.run_key
 TWO_FILES = CALL.model_copy(update={"audio_right": CALL.recording_key.audio_right})
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)
 
 
 async def stored(*files: bytes) -> ObjectBlobs:
@@ -51,7 +46,7 @@ def levels_of(*files: bytes) -> Levels:
         await split_in(blobs, call=CALL if len(files) == 1 else TWO_FILES)
         return await levels_in(blobs)
 
-    return run(work())
+    return asyncio.run(work())
 
 
 def codes(levels: Levels) -> list[str]:

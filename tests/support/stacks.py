@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -15,22 +14,13 @@ import psycopg
 
 from infra.local.stack import delete_stack
 from infra.local.state import StackInfo, running_stack
+from tests.support.waiting import eventually
 
 T = TypeVar("T")
 Body: TypeAlias = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 SAMPLE_CALL = ROOT / "tests" / "calls" / "support.wav"
 POCWHISP = [sys.executable, "-m", "infra.cli"]
-
-
-def eventually(look: Callable[[], T | None], what: str, seconds: float = 60.0) -> T:
-    """What `look` gives as soon as it is truthy. Fail, naming `what`, after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"Waited {seconds} s for {what}.")
 
 
 class RunningStack:

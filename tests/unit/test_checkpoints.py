@@ -12,7 +12,8 @@ from functions.transcribe.checkpoints import CHECKPOINT_EVERY, Checkpoints
 from functions.transcribe.recognizer import FROM_START, Hypothesis, ResumePoint
 from shared.blobs import ObjectBlobs
 from tests.support.examples import segment, was_split
-from tests.support.handlers import KEY, run
+from tests.support.handlers import KEY
+from tests.support.waiting import run
 
 ENGLISH = Language(code="en", probability=0.9)
 

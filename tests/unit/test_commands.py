@@ -252,13 +252,13 @@ def test_what_was_asked_for_is_what_is_uploaded(
     answers["a"] = SESSION
     (tmp_path / "a.wav").touch()
     forms = list[dict[str, str | list[str]]]()
-    once = Transcriber.one
+    transcribe = Transcriber.transcribe
 
-    async def one(self: Transcriber, recording: Recording) -> Any:  # noqa: ANN401
+    async def recorded(self: Transcriber, recording: Recording) -> Any:  # noqa: ANN401
         forms.append(self.options.form)
-        return await once(self, recording)
+        return await transcribe(self, recording)
 
-    monkeypatch.setattr(Transcriber, "one", one)
+    monkeypatch.setattr(Transcriber, "transcribe", recorded)
     options = ("--no-summary", "--hotwords", "router,fibre", "--language", "en", "--label", "a=b")
     pocwhisp("transcribe", tmp_path, "--server", NOBODY, *options)
     assert forms == [

@@ -18,7 +18,8 @@ from shared.errors import Unavailable
 from shared.ports import utc_now
 from tests.fakes.consumer import EPOCH, FakeConsumer
 from tests.fakes.function import DIED, NOT_UP, SILENT, FakeFunction
-from tests.support.dispatching import TRACE, route_to, transcribed, until
+from tests.support.dispatching import TRACE, route_to, transcribed
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 

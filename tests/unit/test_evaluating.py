@@ -27,7 +27,7 @@ from infra.evaluation.configuration import (
 from infra.evaluation.report import ConfigurationResult, Evaluation, Score, result_of, scored, table
 from infra.evaluation.runner import Evaluator, own_stack
 from infra.evaluation.truth import Truth, Turn, load_truth
-from infra.local.supervisor.child import CannotStart
+from infra.local.errors import CannotStart
 
 CALLS = Path(__file__).parent.parent / "calls"
 CALL = Truth(
@@ -47,10 +47,10 @@ def folder_with(folder: Path, *names: str) -> Path:
     return folder
 
 
-def troubles(folder: Path) -> tuple[str, ...]:
+def problems(folder: Path) -> tuple[str, ...]:
     with pytest.raises(CannotEvaluate) as raised:
         calls_in(folder)
-    return raised.value.troubles
+    return raised.value.problems
 
 
 def test_the_sample_calls_are_recordings_with_their_truths() -> None:
@@ -77,20 +77,20 @@ def test_a_result_beside_a_recording_is_never_taken_for_its_truth(tmp_path: Path
     folder_with(tmp_path, "a.wav", "a.truth.json", "b.wav")
     for name in ("a.json", "b.json", "gone.json"):
         (tmp_path / name).write_text('{"session_id": "1", "status": "completed"}')
-    assert [call.name for call in calls_in(tmp_path, skip_untold=True)] == ["a.wav"]
+    assert [call.name for call in calls_in(tmp_path, skip_without_truth=True)] == ["a.wav"]
     without = f"{tmp_path}/b.wav has no truth; needed: b.truth.json beside it."
-    assert troubles(tmp_path) == (without,)
+    assert problems(tmp_path) == (without,)
 
 
 def test_a_folder_in_which_no_recording_has_a_truth_is_none_to_evaluate(tmp_path: Path) -> None:
     with pytest.raises(CannotEvaluate, match=r"has a truth NAME\.truth\.json"):
-        calls_in(folder_with(tmp_path, "a.wav"), skip_untold=True)
+        calls_in(folder_with(tmp_path, "a.wav"), skip_without_truth=True)
 
 
 def test_all_that_is_missing_or_broken_is_told_at_once(tmp_path: Path) -> None:
     folder_with(tmp_path, "a.wav", "a.truth.json", "b.wav", "c.truth.json", "d.wav")
     (tmp_path / "d.truth.json").write_text('{"duration": 1}')
-    alone, without, broken = troubles(tmp_path)
+    alone, without, broken = problems(tmp_path)
     assert alone == (
         f"{tmp_path}/c.truth.json has no recording; needed: c.wav (or another) beside it."
     )
@@ -99,7 +99,7 @@ def test_all_that_is_missing_or_broken_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_told_what_it_should_hold(tmp_path: Path) -> None:
-    (trouble,) = troubles(folder_with(tmp_path, "notes.txt"))
+    (trouble,) = problems(folder_with(tmp_path, "notes.txt"))
     assert trouble.startswith(f"There is no recording in {tmp_path}; needed: NAME.wav")
 
 
@@ -130,7 +130,7 @@ def test_each_side_has_its_own_settings_and_its_own_stack() -> None:
 
 
 @pytest.mark.parametrize(
-    ("of_a", "of_b", "server", "said"),
+    ("with_settings", "against_settings", "server", "message"),
     [
         (["RECOGNIZER"], None, None, "--with RECOGNIZER: needed: NAME=VALUE"),
         (None, ["=sphinx"], None, "--against sphinx: needed: NAME=VALUE"),
@@ -141,10 +141,13 @@ def test_each_side_has_its_own_settings_and_its_own_stack() -> None:
     ],
 )
 def test_settings_that_cannot_be_used_are_wrong_usage(
-    of_a: list[str] | None, of_b: list[str] | None, server: str | None, said: str
+    with_settings: list[str] | None,
+    against_settings: list[str] | None,
+    server: str | None,
+    message: str,
 ) -> None:
-    with pytest.raises(UnusableSettings, match=said):
-        configurations(of_a, of_b, server)
+    with pytest.raises(UnusableSettings, match=message):
+        configurations(with_settings, against_settings, server)
 
 
 def test_a_setting_that_nothing_reads_is_noticed() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from infra.dispatcher.heartbeat import HeartbeatTiming, Liveness, with_heartbeat
 from infra.dispatcher.retry_policy import Answer, Failure, Outcome
-from tests.support.dispatching import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 QUICK = HeartbeatTiming(interval=0.001, probe=0.001, cap=60)

@@ -6,7 +6,7 @@ import typer
 
 from infra.cli import options
 from infra.cli.languages import CODES
-from infra.client.recordings import Recording, colliding, recordings
+from infra.client.recordings import Recording, find_collision, recordings
 from shared.languages import LANGUAGES
 
 
@@ -39,10 +39,10 @@ def test_a_file_that_is_named_twice_is_taken_once(tmp_path: Path) -> None:
 
 def test_two_recordings_whose_results_would_have_one_name_are_noticed(tmp_path: Path) -> None:
     touched(tmp_path, "a/call.wav", "a/call.mp3", "b/call.wav")
-    both = colliding(recordings([tmp_path]))
+    both = find_collision(recordings([tmp_path]))
     assert both is not None
     assert {each.path.name for each in both} == {"call.wav", "call.mp3"}
-    assert colliding(recordings([tmp_path / "b"])) is None
+    assert find_collision(recordings([tmp_path / "b"])) is None
 
 
 def made(*names: str) -> list[Recording]:
@@ -109,6 +109,11 @@ def test_a_broker_has_a_scheme_of_its_own() -> None:
 def test_what_is_no_address_of_a_server_is_wrong_usage(given: str) -> None:
     with pytest.raises(typer.BadParameter, match="needed: http://HOST:PORT"):
         options.web_address(given)
+
+
+def test_what_is_no_address_is_named_without_its_password() -> None:
+    with pytest.raises(typer.BadParameter, match=r"^ftp://there is no address"):
+        options.web_address("ftp://me:secret@there")
 
 
 @pytest.mark.parametrize("tag", [None, "", "en", "pt-BR", "EN"])

@@ -10,7 +10,8 @@ from events.documents import Bleed, Language, Quality, Transcript
 from functions.merge.handler import merge
 from shared.blobs import ObjectBlobs
 from tests.support.examples import ENGINE, heard, levels, merged, segment, transcribed
-from tests.support.handlers import KEY, run, undigested
+from tests.support.handlers import KEY, undigested
+from tests.support.waiting import run
 
 TIME = datetime(2026, 7, 1, tzinfo=UTC)
 LEAKING = Quality(

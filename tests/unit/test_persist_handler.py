@@ -33,7 +33,8 @@ from tests.support.examples import (
     transcript,
     was_split,
 )
-from tests.support.handlers import KEY, misdirected, run
+from tests.support.handlers import KEY, misdirected
+from tests.support.waiting import run
 
 
 @dataclass

@@ -21,8 +21,9 @@ from functions.transcribe.recognizer import FROM_START, Hypothesis, ResumePoint,
 from shared.audio.formats import Limits
 from shared.blobs import ObjectBlobs
 from tests.support.examples import BOTH, ENGINE, received, segment, stream, wav_file
-from tests.support.handlers import REQUEST, run
+from tests.support.handlers import REQUEST
 from tests.support.sounds import FakeDecoder, tones
+from tests.support.waiting import run
 
 CALL = received()
 FILE = wav_file(tones(440, 1_000, 8_000, 8_000))

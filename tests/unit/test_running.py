@@ -15,7 +15,7 @@ from infra.cli.app import main
 from infra.cli.output import ignore_broken_pipe
 from infra.cli.run import run, run_until_signal
 from infra.client.errors import Refused, ServerAway, ServerError
-from infra.local.supervisor.child import CannotStart
+from infra.local.errors import CannotStart
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from infra.evaluation.errors import (
     Segment,
     Word,
     WordErrors,
-    in_common,
+    common_word_count,
     normalised,
     total,
     turn_order_errors,
@@ -131,7 +131,7 @@ def test_where_nothing_was_said_there_is_no_rate() -> None:
     silent = Truth(duration=1.0, turns=())
     assert word_errors(silent, [segment("left", 0.1, 0.5, "oh")], "left").inserted == 1
     assert WordErrors(inserted=1).rate is None
-    with pytest.raises(ValueError, match="No word was said"):
+    with pytest.raises(ValueError, match="No word was spoken"):
         word_error_rate(silent, [])
 
 
@@ -189,13 +189,15 @@ some_words = st.lists(st.sampled_from("abc"), max_size=8)
 def test_words_in_common_are_as_many_either_way_and_no_more_than_there_are(
     one: list[str], other: list[str]
 ) -> None:
-    assert in_common(one, other) == in_common(other, one) <= min(len(one), len(other))
+    assert (
+        common_word_count(one, other) == common_word_count(other, one) <= min(len(one), len(other))
+    )
 
 
 @given(some_words, st.sets(st.integers(min_value=0, max_value=7)))
 def test_what_is_left_of_the_words_is_all_in_common(words: list[str], lost: set[int]) -> None:
     left = [word for place, word in enumerate(words) if place not in lost]
-    assert in_common(words, left) == len(left)
+    assert common_word_count(words, left) == len(left)
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,10 @@ from tests.support.splitting import (
     levels_in,
     levels_of,
     mono,
-    run,
     split_in,
     stored,
 )
+from tests.support.waiting import run
 
 Samples: TypeAlias = NDArray[np.int16]
 RATES = [8_000, 11_025, 16_000, 44_100, 48_000]

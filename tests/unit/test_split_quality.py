@@ -21,10 +21,10 @@ from tests.support.splitting import (
     levels_in,
     levels_of,
     mono,
-    run,
     split_in,
     stored,
 )
+from tests.support.waiting import run
 
 SUPPORT = Path(__file__).parents[1] / "calls" / "support.wav"
 

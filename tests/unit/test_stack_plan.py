@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from infra.deployments import DEPLOYMENTS, Deployment, routes
+from infra.local.errors import CannotStart
 from infra.local.plan import DISPATCHER, FUNCTIONS, STORES, Plan
 from infra.local.postgres import Postgres
 from infra.local.servers import Nats
 from infra.local.settings import supervision_settings
-from infra.local.supervisor.child import CannotStart
 from infra.local.supervisor.process import Process
 from infra.local.supervisor.waiting import back_off
 from shared.delivery import DELIVERIES_PER_SLOT

@@ -18,7 +18,8 @@ from tests.support.examples import (
     summarized,
     transcript,
 )
-from tests.support.handlers import KEY, REQUEST, misdirected, run, undigested
+from tests.support.handlers import KEY, REQUEST, misdirected, undigested
+from tests.support.waiting import run
 
 
 @dataclass

@@ -12,7 +12,7 @@ from infra.dispatcher.function_client import FunctionClient
 from infra.dispatcher.settings import SweepSettings
 from infra.dispatcher.sweep_clock import tick
 from tests.fakes.function import FakeFunction
-from tests.support.dispatching import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 

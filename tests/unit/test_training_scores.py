@@ -4,12 +4,12 @@ from dataclasses import dataclass
 import pytest
 
 from infra.training.data.utterances import Word
-from infra.training.exam.held_out_sets import Said
+from infra.training.exam.held_out_sets import SpokenSentence
 from infra.training.exam.scores import Score
 
 SAID = (
-    Said("No problem.", (Word("No", 1.0, 1.2), Word("problem.", 1.2, 1.6))),
-    Said("Seven card.", (Word("Seven", 5.0, 5.4), Word("card.", 5.4, 5.8))),
+    SpokenSentence("No problem.", (Word("No", 1.0, 1.2), Word("problem.", 1.2, 1.6))),
+    SpokenSentence("Seven card.", (Word("Seven", 5.0, 5.4), Word("card.", 5.4, 5.8))),
 )
 
 
@@ -27,7 +27,7 @@ class Heard:
     words: Sequence[HeardWord] | None = None
 
 
-def score(*heard: Heard, said: Sequence[Said] = SAID) -> Score:
+def score(*heard: Heard, said: Sequence[SpokenSentence] = SAID) -> Score:
     score = Score()
     score.add(said, heard)
     return score

@@ -29,7 +29,8 @@ from tests.support.examples import (
     transcribed,
     was_split,
 )
-from tests.support.handlers import KEY, REQUEST, misdirected, run, undigested
+from tests.support.handlers import KEY, REQUEST, misdirected, undigested
+from tests.support.waiting import run
 
 
 @dataclass

@@ -74,7 +74,7 @@ def test_the_summary_counts_what_became_of_the_recordings() -> None:
     ],
 )
 def test_how_a_recording_ended_is_one_line(outcome: Outcome, line: str) -> None:
-    assert end_line(CALL, outcome.verdict, outcome.trouble, 1.0) == line
+    assert end_line(CALL, outcome.verdict, outcome.reason, 1.0) == line
 
 
 def test_options_are_the_upload_fields_of_these_names() -> None:
@@ -107,9 +107,9 @@ def call(tmp_path: Path) -> Recording:
 
 def test_results_are_files_named_after_the_input(tmp_path: Path, call: Recording) -> None:
     results = ResultFiles(tmp_path, FORMATS)
-    assert not results.are_there(call)
+    assert not results.has_results(call)
     results.save(call, SESSION)
-    assert results.are_there(call)
+    assert results.has_results(call)
     names = sorted(path.name for path in (tmp_path / "sub").iterdir())
     assert names == ["call.v2.json", "call.v2.srt", "call.v2.txt", "call.v2.vtt"]
     assert (tmp_path / "sub" / "call.v2.txt").read_text() == "[00:00.5] agent: hello\n"
@@ -158,7 +158,7 @@ def test_a_file_that_is_no_result_is_replaced_only_by_force(
     there.parent.mkdir()
     there.write_text(content, encoding="latin-1")
     results = ResultFiles(tmp_path, [ending])
-    assert not results.are_there(call)
+    assert not results.has_results(call)
     refusal = r"call\.v2\..* is no result of PocWhisp; .* --force"
     with pytest.raises(OSError, match=refusal):
         results.check(call)
@@ -175,7 +175,7 @@ def test_the_results_of_a_recording_that_was_replaced_are_not_there(
     results = ResultFiles(tmp_path, ["json"])
     results.save(call, SESSION)
     os.utime(tmp_path / "sub" / "call.v2.json", ns=(1, 1))
-    assert not results.are_there(call)
+    assert not results.has_results(call)
 
 
 def test_a_recorder_whose_clock_is_ahead_makes_no_result_old(
@@ -184,7 +184,7 @@ def test_a_recorder_whose_clock_is_ahead_makes_no_result_old(
     os.utime(call.path, (2**32, 2**32))
     results = ResultFiles(tmp_path, ["json"])
     results.save(call, SESSION)
-    assert results.are_there(call)
+    assert results.has_results(call)
 
 
 class Server:
@@ -228,7 +228,7 @@ def test_whatever_goes_wrong_with_one_recording_stops_no_other() -> None:
         "d": {},
     }
     found = named(*"abcde")
-    outcomes = asyncio.run(transcriber(Server(**odd)).all(found, 2))
+    outcomes = asyncio.run(transcriber(Server(**odd)).transcribe_all(found, 2))
     assert [one.recording for one in outcomes] == found
     assert [one.verdict for one in outcomes] == [
         "failed",
@@ -237,12 +237,12 @@ def test_whatever_goes_wrong_with_one_recording_stops_no_other() -> None:
         "failed",
         "completed",
     ]
-    assert outcomes[0].trouble == "KeyError: 'status'"
+    assert outcomes[0].reason == "KeyError: 'status'"
 
 
 def test_so_many_recordings_are_at_work_as_there_are_jobs() -> None:
     server = Server()
-    asyncio.run(transcriber(server).all(named(*"abcdefgh"), 3))
+    asyncio.run(transcriber(server).transcribe_all(named(*"abcdefgh"), 3))
     assert server.most_at_work == 3
 
 
@@ -252,9 +252,9 @@ def test_a_recording_whose_result_cannot_be_kept_is_not_sent(
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "call.v2.json").write_text("{}")
     server = Server()
-    outcome = asyncio.run(transcriber(server, ResultFiles(tmp_path, ["json"])).one(call))
+    outcome = asyncio.run(transcriber(server, ResultFiles(tmp_path, ["json"])).transcribe(call))
     assert (outcome.verdict, server.uploads) == ("failed", [])
-    assert "--force" in outcome.trouble
+    assert "--force" in outcome.reason
 
 
 @pytest.mark.parametrize(
@@ -265,12 +265,12 @@ def test_without_a_terminal_each_recording_is_a_line(*, quiet: bool, lines: list
     stream = io.StringIO()
     with shown_on(Console(file=stream, width=20), quiet=quiet) as display:
         assert isinstance(display, LineProgress)
-        for recording, verdict, trouble in zip(
+        for recording, verdict, reason in zip(
             named("a", "b"), ("completed", "refused"), ("", "no audio"), strict=True
         ):
             display.begin(recording)
             display.update(recording, SESSION)
-            display.end(recording, verdict, trouble)
+            display.end(recording, verdict, reason)
     shown = stream.getvalue().splitlines()
     assert [line.startswith(start) for line, start in zip(shown, lines, strict=True)]
 

@@ -19,7 +19,7 @@ DEADLINE = 10.0
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_watch, "LOOK_EVERY", 0.0)
-    monkeypatch.setattr(folder_watch, "AGAIN_AFTER", 0.0)
+    monkeypatch.setattr(folder_watch, "RETRY_DELAY", 0.0)
 
 
 @pytest.fixture

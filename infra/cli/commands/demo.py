@@ -49,7 +49,7 @@ async def _demo(audio: Path, data: Path) -> "Session":
 
 
 class _StagePrinter:
-    """Prints each stage once, as it passes."""
+    """Prints each stage once, when it is reached."""
 
     def __init__(self) -> None:
         self._seen = 0

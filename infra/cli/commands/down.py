@@ -1,4 +1,4 @@
-"""`pocwhisp down`: the stack stopped, and, if wanted, all that it kept deleted."""
+"""`pocwhisp down`: stop the stack and, with --delete, delete all that it kept."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from infra.cli.run import run
 PATIENCE = 60.0
 """Seconds that a stack may take to stop."""
 NESTED = ("demo", "evaluate")
-"""Stacks that keep their state below that of the user's own."""
+"""Folders of further stacks within the data folder."""
 
 
 def down(
@@ -37,7 +37,7 @@ def down(
 
 
 def _stop(data: Path) -> bool:
-    """Whether there was one to stop. Ends the command if it does not stop."""
+    """Stop the stack. Returns whether one ran. Raises `typer.Exit` if it does not stop."""
     from infra.local.state import is_alive, running_stack
 
     if (info := running_stack(data)) is None:

@@ -1,7 +1,8 @@
-"""`pocwhisp evaluate`: how many errors there are in recordings whose words are known."""
+"""`pocwhisp evaluate`: count the errors in recordings whose truth is known."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,14 +47,14 @@ Figures = Annotated[bool, typer.Option("--json", help="All figures, for scripts.
 def evaluate(  # noqa: PLR0913 - one parameter for each option
     folder: Truths,
     *,
-    of_a: With = None,
-    of_b: Against = None,
+    with_settings: With = None,
+    against_settings: Against = None,
     as_json: Figures = False,
     jobs: Jobs = 1,
     language: Language = None,
     prompt: Prompt = None,
     hotwords: Hotwords = None,
-    skip_untold: Skip = False,
+    skip_without_truth: Skip = False,
     server: Server = None,
     data: Data,
 ) -> None:
@@ -63,68 +64,78 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option
     has a stack of its own. Figures: words, word error rate, words heard on the wrong channel,
     turns lost or out of order, and seconds of work per second of the recording.
     """
-    from infra.cli.progress_display import shown_on
-    from infra.client.batch import summary
     from infra.evaluation.configuration import unknown_settings
-    from infra.evaluation.report import ConfigurationResult
-    from infra.evaluation.runner import Evaluator
 
-    calls, chosen = _calls(folder, skip_untold=skip_untold), _configurations(of_a, of_b, server)
+    calls = _calls(folder, skip_without_truth=skip_without_truth)
+    chosen = _configurations(with_settings, against_settings, server)
     for name in unknown_settings(chosen):
         print_error(f"{name} is no setting of a function; it is passed on all the same.")
     options = UploadOptions(language, prompt=prompt, hotwords=hotwords)
-    outcomes: list[Outcome] = []
     results: list[ConfigurationResult] = []
-
-    async def work() -> None:
-        with shown_on(error_screen) as display:
-            evaluator = Evaluator(
-                calls, options, jobs, lambda it: _server_of(it, server, data), display
-            )
-            for configuration in chosen:
-                ended = await evaluator.run(configuration)
-                print_error(summary(ended))
-                outcomes.extend(ended)
-                results.append(_result(configuration, calls, ended))
-
     try:
-        run(work())
+        code = run(_evaluate(calls, chosen, options, (server, data), jobs, results=results))
     finally:  # a second side that cannot start does not take the first one's figures away
         _print_evaluation(results, calls, as_json=as_json)
-    raise typer.Exit(exit_code(outcomes))
+    raise typer.Exit(code)
 
 
-def _calls(folder: Path, *, skip_untold: bool) -> "list[Call]":
-    """The recordings and truths of a folder; what is wrong with it ends the command."""
+async def _evaluate(  # noqa: PLR0913 - what the command's options say
+    calls: "Sequence[Call]",
+    chosen: "Sequence[Configuration]",
+    options: UploadOptions,
+    server: tuple[str | None, Path],
+    jobs: int,
+    *,
+    results: "list[ConfigurationResult]",
+) -> Exit:
+    """Transcribe the calls with each configuration, and append its figures to `results`."""
+    from infra.cli.progress_display import shown_on
+    from infra.client.batch import summary
+    from infra.evaluation.runner import Evaluator
+
+    outcomes: list[Outcome] = []
+    with shown_on(error_screen) as display:
+        evaluator = Evaluator(calls, options, jobs, partial(_server_of, server), display)
+        for configuration in chosen:
+            ended = await evaluator.run(configuration)
+            print_error(summary(ended))
+            outcomes.extend(ended)
+            results.append(_result(configuration, calls, ended))
+    return exit_code(outcomes)
+
+
+def _calls(folder: Path, *, skip_without_truth: bool) -> "list[Call]":
+    """Return the calls of a folder; exit with a message if there are problems."""
     from infra.evaluation.calls import CannotEvaluate, calls_in
 
     try:
-        return calls_in(folder, skip_untold=skip_untold)
+        return calls_in(folder, skip_without_truth=skip_without_truth)
     except CannotEvaluate as error:
         print_error(f"pocwhisp: {error}")
         raise typer.Exit(Exit.USAGE) from error
 
 
 def _configurations(
-    of_a: list[str] | None, of_b: list[str] | None, server: str | None
+    with_settings: list[str] | None, against_settings: list[str] | None, server: str | None
 ) -> "list[Configuration]":
     from infra.evaluation.configuration import UnusableSettings, configurations
 
     try:
-        return configurations(of_a, of_b, server)
+        return configurations(with_settings, against_settings, server)
     except UnusableSettings as error:
         raise typer.BadParameter(str(error)) from error
 
 
 def _server_of(
-    configuration: "Configuration", server: str | None, data: Path
+    choice: tuple[str | None, Path], configuration: "Configuration"
 ) -> "AbstractAsyncContextManager[str | Callable[[], str]]":
-    """The server or the running stack; a stack of its own for other settings, or if none runs."""
+    """Return the server or running stack; a new stack for other settings, or if none runs."""
     from infra.cli.server_choice import server_for
     from infra.evaluation.configuration import UnusableSettings, check_environment
     from infra.evaluation.runner import own_stack
     from infra.local.state import running_stack
 
+    server, data = choice
     if not configuration.own_stack and (server is not None or running_stack(data) is not None):
         return server_for(server, data)
     try:
@@ -140,7 +151,7 @@ def _server_of(
 def _result(
     configuration: "Configuration", calls: "Sequence[Call]", outcomes: "Sequence[Outcome]"
 ) -> "ConfigurationResult":
-    """Hold what was heard of each call against what is said in it."""
+    """Compare each outcome with the truth of its call."""
     from infra.evaluation.report import result_of, scored
 
     pairs = zip(outcomes, calls, strict=True)
@@ -151,7 +162,7 @@ def _result(
 def _print_evaluation(
     results: "Sequence[ConfigurationResult]", calls: "Sequence[Call]", *, as_json: bool
 ) -> None:
-    """Print what there is: as JSON, else for people."""
+    """Print the results: as JSON, or as a table."""
     from infra.evaluation.report import Evaluation, table
 
     evaluation = Evaluation(sides=tuple(results))

@@ -37,26 +37,26 @@ def events(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Print events as they pass, each a CloudEvent as JSON on one line, until Ctrl-C."""
     from infra.client.event_filter import EventFilter
-    from infra.client.event_stream import listen
 
     if until_end and session is None:
         raise typer.BadParameter("--until-end needs --session.")
-    wanted = EventFilter(session, event_type, since_start, until_end)
-
     warn_of_unknown_type(event_type)
-
-    async def work() -> None:
-        broker = server or await _broker_of(data, wanted)
-        async with aclosing(listen(broker, wanted, print_error)) as passing:
-            async for event in passing:
-                typer.echo(json.dumps(event))
-
+    event_filter = EventFilter(session, event_type, since_start, until_end)
     with ignore_broken_pipe():
-        run_until_signal(work())
+        run_until_signal(_print_events(event_filter, server, data))
+
+
+async def _print_events(event_filter: "EventFilter", server: str | None, data: Path) -> None:
+    from infra.client.event_stream import follow_events
+
+    broker = server or await _broker_of(data, event_filter)
+    async with aclosing(follow_events(broker, event_filter, print_error)) as passing_events:
+        async for event in passing_events:
+            typer.echo(json.dumps(event))
 
 
 def warn_of_unknown_type(pattern: str | None) -> None:
-    """Tell the user of a pattern that fits no type of ours: nothing may ever come."""
+    """Print a warning if the pattern fits no type of event: none may ever come."""
     from events import EVENTS
     from infra.client.event_filter import PREFIX, matches
 
@@ -65,15 +65,18 @@ def warn_of_unknown_type(pattern: str | None) -> None:
         print_error(f"--type {pattern} fits none of the types there are: {names}.")
 
 
-async def _broker_of(data: Path, wanted: "EventFilter") -> str:
-    """The running stack's broker. Raises `Refused` for the end of a recording it does not have."""
+async def _broker_of(data: Path, event_filter: "EventFilter") -> str:
+    """Return the URL of the running stack's broker.
+
+    Raises `ServerAway` if none runs, `Refused` for the end of a recording that it does not have.
+    """
     from infra.cli.server_choice import stack_in
     from infra.client.client import Client
     from infra.client.errors import ServerAway
 
     stack = stack_in(data)
-    if wanted.session and wanted.until_end:
+    if event_filter.session and event_filter.until_end:
         async with Client(stack.url) as client:
             with suppress(ServerAway):
-                await client.find(str(wanted.session))
+                await client.find(str(event_filter.session))
     return stack.nats_url

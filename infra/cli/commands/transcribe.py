@@ -30,24 +30,27 @@ from infra.cli.options import (
 )
 from infra.cli.output import error_screen, print_error, print_line, screen
 from infra.cli.run import run
-from infra.client.recordings import recordings
+from infra.client.recordings import Recording, recordings
 from infra.client.upload_options import UploadOptions
 
 if TYPE_CHECKING:
-    from infra.client.batch import Outcome
+    from infra.client.batch import Outcome, Results
     from infra.client.client import Session
 
 
+Audio = Annotated[list[Path], typer.Argument(help="Recordings, and folders of them.", exists=True)]
+Out = Annotated[Path | None, typer.Option(help="Folder for files, named as the input.")]
+ExternalId = Annotated[str | None, typer.Option(help="Your name for the call.")]
+
+
 def transcribe(  # noqa: PLR0913 - one parameter for each option
-    audio: Annotated[
-        list[Path], typer.Argument(help="Recordings, and folders of them.", exists=True)
-    ],
+    audio: Audio,
     *,
     as_json: AsJson = False,
     as_text: AsText = False,
     as_srt: AsSrt = False,
     as_vtt: AsVtt = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for files, named as the input.")] = None,
+    out: Out = None,
     force: Force = False,
     quiet: Quiet = False,
     jobs: Jobs = 4,
@@ -57,7 +60,7 @@ def transcribe(  # noqa: PLR0913 - one parameter for each option
     hotwords: Hotwords = None,
     channels: Channels = None,
     no_summary: NoSummary = False,
-    external_id: Annotated[str | None, typer.Option(help="Your name for the call.")] = None,
+    external_id: ExternalId = None,
     label: Labels = None,
     server: Server = None,
     data: Data,
@@ -66,36 +69,59 @@ def transcribe(  # noqa: PLR0913 - one parameter for each option
 
     A single result is printed. With --out results are files: JSON, or the formats chosen.
     """
-    from infra.cli.progress_display import shown_on
-    from infra.cli.server_choice import server_for
-    from infra.client.batch import NoResults, Outcome, Transcriber, summary
-    from infra.client.client import Client
-    from infra.client.result_files import ResultFiles
-
     found, formats = recordings(audio), endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt)
     check(found, formats, out, external_id)
     options = UploadOptions(
         language, channels, not no_summary, external_id, labels(label), task, prompt, hotwords
     )
-    results = ResultFiles(out, formats or ["json"], force=force) if out else NoResults()
+    files = _result_files(out, formats, force=force)
+    outcomes = run(_transcribe(found, options, files, (server, data), jobs, quiet=quiet))
+    raise typer.Exit(_report(outcomes, None if out else formats, quiet=quiet))
 
-    async def work() -> list[Outcome]:
-        async with server_for(server, data) as url, Client(url) as client:
-            await client.live()
-            with shown_on(error_screen, quiet=quiet) as display:
-                return await Transcriber(client, options, display, results).all(found, jobs)
 
-    outcomes = run(work())
+def _result_files(out: Path | None, formats: Sequence[str], *, force: bool) -> "Results":
+    from infra.client.batch import NoResults
+    from infra.client.result_files import ResultFiles
+
+    return ResultFiles(out, formats or ["json"], force=force) if out else NoResults()
+
+
+async def _transcribe(  # noqa: PLR0913 - what the command's options say
+    found: Sequence[Recording],
+    options: UploadOptions,
+    results: "Results",
+    server: tuple[str | None, Path],
+    jobs: int,
+    *,
+    quiet: bool,
+) -> "list[Outcome]":
+    """Transcribe on the server: its URL if given, else the stack of the data folder."""
+    from infra.cli.progress_display import shown_on
+    from infra.cli.server_choice import server_for
+    from infra.client.batch import Transcriber
+    from infra.client.client import Client
+
+    async with server_for(*server) as url, Client(url) as client:
+        await client.live()
+        with shown_on(error_screen, quiet=quiet) as display:
+            transcriber = Transcriber(client, options, display, results)
+            return await transcriber.transcribe_all(found, jobs)
+
+
+def _report(outcomes: "Sequence[Outcome]", formats: Sequence[str] | None, *, quiet: bool) -> Exit:
+    """Print results, unless `formats` is None, and a summary. Returns the exit code."""
+    from infra.client.batch import summary
+
     code = exit_code(outcomes)
-    if out is None and not _print_all(outcomes, formats):
+    if formats is not None and not _print_all(outcomes, formats):
         code = code or Exit.FAILED
     if len(outcomes) > 1 and not quiet:
         print_error(summary(outcomes))
-    raise typer.Exit(code)
+    return code
 
 
 def _print_all(outcomes: "Sequence[Outcome]", formats: Sequence[str]) -> bool:
-    """Print the results: in the one format chosen, else for people. False if one has none."""
+    """Print the results, in the format chosen or as tables. Returns False if one cannot be."""
     for outcome in outcomes:
         if len(outcomes) > 1 and outcome.session is not None:
             print_line(f"{outcome.recording.name}:")

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,22 +30,30 @@ from infra.cli.output import error_screen, print_error
 from infra.cli.run import run_until_signal
 from infra.client.upload_options import UploadOptions
 
+if TYPE_CHECKING:
+    from infra.client.result_files import ResultFiles
+
+
+WatchedFolder = Annotated[
+    Path, typer.Argument(help="The folder; those in it too.", exists=True, file_okay=False)
+]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder for the results; the watched one if not given.")
+]
+Settle = Annotated[
+    float, typer.Option(help="Seconds for which a file must not have changed.", min=0)
+]
+
 
 def watch(  # noqa: PLR0913 - one parameter for each option
-    folder: Annotated[
-        Path, typer.Argument(help="The folder; those in it too.", exists=True, file_okay=False)
-    ],
+    folder: WatchedFolder,
     *,
     as_json: AsJson = False,
     as_text: AsText = False,
     as_srt: AsSrt = False,
     as_vtt: AsVtt = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; the watched one if not given.")
-    ] = None,
-    settle: Annotated[
-        float, typer.Option(help="Seconds for which a file must not have changed.", min=0)
-    ] = 2.0,
+    out: Out = None,
+    settle: Settle = 2.0,
     force: Force = False,
     quiet: Quiet = False,
     jobs: Jobs = 4,
@@ -61,14 +69,8 @@ def watch(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Transcribe each recording that is in a folder or appears in it, once, until Ctrl-C.
 
-    A recording whose results are there is done, until its file is replaced. Results are JSON,
-    or the formats chosen.
+    A recording with results is done until its file changes. Results are JSON or as chosen.
     """
-    from infra.cli.progress_display import shown_on
-    from infra.cli.server_choice import server_for
-    from infra.client.batch import Transcriber
-    from infra.client.client import Client
-    from infra.client.folder_watch import Folder, keep_watching
     from infra.client.result_files import ResultFiles
 
     formats = endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt) or ["json"]
@@ -76,12 +78,30 @@ def watch(  # noqa: PLR0913 - one parameter for each option
         language, channels, not no_summary, None, labels(label), task, prompt, hotwords
     )
     results = ResultFiles(out or folder, formats, force=force)
-    watched = Folder(folder, results.are_there, print_error, settle)
+    work = _watch(folder, options, results, (server, data), jobs, settle=settle, quiet=quiet)
+    run_until_signal(work)
 
-    async def work() -> None:
-        async with server_for(server, data) as url, Client(url, patience=math.inf) as client:
-            with shown_on(error_screen, quiet=quiet) as display:
-                transcriber = Transcriber(client, options, display, results)
-                await keep_watching(watched, transcriber.one, print_error, jobs)
 
-    run_until_signal(work())
+async def _watch(  # noqa: PLR0913 - what the command's options say
+    folder: Path,
+    options: UploadOptions,
+    results: "ResultFiles",
+    server: tuple[str | None, Path],
+    jobs: int,
+    *,
+    settle: float,
+    quiet: bool,
+) -> None:
+    """Watch with the server: its URL if given, else the stack of the data folder."""
+    from infra.cli.progress_display import shown_on
+    from infra.cli.server_choice import server_for
+    from infra.client.batch import Transcriber
+    from infra.client.client import Client
+    from infra.client.folder_watch import Folder, keep_watching
+
+    watched = Folder(folder, results.has_results, print_error, settle)
+
+    async with server_for(*server) as url, Client(url, patience=math.inf) as client:
+        with shown_on(error_screen, quiet=quiet) as display:
+            transcriber = Transcriber(client, options, display, results)
+            await keep_watching(watched, transcriber.transcribe, print_error, jobs)

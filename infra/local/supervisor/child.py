@@ -1,4 +1,4 @@
-"""One process of the stack: started, listened to, restarted when it dies, ended with its group."""
+"""One process of the stack: started, logged, restarted when it dies, ended with its group."""
 
 import asyncio
 import contextlib
@@ -6,39 +6,34 @@ import re
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
+from infra.local.errors import StartFailed
 from infra.local.supervisor.guard import kill_group
 from infra.local.supervisor.guards import Guards
 from infra.local.supervisor.log import Sink
-from infra.local.supervisor.process import Process, Running, answers, lines, spawn, until_it_hangs
-from infra.local.supervisor.waiting import back_off, in_words, outlasting, pause, until
+from infra.local.supervisor.process import (
+    Process,
+    Running,
+    lines,
+    probe_succeeds,
+    spawn,
+    until_hung,
+)
+from infra.local.supervisor.waiting import back_off, describe_exit, pause, uninterrupted, until
 
-LAST_WORDS = 1.0
-"""Seconds to wait for the rest of its output once a process is dead."""
-TAIL = 20
+OUTPUT_TIMEOUT = 1.0
+"""Seconds to wait for the rest of a process's output once it has ended."""
+TAIL_LINES = 20
 HEALTHY = 10.0
-"""Seconds of life after which a process that dies is again restarted at once."""
-
-
-class CannotStart(Exception):
-    """Something of the stack does not start. The message is made for a person."""
-
-
-class StartFailed(CannotStart):
-    """A process died or stayed unready; the message names it and shows its last lines."""
-
-    def __init__(self, name: str, reason: str, tail: Iterable[str]) -> None:
-        lines = "".join(f"\n  {line}" for line in tail) or "\n  (it wrote nothing)"
-        super().__init__(f"{name} did not start: {reason}. Its last lines:{lines}")
-        self.name = name
+"""Seconds that a process must run for its next restart to come at once."""
 
 
 class Child:
     """A process through all its restarts. `changed` is called when its pid or readiness changes.
 
-    Nothing of it is ever cancelled half-way: it is asked to stop, and does so at the next moment
-    at which it can leave nothing behind.
+    Its task is never cancelled: `stop` sets an event, at which the task ends the process and
+    releases what belongs to it.
     """
 
     def __init__(
@@ -48,16 +43,16 @@ class Child:
         self.pid: int | None = None
         self.exit_code: int | None = None
         self.ready = asyncio.Event()
-        self._deaths = 0
-        self._tail: deque[str] = deque(maxlen=TAIL)
+        self._exits = 0
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._guards = guards
         self._sink = sink
         self._changed = changed
         self._stopping = asyncio.Event()
-        self._task = asyncio.create_task(self._keep())
+        self._task = asyncio.create_task(self._keep_running())
 
     async def started(self, deadline: float) -> None:
-        """Wait until it is ready. Raise `StartFailed` if it ends or takes `deadline` seconds."""
+        """Wait until it is ready. Raises `StartFailed` if it ends, or after `deadline` seconds."""
         ready = asyncio.create_task(self.ready.wait())
         try:
             done, _ = await asyncio.wait(
@@ -68,45 +63,47 @@ class Child:
         if not done:
             raise self.failure(f"it was not ready after {deadline:g} s")
         if ready not in done:
-            raise self.failure(f"it ended with {in_words(self.exit_code)}{_times(self._deaths)}")
+            raise self.failure(
+                f"it ended with {describe_exit(self.exit_code)}{_times(self._exits)}"
+            )
 
     async def ended(self) -> int | None:
-        """Wait until it is restarted no more; its last exit code, negative for a signal."""
+        """Wait until it is restarted no more. Returns its last exit code, negative for a signal."""
         await asyncio.wait({self._task})
         return self.exit_code
 
     async def stop(self) -> None:
-        """End it and its group; return when they are gone, even if cancelled meanwhile."""
+        """End it and its group, and wait until they are gone, even if cancelled meanwhile."""
         self._stopping.set()
-        await outlasting(asyncio.wait({self._task}))
+        await uninterrupted(asyncio.wait({self._task}))
 
     def failure(self, reason: str) -> StartFailed:
         return StartFailed(self.process.name, reason, self._tail)
 
-    async def _keep(self) -> None:
+    async def _keep_running(self) -> None:
         tries, delays = self.process.tries, back_off()
         while not self._stopping.is_set():
             began = time.monotonic()
             if await self._run():
                 tries = sys.maxsize
-            self._deaths += 1
-            if not self.process.restart or self._deaths >= tries or self._stopping.is_set():
+            self._exits += 1
+            if not self.process.restart or self._exits >= tries or self._stopping.is_set():
                 return
             delays = back_off() if time.monotonic() - began > HEALTHY else delays
             delay = next(delays)
-            self._write(f"ended with {in_words(self.exit_code)}; starts again in {delay:g} s")
+            self._log(f"ended with {describe_exit(self.exit_code)}; starts again in {delay:g} s")
             await pause(delay, self._stopping)
 
     async def _run(self) -> bool:
-        """Run it once, to its own end or the one `stop` brings; whether it was ready."""
+        """Run it once, until it ends or `stop` ends it. Returns whether it was ready."""
         self._tail.clear()
         try:
             running = await spawn(self.process)
         except OSError as error:
-            self._write(f"cannot run: {error}")
+            self._log(f"cannot run: {error}")
             return False
-        self._begin(running.pid)
-        listening = asyncio.create_task(self._listen(running.output))
+        self._set_running(running.pid)
+        reading = asyncio.create_task(self._read_output(running.output))
         probing = asyncio.create_task(self._probe(running.pid))
         try:
             await self._until_ended(running)
@@ -114,19 +111,19 @@ class Child:
             kill_group(running.pid)
             probing.cancel()
             self.exit_code = await running.ended()
-            await asyncio.wait({listening, probing}, timeout=LAST_WORDS)
-            listening.cancel()
+            await asyncio.wait({reading, probing}, timeout=OUTPUT_TIMEOUT)
+            reading.cancel()
             running.pipe.close()
-            was_ready = self._finish(running.pid)
+            was_ready = self._set_ended(running.pid)
         return was_ready
 
-    def _begin(self, pid: int) -> None:
+    def _set_running(self, pid: int) -> None:
         self._guards.watch(pid)
         self.pid = pid
         self._changed()
 
-    def _finish(self, pid: int) -> bool:
-        self._guards.forget(pid)
+    def _set_ended(self, pid: int) -> bool:
+        self._guards.unwatch(pid)
         self.pid, was_ready = None, self.ready.is_set()
         self.ready.clear()
         self._changed()
@@ -138,48 +135,48 @@ class Child:
         try:
             await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
-                await self._end(running)
+                await self._terminate(running)
         finally:
             ended.cancel()
             stopping.cancel()
 
-    async def _end(self, running: Running) -> None:
-        """Ask the process; what is left of its group after the grace is killed."""
+    async def _terminate(self, running: Running) -> None:
+        """Send the stop signal, and wait for the end, at most for the grace."""
         with contextlib.suppress(ProcessLookupError):
             running.process.send_signal(self.process.stop_signal)
         try:
             async with asyncio.timeout(self.process.grace):
                 await running.ended()
         except TimeoutError:
-            self._write(f"did not stop within {self.process.grace:g} s; killed")
+            self._log(f"did not stop within {self.process.grace:g} s; killed")
 
-    async def _listen(self, output: asyncio.StreamReader) -> None:
+    async def _read_output(self, output: asyncio.StreamReader) -> None:
         ready = self.process.ready
         async for line in lines(output):
-            self._write(line)
+            self._log(line)
             if isinstance(ready, re.Pattern) and ready.search(line):
-                self._is_ready()
+                self._set_ready()
 
     async def _probe(self, pid: int) -> None:
-        """Find out that it is ready; from then on, kill it if it hangs."""
+        """Wait until it is ready; from then on, kill it if it hangs."""
         ready, liveness = self.process.ready, self.process.liveness
         if isinstance(ready, re.Pattern):
             await self.ready.wait()
         elif ready is not None:
-            await until(lambda: answers(ready))
-        self._is_ready()
+            await until(lambda: probe_succeeds(ready))
+        self._set_ready()
         if liveness is not None:
-            await until_it_hangs(liveness)
+            await until_hung(liveness)
             if not self._stopping.is_set():
-                self._write("does not answer any more; killed")
+                self._log("does not answer any more; killed")
                 kill_group(pid)
 
-    def _is_ready(self) -> None:
+    def _set_ready(self) -> None:
         if not self.ready.is_set():
             self.ready.set()
             self._changed()
 
-    def _write(self, line: str) -> None:
+    def _log(self, line: str) -> None:
         self._tail.append(line)
         with contextlib.suppress(OSError):  # a full disk or a closed pipe stops the log alone
             self._sink(self.process.name, line)

@@ -1,8 +1,8 @@
-"""The program that ends what a killed supervisor would leave behind.
+"""The program that ends the processes of a supervisor that was killed.
 
 A guard is a small process that reads a pipe whose other end only the supervisor holds. When
-the supervisor is gone, however it went, the pipe ends and the guard kills every process group
-it was told of: children and grandchildren. Run as a script it imports nothing of ours.
+the supervisor ends, however it does, the pipe ends and the guard kills every process group that
+was written to it: children and grandchildren. Run as a script it imports nothing of ours.
 """
 
 import os
@@ -10,12 +10,12 @@ import signal
 import sys
 import time
 
-LAST_LOOK = 5.0
-"""Seconds the guard waits for killed groups to be gone before it leaves itself."""
+EXIT_DEADLINE = 5.0
+"""Seconds that the guard waits for killed groups to end before it ends itself."""
 
 
 def kill_group(group: int) -> None:
-    """SIGKILL to whatever is left of the group."""
+    """Send SIGKILL to what is left of the group."""
     try:  # noqa: SIM105 - contextlib takes long to load
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
@@ -33,16 +33,16 @@ def main() -> None:
 
 
 def end(groups: set[int]) -> None:
-    """Kill the groups; return when they are gone."""
+    """Kill the groups, and wait until they are gone."""
     for group in groups:
         kill_group(group)
-    deadline = time.monotonic() + LAST_LOOK
-    while any(_lives(group) for group in groups) and time.monotonic() < deadline:
+    deadline = time.monotonic() + EXIT_DEADLINE
+    while any(_is_alive(group) for group in groups) and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
-def _lives(group: int) -> bool:
-    """Whether the group has more than zombies, which in a container nobody may collect."""
+def _is_alive(group: int) -> bool:
+    """Whether the group has a process that is no zombie; in a container those may stay."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -52,7 +52,7 @@ def _lives(group: int) -> bool:
 
 
 def _pids() -> list[str]:
-    """Every process, where there is a /proc (Linux)."""
+    """List all pids, where there is a /proc (Linux)."""
     try:
         return [name for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - as above
     except FileNotFoundError:

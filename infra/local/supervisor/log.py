@@ -1,4 +1,4 @@
-"""Where the lines of the processes go: a sink takes the process's name and one line."""
+"""Sinks for the output of processes: each takes the process's name and one line."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -17,11 +17,11 @@ COLOURS = (31, 32, 33, 34, 35, 36, 91, 92, 93, 94, 95, 96)
 
 
 def silent(_name: str, _line: str) -> None:
-    """The sink that forgets."""
+    """Discard the line."""
 
 
 def console(stream: TextIO | None = None) -> Sink:
-    """A sink that prints to the stream (standard output), in colour only on a terminal."""
+    """Return a sink that prints to `stream` (standard output), in colour only on a terminal."""
     to = sys.stdout if stream is None else stream
     coloured = to.isatty()
 
@@ -34,7 +34,7 @@ def console(stream: TextIO | None = None) -> Sink:
 
 @contextmanager
 def log_file(path: Path, limit: int = LONGEST_FILE) -> Iterator[Sink]:
-    """A sink that appends to a file, made if need be.
+    """Open a sink that appends to a file, made if it is missing.
 
     Before the file grows over `limit` bytes it becomes `NAME.1`, which replaces the one before.
     """
@@ -56,7 +56,7 @@ def _record(line: str) -> LogRecord:
 
 
 def prefix(name: str, *, coloured: bool = False) -> str:
-    """The name, aligned with the longest one of the stack, always in the same colour."""
+    """Return the name padded to the longest of the stack, each name in one colour."""
     text = f"{name:<{WIDTH}} |"
     return (
         f"\x1b[{COLOURS[crc32(name.encode()) % len(COLOURS)]}m{text}\x1b[0m" if coloured else text

@@ -1,4 +1,4 @@
-"""What a process of the stack is: how it starts, what it says, how it tells that it is ready."""
+"""A process of the stack: how it starts, what it prints, and the probes that watch it."""
 
 import asyncio
 import ctypes
@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from infra.local.supervisor.guard import kill_group
-from infra.local.supervisor.waiting import Probe, outlasting
+from infra.local.supervisor.waiting import Probe, uninterrupted
 
 PROBE_TIMEOUT = 30.0
 CHUNK = 1 << 16
@@ -25,12 +25,12 @@ _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 @dataclass(frozen=True, kw_only=True)
 class Liveness:
-    """How a process that hangs is told from one that works.
+    """How to find out that a process hangs.
 
-    `probe`: a URL that answers anything at all, or a coroutine function that says whether the
-    process is well. It is asked `every` so many seconds. The process is killed when `misses` times
-    in a row nothing comes within `limit` seconds, or a no from one that said yes before. A process
-    that refuses connections is left alone: it drains.
+    `probe`: a URL that answers anything at all, or a coroutine function that returns whether the
+    process is well. It is called `every` so many seconds. A miss is no answer within `limit`
+    seconds, or a False after an earlier True; after `misses` in a row the process is killed. A
+    process that refuses connections is left alone: it drains.
     """
 
     probe: str | Probe
@@ -44,10 +44,10 @@ class Process:
     """A program to keep running.
 
     `ready`: a URL that answers 200, a pattern found in a line it writes, or a coroutine function
-    that says so (`OSError` means no); None: ready as soon as it runs. `liveness`: asked from then
-    on. `env` is added to the supervisor's own. `tries`: how often it may die before it was ever
-    ready. `layer`: the highest is stopped first. `grace`: seconds between `stop_signal` and
-    SIGKILL. `account`: the system account to run as, for a supervisor that is root.
+    that returns it (`OSError` means no); None: ready as soon as it runs. `liveness` is checked
+    from then on. `env` is added to the supervisor's own. `tries`: how often it may die before it
+    was ever ready. `layer`: the highest is stopped first. `grace`: seconds between `stop_signal`
+    and SIGKILL. `account`: the system account to run as, for a supervisor that is root.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Running:
-    """A process that runs, its output, and the pipe through which that comes."""
+    """A running process, with its output and the pipe it comes through."""
 
     process: asyncio.subprocess.Process
     output: asyncio.StreamReader
@@ -76,14 +76,14 @@ class Running:
         return self.process.pid
 
     async def ended(self) -> int:
-        """Wait for its end; its exit code, negative for a signal."""
+        """Wait for its end. Returns its exit code, negative for a signal."""
         return await self.process.wait()
 
 
 async def spawn(process: Process) -> Running:
-    """Start it in a session of its own. Cancelled, it leaves no process.
+    """Start it in a session of its own. If cancelled, no process is left.
 
-    Its output comes through a pipe that its surviving grandchildren cannot keep open.
+    Its output comes in a pipe that surviving grandchildren cannot keep open.
     """
     output, pipe, write_end = await _output_pipe()
     try:
@@ -120,34 +120,34 @@ async def _fork(process: Process, output: int) -> asyncio.subprocess.Process:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=functools.partial(_die_with, os.getpid()),
+                preexec_fn=functools.partial(_die_with_parent, os.getpid()),
                 **run_as(process.account),
             )
         )
 
     try:
-        await outlasting(start())
+        await uninterrupted(start())
     except asyncio.CancelledError:
         for running in started:
             kill_group(running.pid)
-            await outlasting(running.wait())
+            await uninterrupted(running.wait())
         raise
     return started[0]
 
 
 def run_as(account: str | None) -> dict[str, Any]:
-    """The arguments of `subprocess` for another account than ours."""
+    """Return the arguments of `subprocess` that run a program as the account; none for None."""
     if account is None:
         return {}
     entry = pwd.getpwnam(account)
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
-def _die_with(supervisor: int) -> None:
-    """Between fork and exec: have the kernel kill this child when its parent dies (Linux).
+def _die_with_parent(supervisor: int) -> None:
+    """Have the kernel kill this child when its parent dies (Linux); runs between fork and exec.
 
     The kernel means the thread that forked: the event loop must not outlive its own. The guard
-    does the same for whole groups; this covers the instant before it is told of the child.
+    does the same for whole groups; this covers the instant before the child is watched.
     """
     if _prctl is not None:
         _prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
@@ -155,17 +155,17 @@ def _die_with(supervisor: int) -> None:
             os._exit(1)
 
 
-async def answers(ready: str | Probe) -> bool:
-    """Ask a probe, or a URL for a 200."""
+async def probe_succeeds(probe: str | Probe) -> bool:
+    """Whether the probe returns True, or the URL answers 200."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT):
-            return await (has_status(ready, "200") if isinstance(ready, str) else ready())
+            return await (has_status(probe, "200") if isinstance(probe, str) else probe())
     except (OSError, EOFError):
         return False
 
 
-async def until_it_hangs(liveness: Liveness) -> None:
-    """Return once the process was silent, or not well any more, as often as it may be."""
+async def until_hung(liveness: Liveness) -> None:
+    """Wait until the process has missed `liveness.misses` probes in a row."""
     misses, was_well = 0, False
     while misses < liveness.misses:
         await asyncio.sleep(liveness.every)
@@ -179,7 +179,7 @@ async def until_it_hangs(liveness: Liveness) -> None:
 
 
 async def _is_well(liveness: Liveness) -> bool:
-    """Ask once; whether it is well, or drains. Raise `TimeoutError` if it is silent."""
+    """Probe once: whether it is well, or drains. Raises `TimeoutError` if it is silent."""
     probe = liveness.probe
     try:
         async with asyncio.timeout(liveness.limit):
@@ -191,7 +191,7 @@ async def _is_well(liveness: Liveness) -> bool:
 
 
 async def has_status(url: str, status: str = "") -> bool:
-    """Whether the URL answers, and with that status. Raise `OSError` if nobody is there."""
+    """Whether the URL answers with the status, any if empty. Raises `OSError` if none listens."""
     to = urlsplit(url)
     reader, writer = await asyncio.open_connection(to.hostname, to.port)
     try:
@@ -204,7 +204,7 @@ async def has_status(url: str, status: str = "") -> bool:
 
 
 async def lines(output: asyncio.StreamReader) -> AsyncIterator[str]:
-    """The output line by line; one that is too long comes in pieces."""
+    """Yield the output line by line; a line longer than LONGEST_LINE comes in pieces."""
     rest = b""
     while chunk := await output.read(CHUNK):
         *whole, rest = (rest + chunk).split(b"\n")

@@ -1,17 +1,15 @@
-"""A small supervisor: keeps programs running, and leaves none behind when it goes."""
+"""A small supervisor: keeps programs running, and leaves none behind when it ends."""
 
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from typing import Self
 
-from infra.local.supervisor.child import CannotStart, Child, StartFailed
+from infra.local.supervisor.child import Child
 from infra.local.supervisor.guards import Guards
 from infra.local.supervisor.log import Sink, console, silent
-from infra.local.supervisor.process import Liveness, Process
-from infra.local.supervisor.waiting import Probe, outlasting, until
-
-__all__ = ["CannotStart", "Liveness", "Probe", "Process", "StartFailed", "Supervisor"]
+from infra.local.supervisor.process import Process
+from infra.local.supervisor.waiting import uninterrupted, until
 
 DEADLINE = 60.0
 
@@ -20,8 +18,8 @@ class Supervisor:
     """Starts processes, restarts those that die, and stops all when its context ends.
 
     `sink` gets every line they write. `changed` is called whenever a pid or a readiness changes.
-    `hold` are file descriptors that stay open until all processes are dead, even if this one is
-    killed. The context must be entered in a thread that outlives it.
+    `inherited_fds` are file descriptors that stay open until all processes have ended, even if
+    this one is killed. The context must be entered in a thread that outlives it.
     """
 
     def __init__(
@@ -29,42 +27,42 @@ class Supervisor:
         sink: Sink | None = None,
         *,
         changed: Callable[[], None] = lambda: None,
-        hold: Iterable[int] = (),
+        inherited_fds: Iterable[int] = (),
     ) -> None:
         self._sink = console() if sink is None else sink
         self._changed = changed
-        self._guards = Guards(hold, self._write_of_guard)
+        self._guards = Guards(inherited_fds, self._log_guard)
         self._children: dict[str, Child] = {}
 
     async def __aenter__(self) -> Self:
         try:
             await self._guards.open()
         except BaseException:
-            await outlasting(self._guards.close())
+            await uninterrupted(self._guards.close())
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop all, layer by layer, to the end: a cancellation meanwhile is raised afterwards."""
-        await outlasting(self._end())
+        """Stop all, layer by layer. A cancellation meanwhile is raised afterwards."""
+        await uninterrupted(self._terminate())
 
-    async def _end(self) -> None:
+    async def _terminate(self) -> None:
         async with AsyncExitStack() as ending:
             ending.push_async_callback(self._guards.close)
             for layer in sorted({child.process.layer for child in self._children.values()}):
                 ending.push_async_callback(self._stop_layer, layer)
 
     async def start(self, process: Process, *, deadline: float = DEADLINE) -> None:
-        """Start it and wait, `deadline` seconds at most, until it is ready.
+        """Start a process and wait until it is ready.
 
-        Raise `StartFailed` if it does not get there.
+        Raises `StartFailed` if it ends for good, or after `deadline` seconds.
         """
         await self._add(process, self._sink).started(deadline)
 
     async def run(self, process: Process) -> None:
-        """Run a program that ends by itself; what it writes shows only in a failure.
+        """Run a program that ends by itself; its output shows only in a failure.
 
-        Raise `StartFailed` unless it exits with 0.
+        Raises `StartFailed` unless it exits with 0.
         """
         child = self._add(process, silent)
         try:
@@ -81,8 +79,8 @@ class Supervisor:
         return child
 
     async def stop(self, *names: str) -> None:
-        """Stop these for good, at the same time; return when they are gone."""
-        await outlasting(self._stop(names))
+        """Stop these processes for good, all at once, and wait until they are gone."""
+        await uninterrupted(self._stop(names))
 
     async def _stop(self, names: Iterable[str]) -> None:
         await asyncio.gather(*(self._children[name].stop() for name in names))
@@ -92,25 +90,25 @@ class Supervisor:
     async def ready(
         self, name: str, *, after: int | None = None, deadline: float = DEADLINE
     ) -> None:
-        """Wait until the process is ready, in a later life than the one with pid `after`.
+        """Wait until the process is ready; with `after`, until it has another pid than that, too.
 
-        Raise `TimeoutError` at the deadline.
+        Raises `TimeoutError` after `deadline` seconds.
         """
 
-        async def lives_again() -> bool:
+        async def is_ready_again() -> bool:
             child = self._children[name]
             return child.ready.is_set() and child.pid != after
 
         async with asyncio.timeout(deadline):
-            await until(lives_again)
+            await until(is_ready_again)
 
     def pid_of(self, name: str) -> int | None:
-        """Its present pid, None between two lives."""
+        """Return the present pid. Returns None while the process is being restarted."""
         return self._children[name].pid
 
     @property
     def guard_pids(self) -> list[int]:
-        """The present pids of the processes that clean up if this one is killed."""
+        """The present pids of the guards."""
         return self._guards.pids
 
     @property
@@ -118,7 +116,7 @@ class Supervisor:
         """The present pids by name."""
         return {name: child.pid for name, child in self._children.items() if child.pid}
 
-    def _write_of_guard(self, line: str) -> None:
+    def _log_guard(self, line: str) -> None:
         with suppress(OSError):
             self._sink("guard", line)
 

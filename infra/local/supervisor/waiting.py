@@ -1,4 +1,4 @@
-"""Waiting: for a condition, for a while, and for what must come to its end."""
+"""Waiting for a condition, for a time, and for work that must not be cut short."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ PROBE_EVERY = 0.05
 
 
 async def until(holds: Probe, *, every: float = PROBE_EVERY) -> None:
-    """Ask every so many seconds, until the answer is yes."""
+    """Call `holds` every so many seconds until it returns True."""
     while True:
         if await holds():
             return
@@ -20,14 +20,14 @@ async def until(holds: Probe, *, every: float = PROBE_EVERY) -> None:
 
 
 async def pause(seconds: float, stopping: asyncio.Event) -> None:
-    """Wait for some seconds, or until the event is set."""
+    """Wait `seconds`, or until `stopping` is set."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stopping.wait()
 
 
-async def outlasting(work: Coroutine[Any, Any, T]) -> T:
-    """Await the work to its end. A cancellation meanwhile is raised afterwards."""
+async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Await the work to its end; a cancellation meanwhile is raised afterwards."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -41,7 +41,7 @@ async def outlasting(work: Coroutine[Any, Any, T]) -> T:
 
 
 def back_off() -> Iterator[float]:
-    """Seconds before each restart: none, then 0.2 doubling to 5."""
+    """Yield the seconds before each restart: none, then 0.2 doubling to 5."""
     yield 0.0
     delay = 0.2
     while True:
@@ -49,8 +49,8 @@ def back_off() -> Iterator[float]:
         delay = min(5.0, delay * 2)
 
 
-def in_words(exit_code: int | None) -> str:
-    """How a process ended, for a person."""
+def describe_exit(exit_code: int | None) -> str:
+    """Return how a process ended, in words: a signal's name or an exit code."""
     if exit_code is not None and exit_code < 0:
         return signal.Signals(-exit_code).name
     return "no process" if exit_code is None else f"exit code {exit_code}"

@@ -1,4 +1,4 @@
-"""Which windows are trained on when, and how those of one step are stacked."""
+"""The batches of a training: which windows come when, and how they are padded and stacked."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -73,7 +73,7 @@ def draw(rng: random.Random, composer: Composer, pool: Pool, *, full: bool) -> E
 
 
 def padded(rng: random.Random, example: Example) -> Example:
-    """A clip's end with half a second to seven of the engine's padding behind it."""
+    """Return the frames of a clip with 0.5 to 7 s of the engine's padding behind it."""
     more = rng.randint(25, 350)
     if example.offset + len(example.phones) + more > LAST:
         return example
@@ -124,7 +124,7 @@ class Batches:
 
 
 def full_late(progress: float) -> float:
-    """From nothing: short windows first, which teach faster, and full ones later."""
+    """Return the share of full windows for a training from nothing: few at first, more later."""
     return 0.0 if progress < 0.2 else 0.3 if progress < 0.5 else FULL_SHARE
 
 

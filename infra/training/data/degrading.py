@@ -1,4 +1,4 @@
-"""What a line does to speech, done to the mel power: level, tone, noise, the telephone's band.
+"""Degrades speech as a telephone line does, on the mel power: level, tone, noise, band.
 
 Noise and speech are summed as powers, without the cross term: 4 % of the training's time.
 """
@@ -47,7 +47,7 @@ def normalised(power: Power, louder: float = 0.0) -> tuple[Mel, float]:
 
 
 def degraded(rng: random.Random, power: Power) -> Power:
-    """Sometimes every one of a line's faults, sometimes none but another level."""
+    """Apply all faults of a line, or only another level, at random."""
     if rng.random() < 0.5:
         power = power * _tone(rng, power.shape[1])
     power = power * np.float32(10 ** rng.uniform(-2.2, 0.4))
@@ -67,7 +67,7 @@ def _tone(rng: random.Random, bands: int) -> Power:
 
 
 def _telephone(rng: random.Random, bands: int) -> Power:
-    """Next to nothing above 3.4 to 4 kHz, less or nothing below 100 to 350 Hz."""
+    """Attenuate a telephone's stop bands: above 3.4 to 4 kHz, and below 100 to 350 Hz."""
     high, low, hertz = rng.uniform(3400, 4000), rng.uniform(100, 350), centres(bands)
     above = np.where(hertz > high, 10 ** -rng.uniform(4, 9), 1)
     depth = rng.uniform(3, 8) if rng.random() < 0.3 else rng.uniform(0, 1.5)

@@ -1,4 +1,4 @@
-"""A window with what the model shall make of it: tokens, targets, and where each is heard."""
+"""Training examples: a window with its tokens, their targets, and the frames of each token."""
 
 import random
 from collections.abc import Iterable, Mapping
@@ -28,7 +28,7 @@ PAUSE = "_"
 
 
 class Guide(NamedTuple):
-    """The encoder's frames first ≤ i < last where a token is heard."""
+    """The encoder's frames first ≤ i < last in which a token is spoken."""
 
     first: int
     last: int
@@ -37,7 +37,7 @@ class Guide(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A token of the transcript; `is_scored` is False where no model could know it."""
+    """A token of the transcript; `is_scored` is False if no model could predict it."""
 
     token: int
     guide: Guide | None = None
@@ -72,7 +72,7 @@ class Sounds:
 
     @classmethod
     def of(cls, utterances: Iterable[Utterance]) -> "Sounds":
-        """Those that occur in the utterances, in alphabetical order."""
+        """Number the phones and words of the utterances in alphabetical order."""
         phones, words = {PAUSE}, set()
         for one in utterances:
             phones |= {phone_name(phone.name) for phone in one.phones}
@@ -159,7 +159,7 @@ class Composer:
 
 
 class Transcript:
-    """What shall be written of a window, token by token."""
+    """The transcript that the model is to write of a window, token by token."""
 
     def __init__(
         self,

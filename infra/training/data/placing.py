@@ -1,4 +1,4 @@
-"""Where utterances stand in a training window: pauses, starts, ends, what is cut.
+"""Places utterances in a training window: pauses, starts, ends and cuts.
 
 Times of a window are frames, 100 a second, from the window's start.
 """
@@ -18,7 +18,7 @@ SHORTEST = 20
 
 @dataclass(frozen=True)
 class Style:
-    """What kind of window to make."""
+    """A kind of training window."""
 
     full: bool = False
     """From position 0 of the 30 s, else a short slice that may stand anywhere in them."""
@@ -123,7 +123,7 @@ def _tail(rng: random.Random) -> int:
 
 
 def varied(rng: random.Random, mel: Mel) -> tuple[Mel, float]:
-    """Another tempo, vocal tract and level; and by how much the speech became longer."""
+    """Vary tempo, vocal tract and level at random. Returns also the factor of the length."""
     frames = len(mel)
     mel = _single(mel)
     if rng.random() < 0.5:
@@ -142,7 +142,7 @@ def stretched(mel: Mel, frames: int) -> Mel:
 
 
 def shifted_bands(mel: Mel, by: float) -> Mel:
-    """A longer or shorter vocal tract: the middle bands move by so many, the edges stay."""
+    """Imitate a longer or shorter vocal tract: shift the middle bands, keep the edges."""
     last = mel.shape[1] - 1
     bands = np.arange(last + 1)
     at = np.clip(bands + by * np.sin(np.pi * bands / last), 0, last - 0.001)

@@ -1,4 +1,4 @@
-"""Recordings of calls with transcripts, as utterances: the way to what people really say.
+"""Reads recordings of real calls with their truths as utterances.
 
 A folder holds NAME.wav and beside it NAME.truth.json, the call's truth, as `tests/calls` has
 them and `pocwhisp evaluate` takes them.

@@ -1,4 +1,4 @@
-"""Where the utterances to train on come from: the synthesisers, or recordings of people."""
+"""Sources of utterances: the synthesisers, or recordings of people."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ EVERY = 10
 
 @dataclass(frozen=True)
 class Source:
-    """Utterances to learn from, and those to judge by; `full_share` is as `Batches` takes it."""
+    """Utterances to train on, and held-out ones (`exams`); `full_share` is that of `Batches`."""
 
     pool: Pool
     exams: Mapping[str, Pool]
@@ -29,7 +29,7 @@ class Source:
 
 
 def synthesised(folder: Path, *, from_nothing: bool) -> Source:
-    """What `synthesise` wrote. Raises `ValueError` if there is nothing."""
+    """Return the source that `synthesise` wrote. Raises `ValueError` if there is nothing."""
     groups = {name: read_shards(folder, name) for name in SHARES}
     everything = [one for group in groups.values() for one in group]
     return Source(

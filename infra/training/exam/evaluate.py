@@ -1,4 +1,4 @@
-"""Has exported models hear the test sets through faster-whisper as it is."""
+"""Evaluates exported models on the test sets through unmodified faster-whisper."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ def table(models: Sequence[Path], sets: Mapping[str, Sequence[Recording]]) -> It
 
 
 def scored(engine: Engine, options: Mapping[str, Any], recordings: Sequence[Recording]) -> Score:
-    """How well an engine hears these recordings, channel by channel."""
+    """Return an engine's score on the recordings, summed over their channels."""
     score = Score()
     for recording in recordings:
         channels = channels_of(recording.path)

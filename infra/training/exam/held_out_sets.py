@@ -1,4 +1,4 @@
-"""What a model is examined with: calls and clips of held-out sentences, and recordings of nothing.
+"""The test sets: calls and clips of held-out sentences, and recordings without speech.
 
 espeak-ng's voices are held out as well; flite has too few. Equal on every machine that has the
 same synthesisers.
@@ -32,8 +32,8 @@ SNR = 18.0
 
 
 @dataclass(frozen=True)
-class Said:
-    """A sentence where it is said; times in seconds of the recording."""
+class SpokenSentence:
+    """A spoken sentence with its times in seconds of the recording."""
 
     text: str
     words: tuple[Word, ...]
@@ -49,29 +49,29 @@ class Said:
 
 @dataclass
 class Channel:
-    """Samples at 16 kHz, and what is said in them."""
+    """Samples at 16 kHz, and the sentences spoken in them."""
 
     audio: Audio
-    said: list[Said] = field(default_factory=list)
+    said: list[SpokenSentence] = field(default_factory=list)
 
     def add(self, spoken: Spoken, at: float) -> None:
-        """Lay speech over what is there, so many seconds from the start."""
+        """Mix speech into the channel, so many seconds from the start."""
         start = int(at * RATE)
         self.audio[start : start + len(spoken.audio)] += LOUDNESS * spoken.audio
         words = (Word(word, at + begin, at + end) for word, begin, end in spoken.words)
-        self.said.append(Said(spoken.text, tuple(words)))
+        self.said.append(SpokenSentence(spoken.text, tuple(words)))
 
     def until(self, seconds: float) -> "Channel":
-        """The same, cut off there."""
+        """Return the channel up to a time."""
         return Channel(self.audio[: int(seconds * RATE)], self.said)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A file of a test set, and per channel what is said in it."""
+    """A file of a test set, with the sentences of each channel."""
 
     path: Path
-    channels: tuple[tuple[Said, ...], ...]
+    channels: tuple[tuple[SpokenSentence, ...], ...]
 
 
 def held_out_sets(folder: Path, size: int) -> dict[str, list[Recording]]:
@@ -88,9 +88,9 @@ def held_out_sets(folder: Path, size: int) -> dict[str, list[Recording]]:
     }
 
 
-def _channels(channels: list[Any]) -> tuple[tuple[Said, ...], ...]:
+def _channels(channels: list[Any]) -> tuple[tuple[SpokenSentence, ...], ...]:
     return tuple(
-        tuple(Said(text, tuple(Word(*word) for word in words)) for text, words in said)
+        tuple(SpokenSentence(text, tuple(Word(*word) for word in words)) for text, words in said)
         for said in channels
     )
 

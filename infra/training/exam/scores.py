@@ -1,4 +1,4 @@
-"""How well a model hears: word errors, times, and words where nobody speaks."""
+"""Scores of a model: word errors, errors of times, and words in silence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import jiwer
 import numpy as np
 
 from infra.evaluation.errors import normalised
-from infra.training.exam.held_out_sets import Said
+from infra.training.exam.held_out_sets import SpokenSentence
 from infra.training.speech.grammar import is_sentence
 
 Kind: TypeAlias = Literal["sentence", "salad"]
@@ -57,8 +57,8 @@ class Score:
     clock: float = 0.0
     """Seconds of sound, and seconds that hearing it took."""
 
-    def add(self, said: Sequence[Said], heard: Sequence[Segment]) -> None:
-        """Compare what was said in one channel with what was heard."""
+    def add(self, said: Sequence[SpokenSentence], heard: Sequence[Segment]) -> None:
+        """Add the comparison of the spoken sentences of a channel with the recognised words."""
         if said:
             self._count_errors(said, heard)
         for segment in heard:
@@ -67,7 +67,7 @@ class Score:
             else:
                 self.invented += len(words_of(segment.text))
 
-    def _count_errors(self, said: Sequence[Said], heard: Sequence[Segment]) -> None:
+    def _count_errors(self, said: Sequence[SpokenSentence], heard: Sequence[Segment]) -> None:
         kinds: list[Kind] = []
         for one in said:
             kind: Kind = "sentence" if is_sentence(one.text) else "salad"
@@ -83,7 +83,7 @@ class Score:
                 for kind in kinds[chunk.ref_start_idx : chunk.ref_end_idx]:
                     self.errors[kind] += 1
 
-    def _measure(self, said: Sequence[Said], segment: Segment) -> None:
+    def _measure(self, said: Sequence[SpokenSentence], segment: Segment) -> None:
         self.starts.append(min(abs(segment.start - one.start) for one in said))
         for word in segment.words or ():
             same = [

@@ -1,4 +1,4 @@
-"""What training makes small: wrong tokens, wrong labels of frames, attention elsewhere.
+"""The losses of the training: tokens, labels of frames, and guided attention.
 
 Losses that need word or phone times are nothing in a batch without them.
 """
@@ -50,7 +50,7 @@ class Losses:
     right: Tensor
 
     def total(self, progress: float) -> Tensor:
-        """What is made small; frames count less the further the training is (0 to 1)."""
+        """Return the sum to minimise; frames count less as `progress` (0 to 1) grows."""
         frames = max(0.15, 0.5 * (1 - progress))
         exact = self.phones + self.words + 0.5 * self.attention
         return self.text + 0.3 * self.time + frames * exact

@@ -1,4 +1,4 @@
-"""Training, from whatever weights on whatever utterances; torchrun adds workers."""
+"""The training loop; with torchrun, on several workers."""
 
 import math
 import random
@@ -25,7 +25,7 @@ LARGEST_GRADIENT = 1.0
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast.
+    """The length and the learning rates of a training.
 
     The end is after `steps`, or earlier, after `minutes` of a crowded machine.
     `rate` is the highest learning rate: about 2e-3 from nothing, 1e-5 for a real checkpoint.
@@ -88,7 +88,7 @@ class Trainer:
         self.average = {name: value.clone() for name, value in pupil.state_dict().items()}
 
     def step(self, batch: Batch) -> Losses:
-        """Learn from one batch; returns its losses before that."""
+        """Train on one batch. Returns its losses before the step."""
         found = self.pupil(TensorBatch.of(batch, self._device), self._zero)
         self.pupil.zero_grad()
         found.total(self.progress).backward()

@@ -142,7 +142,7 @@ class DecoderLayer(EncoderLayer):
 
 
 class Encoder(nn.Module):
-    """From a spectrogram to what is heard: 50 frames a second."""
+    """The encoder: from a spectrogram to 50 frames a second."""
 
     def __init__(self, shape: Shape, *, sinusoidal: bool) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class Encoder(nn.Module):
         self.layer_norm = nn.LayerNorm(width)
 
     def forward(self, mel: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
-        """Hear (batch, bands, frames) that begin at these of the 1,500 positions.
+        """Encode (batch, bands, frames) that begin at these of the 1,500 positions.
 
         Returns what is heard, and the same before the last layer.
         """

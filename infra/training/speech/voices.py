@@ -1,4 +1,4 @@
-"""The voices that speak for the training: which there are, and one drawn at random."""
+"""The voices of the synthesisers, drawn at random."""
 
 import random
 from collections.abc import Sequence
