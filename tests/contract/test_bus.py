@@ -121,7 +121,7 @@ def test_a_broker_whose_disk_is_full_is_unhealthy_and_well_again_after_a_restart
     small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bus_module, "PUBLISH_TIMEOUT", 0.5)
-    monkeypatch.setattr(bus_module, "CHECK_TIMEOUT", 0.2)
+    monkeypatch.setattr(bus_module, "BROKER_CHECK_TIMEOUT", 0.2)
 
     async def work(bus: Bus) -> None:
         await bus.publish(ENVELOPE)

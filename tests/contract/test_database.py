@@ -33,7 +33,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> float:
     """Seconds until a database counts as away, fewer than usual."""
     monkeypatch.setattr(shared.record.database, "ACQUIRE_TIMEOUT", 1.0)
     monkeypatch.setattr(shared.record.database, "CHECK_LIMIT", 0.5)
-    monkeypatch.setattr(shared.record.database, "LISTENING", 0.1)
+    monkeypatch.setattr(shared.record.database, "LISTEN_SILENCE", 0.1)
     monkeypatch.setattr(shared.record.connection, "ANSWER_LIMIT", 0.5)
     monkeypatch.setattr(shared.record.connection, "CANCEL_LIMIT", 0.2)
     monkeypatch.setitem(shared.record.connection.CLIENT_LIMITS, "connect_timeout", "1")
