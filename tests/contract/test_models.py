@@ -153,7 +153,7 @@ def test_without_a_network_a_pull_fails_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_hub_that_never_answers_is_given_up_within_seconds(nobody: str, tmp_path: Path) -> None:
-    ran = models("pull", "small", cache=tmp_path, endpoint=nobody)
+    ran = models("pull", "small", cache=tmp_path, endpoint=nobody, HF_HUB_ETAG_TIMEOUT="1")
     assert ran.returncode == 1
     assert len(ran.stderr.splitlines()) == 1
 
