@@ -327,7 +327,7 @@ def test_a_file_that_takes_too_much_cpu_is_given_up() -> None:
 
 
 def test_a_child_that_says_nothing_is_ended() -> None:
-    with pytest.raises(Transient, match="said nothing"):
+    with pytest.raises(Transient, match="sent nothing"):
         while_decoding(psutil.Process.suspend, Bounds(cpu=10, cpu_share=0, patience=0.05))
 
 
