@@ -3,8 +3,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+# Each file's tests stay together, so that they share what they start. The order is that of
+# `testpaths`, whose long files come first.
+TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo up test test-unit check format schemas bench clean
+.PHONY: demo up test test-slow test-unit check format schemas bench clean
 
 demo: .venv/local
 	$(BIN)/pocwhisp demo
@@ -12,9 +15,12 @@ demo: .venv/local
 up: .venv/local
 	$(BIN)/pocwhisp up
 
-# Two processes; each file's tests stay together, so that they share what they start.
 test: .venv/dev
-	$(PYTEST) -n 2 --dist loadfile
+	$(PYTEST) $(TWO_PROCESSES)
+
+# Ten times as many examples of what is tested with drawn ones.
+test-slow: .venv/dev
+	$(PYTEST) $(TWO_PROCESSES) --hypothesis-profile=patient
 
 test-unit: .venv/dev
 	$(PYTEST) tests/unit

@@ -15,9 +15,6 @@ from functions.transcribe.whisper.models import (
 )
 from infra.cli.output import print_error
 
-HUB_TIMEOUT = 5.0
-"""Seconds that the hub may take to answer at all."""
-
 
 class CannotPull(Exception):
     """A model cannot be downloaded. The message is for the user."""
@@ -55,10 +52,10 @@ def fetch(wanted: str, cache: Path) -> Model:
 
 
 def _download(repository: str, revision: str | None, cache: Path) -> None:
-    from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415 - a second to import
+    from huggingface_hub import HfApi, constants, snapshot_download  # noqa: PLC0415 - a second to import
 
     # Asked first because of its time limit: the download itself may wait for minutes.
-    HfApi().model_info(repository, revision=revision, timeout=HUB_TIMEOUT)
+    HfApi().model_info(repository, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     snapshot_download(
         repository, revision=revision, cache_dir=cache, allow_patterns=list(MODEL_FILES)
     )

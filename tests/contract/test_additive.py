@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from events.tools.additive import ANNOTATIONS, Schema, not_additive
@@ -280,13 +280,11 @@ any_schema = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(any_schema)
 def test_a_schema_is_additive_to_itself(some: Schema) -> None:
     assert not_additive(some, json.loads(json.dumps(some))) == ()
 
 
-@settings(deadline=None)
 @given(any_schema, st.sampled_from(["a", "b", "new", "a/b"]))
 def test_an_optional_property_may_come_but_not_go(some: Schema, name: str) -> None:
     old = {**some, "properties": {k: v for k, v in some.get("properties", {}).items() if k != name}}

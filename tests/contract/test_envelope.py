@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from cloudevents.conversion import to_binary
 from cloudevents.http import from_http
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
@@ -83,7 +83,6 @@ def body(envelope: Envelope[Event]) -> bytes:
     return json.dumps(envelope.structured()).encode()
 
 
-@settings(deadline=None)
 @given(any_envelope)
 def test_a_structured_envelope_is_a_cloudevent(envelope: Envelope[Event]) -> None:
     event = from_http(STRUCTURED, body(envelope))
@@ -91,7 +90,6 @@ def test_a_structured_envelope_is_a_cloudevent(envelope: Envelope[Event]) -> Non
     assert event.get_data() == envelope.data.model_dump(mode="json")
 
 
-@settings(deadline=None)
 @given(any_envelope)
 def test_attributes_keep_to_the_cloudevents_specification(envelope: Envelope[Event]) -> None:
     attributes = envelope.attributes
@@ -105,7 +103,6 @@ def test_attributes_keep_to_the_cloudevents_specification(envelope: Envelope[Eve
 
 
 @pytest.mark.parametrize("model", EVENTS.values(), ids=EVENTS)
-@settings(deadline=None, max_examples=25)
 @given(drawn=st.data())
 def test_an_event_survives_binary_and_structured_mode(
     model: type[Event], drawn: st.DataObject
@@ -120,7 +117,6 @@ def test_an_event_survives_binary_and_structured_mode(
 
 
 @pytest.mark.parametrize("model", EVENTS.values(), ids=EVENTS)
-@settings(deadline=None, max_examples=25)
 @given(drawn=st.data())
 def test_an_event_fits_its_schema_and_so_does_one_with_a_later_field(
     model: type[Event], drawn: st.DataObject
@@ -133,7 +129,6 @@ def test_an_event_fits_its_schema_and_so_does_one_with_a_later_field(
     assert model.model_validate(later) == event
 
 
-@settings(deadline=None)
 @given(any_envelope, st.sampled_from(list(EVENTS.values())))
 def test_a_function_takes_no_event_of_another_type(
     envelope: Envelope[Event], accepted: type[Event]
@@ -152,7 +147,6 @@ transcribed = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(any_envelope, any_envelope)
 def test_the_id_is_computed_from_the_data_alone(
     one: Envelope[Event], other: Envelope[Event]
@@ -162,7 +156,6 @@ def test_the_id_is_computed_from_the_data_alone(
     assert UUID(one.id).version == 5
 
 
-@settings(deadline=None)
 @given(transcribed, transcribed)
 def test_equal_recording_run_type_and_channel_give_an_equal_id(
     one: ChannelTranscribed, other: ChannelTranscribed
@@ -171,7 +164,6 @@ def test_equal_recording_run_type_and_channel_give_an_equal_id(
     assert same.event_id == one.event_id
 
 
-@settings(deadline=None)
 @given(transcribed, st.uuids())
 def test_another_recording_run_or_channel_gives_another_id(
     event: ChannelTranscribed, recording: UUID
@@ -183,7 +175,6 @@ def test_another_recording_run_or_channel_gives_another_id(
     assert len({left.event_id, *ids}) == 4
 
 
-@settings(deadline=None)
 @given(st.lists(events, min_size=2, max_size=2, unique_by=lambda event: event.type))
 def test_another_type_gives_another_id(two: list[Event]) -> None:
     one, other = two
@@ -217,7 +208,6 @@ def test_a_parked_delivery_is_known_by_its_original_its_function_and_its_series(
     assert parked(attempts=5, error_class="exhausted").event_id == parked().event_id
 
 
-@settings(deadline=None)
 @given(any_envelope)
 def test_the_message_id_is_the_id_at_first_and_numbered_at_a_redrive(
     envelope: Envelope[Event],
@@ -252,7 +242,6 @@ def test_the_news_of_a_document_that_replaced_another_has_its_id_and_another_mes
     assert first.message_id == same.message_id != second.message_id
 
 
-@settings(deadline=None)
 @given(events)
 def test_the_subject_is_the_type_then_one_token_each_for_tenant_and_recording(
     event: Event,

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from functions.transcribe.whisper.models import NoEngine, find_model
+from infra.cli.models import CannotPull, fetch
 from tests.support.recognizers import NANO, NOWHERE, ROOT
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -26,7 +27,7 @@ class Hub(BaseHTTPRequestHandler):
     """Just enough of huggingface.co: one repository with one commit, of plain files."""
 
     breaks_off = ""
-    """The file of which only the first half ever arrives."""
+    """The file of which only the first half ever arrives; who asks for the rest gets an error."""
 
     def do_HEAD(self) -> None:
         self.answer(with_body=False)
@@ -56,6 +57,9 @@ class Hub(BaseHTTPRequestHandler):
 
     def file(self, name: str, *, with_body: bool) -> None:
         content = FILES[name]
+        if name == self.breaks_off and "Range" in self.headers:
+            self.reply({"error": "Internal error"}, 500)
+            return
         self.send_response(200)
         self.send_header("ETag", f'"{etag(content)}"')
         self.send_header("X-Repo-Commit", COMMIT)
@@ -153,12 +157,18 @@ def test_without_a_network_a_pull_fails_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_hub_that_never_answers_is_given_up_within_seconds(nobody: str, tmp_path: Path) -> None:
-    ran = models("pull", "small", cache=tmp_path, endpoint=nobody)
+    ran = models("pull", "small", cache=tmp_path, endpoint=nobody, HF_HUB_ETAG_TIMEOUT="1")
     assert ran.returncode == 1
     assert len(ran.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["smal", "/small", "acme/unheard-of", "../../etc"])
+@pytest.mark.parametrize("name", ["smal", "/small"])
+def test_a_name_without_an_owner_that_no_model_has_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CannotPull, match=f"No model is called {name}"):
+        fetch(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["acme/unheard-of", "../../etc"])
 def test_a_name_that_leads_nowhere_fails_in_one_line(hub: str, tmp_path: Path, name: str) -> None:
     ran = models("pull", name, cache=tmp_path, endpoint=hub)
     assert ran.returncode == 1

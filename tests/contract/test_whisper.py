@@ -352,8 +352,8 @@ def test_a_function_without_its_model_does_not_even_start(without_a_model: Setti
 
 def test_choosing_an_engine_imports_none_of_it() -> None:
     script = (
-        "import sys; from functions.transcribe.engines import choose;"
-        "from functions.transcribe.settings import Settings; choose(Settings());"
+        "import sys; from functions.transcribe.engines import choose_recognizer;"
+        "from functions.transcribe.settings import Settings; choose_recognizer(Settings());"
         "print({'faster_whisper', 'ctranslate2', 'pocketsphinx'} & sys.modules.keys())"
     )
     env = {"RECOGNIZER": "whisper", "WHISPER_MODEL": str(NANO)}

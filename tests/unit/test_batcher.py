@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.transcribe.whisper.batch_device import PROBATION, BatchDevice, TooLarge
@@ -381,7 +381,6 @@ class StrictDevice:
         return [(key, *item) for item in items]
 
 
-@settings(deadline=None, max_examples=150)
 @given(
     calls=st.lists(calls, max_size=5),
     memories=st.lists(st.integers(1, 6), min_size=1, max_size=2),

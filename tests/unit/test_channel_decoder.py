@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from events.documents import Language, Segment
@@ -434,7 +434,6 @@ SPANS = st.lists(st.tuples(st.floats(0.5, 20), st.floats(0.3, 6)), min_size=1, m
 FRAMES = st.lists(st.integers(0, 1_500), min_size=2, max_size=20).map(sorted)
 
 
-@settings(max_examples=60)
 @given(SPANS, FRAMES, st.sampled_from([math.inf, GAP]))
 def test_every_segment_lies_in_one_span_in_order(
     gaps: list[tuple[float, float]], frames: list[int], gap: float

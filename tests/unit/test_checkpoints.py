@@ -3,7 +3,7 @@
 from itertools import islice
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
@@ -41,7 +41,6 @@ async def saved_after(blobs: ObjectBlobs, made: list[Hypothesis], digest: str = 
     return again
 
 
-@settings(max_examples=50)
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=4), st.integers(0, 60))
 def test_however_often_it_is_broken_off_the_end_is_the_same(breaks: list[int], end: int) -> None:
     async def work() -> None:

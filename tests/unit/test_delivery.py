@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import httpx
 import pytest
 import structlog
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from starlette.applications import Starlette
@@ -391,7 +391,6 @@ attributes = st.dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
 @given(attributes)
 def test_whatever_a_pusher_sends_is_never_answered_with_a_4xx(change: dict[str, Any]) -> None:
     body = json.dumps({**CAUSE.structured(), **change}).encode()

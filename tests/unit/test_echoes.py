@@ -2,7 +2,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from events.base import Channel
@@ -13,7 +13,6 @@ from tests.support.examples import BOTH, heard, segment
 
 LEAK = Bleed(source="left", into="right", delay=0.05, gain=-20, correlation=0.9)
 seeds = st.integers(0, 2**32 - 1)
-few = settings(max_examples=20, deadline=None)
 
 
 def leaking(*bleed: Bleed) -> Quality:
@@ -54,7 +53,6 @@ def echoed(seed: int, delay: float) -> tuple[list[ChannelTranscript], tuple[Word
     return [call.side("left"), heard("right", *segmented(both, 0.2))], leaked
 
 
-@few
 @given(seeds)
 def test_without_a_leak_nothing_is_taken_out(seed: int) -> None:
     sides, _ = echoed(seed, 0.05)
@@ -62,7 +60,6 @@ def test_without_a_leak_nothing_is_taken_out(seed: int) -> None:
         assert without_echoes(sides, quality) == (tuple(sides), ())
 
 
-@few
 @given(seeds, st.floats(-0.2, 0.2))
 def test_what_leaked_is_taken_out_and_what_was_said_is_kept(seed: int, wrong: float) -> None:
     sides, leaked = echoed(seed, 0.05 + wrong)
@@ -73,7 +70,6 @@ def test_what_leaked_is_taken_out_and_what_was_said_is_kept(seed: int, wrong: fl
     assert sum(len(echo.text.split()) for echo in echoes) == len(leaked)
 
 
-@few
 @example(4396, [LEAK.model_copy(update={"source": "right", "into": "left"}), LEAK])
 @given(seeds, st.permutations([LEAK, LEAK.model_copy(update={"source": "right", "into": "left"})]))
 def test_of_a_word_on_both_channels_one_stays_even_if_both_leak(
@@ -88,7 +84,6 @@ def test_of_a_word_on_both_channels_one_stays_even_if_both_leak(
     assert kept >= Counter(word.word for word in words_of(sides[0]))
 
 
-@few
 @given(seeds)
 def test_the_order_of_the_channels_changes_nothing_but_their_order(seed: int) -> None:
     sides, _ = echoed(seed, 0.05)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from events.base import Channel
@@ -103,7 +103,6 @@ def test_a_single_utterance_is_text_and_key_point() -> None:
     assert summary == content('Right: "is anybody there"', "is anybody there")
 
 
-@settings(deadline=None, max_examples=40)
 @given(CALLS)
 def test_text_and_key_points_are_there_as_soon_as_anything_was_said(
     call: list[tuple[Channel, str]],
@@ -113,7 +112,6 @@ def test_text_and_key_points_are_there_as_soon_as_anything_was_said(
     assert bool(summary.text) == bool(summary.key_points) == anything
 
 
-@settings(deadline=None, max_examples=40)
 @given(CALLS)
 def test_the_text_holds_nothing_but_attributed_sentences(call: list[tuple[Channel, str]]) -> None:
     quotes = {
@@ -127,7 +125,6 @@ def test_the_text_holds_nothing_but_attributed_sentences(call: list[tuple[Channe
     assert not rest.strip()
 
 
-@settings(deadline=None, max_examples=40)
 @given(CALLS)
 def test_no_word_is_invented(call: list[tuple[Channel, str]]) -> None:
     summary = summary_of(*call)

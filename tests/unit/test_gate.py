@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -20,7 +20,6 @@ AROUND = Loudness().around
 STRETCH = 300
 SILENCE = np.full(STRETCH, -100, np.float32)
 NOTHING = np.zeros(0, np.float32)
-patient = settings(deadline=None, max_examples=25)
 
 
 def noise(frames: int, level: float, seed: int = 0) -> Samples:
@@ -44,7 +43,6 @@ def near(loud: NDArray[np.int64], frames: int) -> Flags:
     return flags
 
 
-@patient
 @given(st.sets(st.integers(0, 3 * STRETCH - 1), max_size=20), st.integers(1, 3 * STRETCH))
 def test_a_loud_frame_opens_the_gate_for_those_around_it_and_no_others(
     loud: set[int], length: int
@@ -55,7 +53,6 @@ def test_a_loud_frame_opens_the_gate_for_those_around_it_and_no_others(
     assert np.array_equal(opened(levels), near(places, length))
 
 
-@patient
 @given(st.floats(-80, -46), st.integers(0, 2**32 - 1))
 def test_steady_noise_is_not_let_through(level: float, seed: int) -> None:
     assert not opened(frame_levels(noise(3 * STRETCH, level, seed))).any()

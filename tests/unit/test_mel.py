@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from faster_whisper.feature_extractor import FeatureExtractor
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -51,7 +51,6 @@ def test_padding_is_what_30_s_that_end_in_silence_give(length: int, bands: int) 
     np.testing.assert_allclose(ours(samples, bands), theirs(whole, bands), atol=1e-5)
 
 
-@settings(max_examples=30)
 @given(st.integers(0, 3 * LENGTH), st.integers(0, 9))
 def test_the_shortest_sound_has_a_spectrogram_too(length: int, seed: int) -> None:
     samples = spoken(length, seed)

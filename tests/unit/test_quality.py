@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -231,7 +231,6 @@ def test_a_copy_that_is_much_quieter_is_a_leak_and_tells_who_spoke() -> None:
     assert_bleed(compared(factor(-20) * left, left), leak("right", 0, -20))
 
 
-@settings(max_examples=20)
 @given(st.lists(st.integers(0, 9 * BLOCK + 77), max_size=9))
 def test_pieces_of_any_size_compare_the_same(at: list[int]) -> None:
     left, right = (side[: 9 * BLOCK + 77] for side in call())

@@ -4,7 +4,7 @@ import sys
 from types import FrameType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from events.base import Channel
@@ -50,7 +50,6 @@ def points_of(*texts: str) -> list[str]:
     return [point.text for point in in_spoken_order(key_points(said_in(*texts)))]
 
 
-@settings(deadline=None, max_examples=50)
 @given(CALLS)
 def test_every_key_point_is_a_verbatim_sentence_of_the_call(
     call: list[tuple[Channel, str]],
@@ -62,7 +61,6 @@ def test_every_key_point_is_a_verbatim_sentence_of_the_call(
         )
 
 
-@settings(deadline=None, max_examples=50)
 @given(CALLS)
 def test_there_are_two_to_five_key_points_once_two_sentences_differ(
     call: list[tuple[Channel, str]],
@@ -72,28 +70,24 @@ def test_there_are_two_to_five_key_points_once_two_sentences_differ(
     assert min(distinct, FEWEST) <= len(key_points(said)) <= min(distinct, MOST)
 
 
-@settings(deadline=None, max_examples=50)
 @given(CALLS)
 def test_no_two_key_points_say_the_same(call: list[tuple[Channel, str]]) -> None:
     points = key_points(sentences(segments_of(*call)))
     assert len({point.essence for point in points}) == len(points)
 
 
-@settings(deadline=None, max_examples=50)
 @given(CALLS)
 def test_key_points_come_in_spoken_order(call: list[tuple[Channel, str]]) -> None:
     places = [p.place for p in in_spoken_order(key_points(sentences(segments_of(*call))))]
     assert places == sorted(set(places))
 
 
-@settings(deadline=None, max_examples=50)
 @given(CALLS)
 def test_the_same_call_gives_the_same_key_points(call: list[tuple[Channel, str]]) -> None:
     segments = segments_of(*call)
     assert key_points(sentences(segments)) == key_points(sentences(segments))
 
 
-@settings(deadline=None, max_examples=50)
 @given(CALLS)
 def test_one_to_four_key_points_make_the_headlines(call: list[tuple[Channel, str]]) -> None:
     points = key_points(sentences(segments_of(*call)))

@@ -1,7 +1,7 @@
 """Sentiment of segments and of whole calls."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from events.base import Channel
@@ -57,7 +57,6 @@ def test_labels_follow_the_thresholds_of_vader(value: float, word: Sentiment) ->
     assert label(value) == word
 
 
-@settings(deadline=None, max_examples=50)
 @given(st.lists(st.text(max_size=60), max_size=8))
 def test_scores_stay_between_minus_one_and_one(texts: list[str]) -> None:
     assert -1 <= score(*texts) <= 1

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -27,7 +27,6 @@ def apart(hertz: list[float]) -> bool:
 levels = st.floats(-40, -10)
 seeds = st.integers(0, 2**32 - 1)
 pitches = st.lists(st.floats(200, 2_000), min_size=1, max_size=4).filter(apart)
-patient = settings(deadline=None, max_examples=40)
 
 
 @cache
@@ -77,13 +76,11 @@ def telephone(samples: Samples) -> Sound:
     return np.fft.irfft(spectrum * ((hertz > 300) & (hertz < 3_400)), len(samples))
 
 
-@patient
 @given(pitches, st.floats(0.5, 5), levels)
 def test_steady_tones_are_tones(hertz: list[float], seconds: float, level: float) -> None:
     assert is_tone(at(tone(seconds, *hertz), level))
 
 
-@patient
 @given(st.lists(st.floats(150, 600), min_size=1, max_size=8), st.floats(0.5, 2), levels, seeds)
 def test_notes_that_die_away_are_tones(
     notes: list[float], beat: float, level: float, seed: int
@@ -126,7 +123,6 @@ def test_speech_right_after_a_tone_is_kept() -> None:
     assert not is_tone(np.concatenate((ring, at(hello.astype(np.float64), -20))))
 
 
-@patient
 @given(st.floats(0, 5), levels, seeds)
 def test_noise_is_no_tone(seconds: float, level: float, seed: int) -> None:
     drawn = np.random.default_rng(seed).normal(size=round(seconds * SAMPLE_RATE) + 1)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.training.data.batches import Batches, draw, full_late, stacked
@@ -28,7 +28,6 @@ UNTIMED = Utterance("The bank is slow.", np.full((250, 80), -2.0, np.float32))
 POOL = Pool([(1.0, [TIMED]), (1.0, [UNTIMED])])
 COMPOSER = Composer(VOCABULARY, Sounds.of([TIMED]), [TIMED.text, UNTIMED.text])
 
-few = settings(max_examples=20)
 """A window is large."""
 randoms = st.randoms(use_true_random=False)
 styles = st.builds(
@@ -64,7 +63,6 @@ def test_utterances_stand_one_after_the_other_in_their_window(
     assert not any(part.is_cut for part in window.placed[:-1])
 
 
-@few
 @given(randoms)
 def test_packed_speech_has_only_short_gaps(rng: random.Random) -> None:
     window = place(rng, POOL, Style(full=True, timestamps=False, packed=True))
@@ -72,7 +70,6 @@ def test_packed_speech_has_only_short_gaps(rng: random.Random) -> None:
     assert all(10 <= gap <= 30 for gap in gaps)
 
 
-@few
 @given(randoms, styles)
 def test_a_transcript_tells_its_window_in_order(rng: random.Random, style: Style) -> None:
     example = COMPOSER.example(rng, POOL, style, augment=False)
@@ -85,7 +82,6 @@ def test_a_transcript_tells_its_window_in_order(rng: random.Random, style: Style
     assert len(example.phones) == len(example.words) == len(example.mel) // 2
 
 
-@few
 @given(randoms, styles)
 def test_every_target_is_the_next_token_unless_unscored(rng: random.Random, style: Style) -> None:
     example = COMPOSER.example(rng, POOL, style, augment=False)
@@ -93,7 +89,6 @@ def test_every_target_is_the_next_token_unless_unscored(rng: random.Random, styl
         assert target in (IGNORE, then, VOCABULARY.no_speech)
 
 
-@few
 @given(randoms)
 def test_what_is_seen_is_spoken_where_its_guides_say(rng: random.Random) -> None:
     pool = Pool([(1.0, [TIMED])])
@@ -105,7 +100,6 @@ def test_what_is_seen_is_spoken_where_its_guides_say(rng: random.Random) -> None
     assert all(start - 3 <= guide.first < guide.last <= len(example.words) + 6 for guide in spoken)
 
 
-@few
 @given(randoms, st.booleans())
 def test_unknown_times_guide_nothing_and_label_nothing(rng: random.Random, full: bool) -> None:  # noqa: FBT001
     pool = Pool([(1.0, [UNTIMED])])
@@ -141,7 +135,6 @@ def test_frames_are_labelled_with_the_sounds_in_them() -> None:
     assert set(words[:50]) == set(words[121:]) == {0}
 
 
-@few
 @given(randoms, st.integers(0, LAST))
 def test_a_window_that_moves_takes_its_timestamps_along(rng: random.Random, offset: int) -> None:
     made = COMPOSER.example(rng, Pool([(1.0, [TIMED])]), Style(utterances=1, prompt=True))
@@ -155,7 +148,6 @@ def test_a_window_that_moves_takes_its_timestamps_along(rng: random.Random, offs
     assert after == [min(max(stamp + by, 0), LAST) for stamp in before]
 
 
-@few
 @given(randoms, st.booleans())
 def test_a_batch_is_padded_with_either_silence(rng: random.Random, full: bool) -> None:  # noqa: FBT001
     examples = [draw(rng, COMPOSER, POOL, full=full) for _ in range(3)]

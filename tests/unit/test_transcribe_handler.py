@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
@@ -252,7 +252,6 @@ async def transcript_of_count(
 
 
 @given(st.lists(st.integers(0, MANY), max_size=4))
-@settings(max_examples=25)
 def test_a_broken_off_recognition_goes_on_and_the_transcript_is_the_same(breaks: list[int]) -> None:
     async def work() -> None:
         uninterrupted = await transcript_of_count(ObjectBlobs(MemoryStore()), BreakableRecognizer())
@@ -338,7 +337,6 @@ class CutBlobs(ObjectBlobs):
             yield piece
 
 
-@settings(max_examples=25)
 @given(st.lists(st.integers(0, 64), max_size=12))
 def test_samples_are_the_same_wherever_the_blob_is_cut(at: list[int]) -> None:
     async def work() -> None:

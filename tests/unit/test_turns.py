@@ -3,7 +3,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from events.base import Channel
@@ -21,7 +21,6 @@ texts = st.sampled_from(
 segments = st.builds(lambda start, length, text: segment(start, start + length, text),
                      tenths, tenths, texts)  # fmt: skip
 wordless = segments.map(lambda one: one.model_copy(update={"words": ()}))
-few = settings(max_examples=40)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -66,7 +65,6 @@ def told(call: Conversation, pause: float) -> tuple[SpokenSegment, ...]:
 
 @pytest.mark.parametrize("pause", [0.2, 0.5])
 @pytest.mark.parametrize("punctuated", [True, False])
-@settings(max_examples=20, deadline=None)
 @given(seed=seeds)
 def test_every_turn_of_a_call_is_in_true_order_with_the_right_speaker(
     seed: int, pause: float, *, punctuated: bool
@@ -77,7 +75,6 @@ def test_every_turn_of_a_call_is_in_true_order_with_the_right_speaker(
 
 
 @pytest.mark.parametrize("punctuated", [True, False])
-@settings(max_examples=20, deadline=None)
 @given(seed=seeds)
 def test_signs_of_listening_are_told_from_turns(seed: int, *, punctuated: bool) -> None:
     call = conversation(seed, punctuated=punctuated)
@@ -85,14 +82,12 @@ def test_signs_of_listening_are_told_from_turns(seed: int, *, punctuated: bool) 
     assert Counter(found) == Counter((one.speaker, one.text) for one in call.backchannels)
 
 
-@few
 @given(side("left"), side("right"))
 def test_turns_are_in_order_of_time(left: ChannelTranscript, right: ChannelTranscript) -> None:
     places = [(t.start_time, t.end_time, t.speaker) for t in interleave([left, right])]
     assert places == sorted(places)
 
 
-@few
 @given(side("left"), side("right"))
 def test_no_word_is_lost_doubled_or_said_by_the_other(
     left: ChannelTranscript, right: ChannelTranscript
@@ -104,7 +99,6 @@ def test_no_word_is_lost_doubled_or_said_by_the_other(
         assert said(*by(channel.channel, turns)) == said(*channel.segments)
 
 
-@few
 @given(seeds)
 def test_a_speakers_own_words_stay_in_their_order(seed: int) -> None:
     call = conversation(seed, 6)
@@ -120,7 +114,6 @@ def test_a_speakers_own_words_stay_in_their_order(seed: int) -> None:
             assert turn.end_time == turn.words[-1].end_time
 
 
-@few
 @given(side("left"), side("right"))
 def test_the_order_in_which_channels_arrive_changes_nothing(
     left: ChannelTranscript, right: ChannelTranscript
@@ -128,21 +121,18 @@ def test_the_order_in_which_channels_arrive_changes_nothing(
     assert interleave([left, right]) == interleave([right, left])
 
 
-@few
 @given(seeds)
 def test_the_segments_a_channel_comes_in_change_no_words_of_a_turn(seed: int) -> None:
     call = conversation(seed, 6)
     assert told(call, 0.3) == told(call, 0.5)
 
 
-@few
 @given(side("left"), side("right"))
 def test_turns_are_numbered_from_one(left: ChannelTranscript, right: ChannelTranscript) -> None:
     turns = interleave([left, right])
     assert [turn.id for turn in turns] == [f"s{number + 1}" for number in range(len(turns))]
 
 
-@few
 @given(side("left"), side("right"))
 def test_segments_name_those_of_the_other_speaker_at_the_same_time(
     left: ChannelTranscript, right: ChannelTranscript
@@ -255,7 +245,6 @@ def test_where_both_talk_each_ones_words_stay_together() -> None:
     assert (first.overlaps, second.overlaps) == (("s2",), ("s1",))
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.integers(1, 5), st.sampled_from(["", ".", "?"]))
 def test_a_long_turn_comes_in_pieces_of_bounded_length(length: int, stop: str) -> None:
     text = " ".join(["on"] * length) + stop

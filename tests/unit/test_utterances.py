@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.transcribe.recognizer import PCM16_FULL_SCALE, SAMPLE_RATE, Samples
@@ -13,7 +13,6 @@ from functions.transcribe.sphinx.utterances import Cutting, Utterance, Utterance
 
 seeds = st.integers(0, 2**32 - 1)
 floors = st.floats(-70, -40)
-patient = settings(deadline=None, max_examples=40)
 gaps = st.lists(st.floats(0, 3), min_size=1, max_size=5)
 
 
@@ -47,7 +46,6 @@ def plain(utterances: list[Utterance]) -> list[tuple[int, bytes]]:
     return [(utterance.start, utterance.samples.tobytes()) for utterance in utterances]
 
 
-@patient
 @given(gaps, floors, seeds, st.lists(st.integers(0, 40_000), max_size=20))
 def test_the_blocks_do_not_change_the_utterances(
     gaps: list[float], floor: float, seed: int, lengths: list[int]
@@ -61,7 +59,6 @@ def test_blocks_of_a_few_samples_are_cut_like_one_block() -> None:
     assert plain(cut(blocks_of(samples, [7] * (len(samples) // 7)))) == plain(cut([samples]))
 
 
-@patient
 @given(gaps, floors, seeds)
 def test_no_loud_sample_is_lost(gaps: list[float], floor: float, seed: int) -> None:
     samples, places = bursts(gaps, floor, seed)
@@ -71,7 +68,6 @@ def test_no_loud_sample_is_lost(gaps: list[float], floor: float, seed: int) -> N
     assert all(held[place].all() for place in places)
 
 
-@patient
 @given(gaps, floors, seeds)
 def test_utterances_ascend_without_overlap_and_are_the_channels_own_samples(
     gaps: list[float], floor: float, seed: int
@@ -84,13 +80,11 @@ def test_utterances_ascend_without_overlap_and_are_the_channels_own_samples(
         assert np.array_equal(utterance.samples, samples[utterance.start : end])
 
 
-@patient
 @given(floors, st.floats(0, 20), seeds)
 def test_steady_noise_yields_nothing(floor: float, seconds: float, seed: int) -> None:
     assert cut([noise(seconds, floor, seed)]) == []
 
 
-@patient
 @given(floors, st.floats(1.5, 10), st.floats(1.5, 10), seeds)
 def test_noise_that_begins_after_digital_silence_yields_nothing(
     floor: float, silent: float, noisy: float, seed: int
@@ -151,7 +145,6 @@ def test_long_speech_is_cut_where_it_is_quietest() -> None:
     assert first.start + len(first.samples) == second.start
 
 
-@patient
 @given(st.floats(1, 30), seeds)
 def test_no_utterance_outlasts_the_longest(seconds: float, seed: int) -> None:
     cutting = Cutting(longest=5)

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -28,7 +28,6 @@ OPEN = Loudness(never=-200)
 SHORT = SpeechSettings(longest=6, pause=0.3)
 LOUD = 8_000
 SOFT = 800
-patient = settings(deadline=None, max_examples=25)
 stories = st.lists(st.tuples(st.floats(0, 4), st.floats(0.05, 9)), max_size=12)
 """Pauses, each with the speech after it, in seconds."""
 block_lengths = st.lists(st.integers(1, 90_000), max_size=30)
@@ -96,7 +95,6 @@ def held(found: list[Window], length: int) -> NDArray[np.int64]:
     return times
 
 
-@patient
 @given(stories, block_lengths)
 def test_the_blocks_do_not_change_the_windows(
     story: list[tuple[float, float]], lengths: list[int]
@@ -111,7 +109,6 @@ def test_blocks_of_a_few_samples_give_the_same_windows() -> None:
     assert plain(windows(samples, lengths=few)) == plain(windows(samples))
 
 
-@patient
 @given(stories, st.sampled_from([SHORT, SpeechSettings()]))
 def test_no_frame_of_speech_is_lost_or_heard_twice(
     story: list[tuple[float, float]], speech: SpeechSettings
@@ -127,7 +124,6 @@ def test_no_frame_of_speech_is_lost_or_heard_twice(
     assert times.max(initial=0) <= 1
 
 
-@patient
 @given(stories, st.sampled_from([SHORT, SpeechSettings()]))
 def test_windows_hold_spans_in_order_and_no_more_than_the_longest(
     story: list[tuple[float, float]], speech: SpeechSettings
@@ -152,7 +148,6 @@ SAMPLE_IN_A_NEW_FRAME = [
 """Speech that ends with one sample, softer than speech, in a frame of its own."""
 
 
-@patient
 @given(stories)
 @example(SAMPLE_IN_A_NEW_FRAME)
 def test_a_span_that_is_not_cut_is_padded_on_both_sides(story: list[tuple[float, float]]) -> None:
@@ -167,7 +162,6 @@ def test_a_span_that_is_not_cut_is_padded_on_both_sides(story: list[tuple[float,
             assert len(span) - 1 - speech[-1] >= PADDING
 
 
-@patient
 @given(stories, st.sampled_from([SHORT, SpeechSettings()]))
 def test_only_the_end_of_a_window_cuts_a_span(
     story: list[tuple[float, float]], speech: SpeechSettings
@@ -177,7 +171,6 @@ def test_only_the_end_of_a_window_cuts_a_span(
         assert all(one.end < other.start for one, other in pairwise(window.spans))
 
 
-@patient
 @given(stories.filter(bool), st.data())
 def test_what_is_heard_in_a_window_is_placed_in_one_of_its_spans(
     story: list[tuple[float, float]], data: st.DataObject
@@ -190,7 +183,6 @@ def test_what_is_heard_in_a_window_is_placed_in_one_of_its_spans(
     assert span.start / SAMPLE_RATE <= placed.start <= placed.end <= span.end / SAMPLE_RATE
 
 
-@patient
 @given(stories.filter(bool), st.data())
 def test_a_sample_of_a_window_is_placed_where_it_was_recorded(
     story: list[tuple[float, float]], data: st.DataObject
@@ -221,7 +213,6 @@ def test_a_word_never_lies_before_the_span_of_the_word_before() -> None:
     assert window.place(0.2, 0.6, since=1).start == 10.0
 
 
-@patient
 @given(stories.filter(bool), st.data())
 def test_what_is_within_parts_of_a_window_is_their_samples_at_their_place(
     story: list[tuple[float, float]], data: st.DataObject
@@ -337,7 +328,6 @@ class Forgetful(list[list[NDArray[np.float32]]]):
         return []
 
 
-@patient
 @given(st.lists(st.sampled_from([0.0, 0.2, 0.34, 0.4, 0.49, 0.5, 1.0]), max_size=60), st.data())
 def test_speech_goes_on_until_it_is_unlikely(likely: list[float], data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(likely)))
