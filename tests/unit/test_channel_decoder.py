@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from events.documents import Language, Segment
@@ -435,6 +436,7 @@ FRAMES = st.lists(st.integers(0, 1_500), min_size=2, max_size=20).map(sorted)
 
 
 @given(SPANS, FRAMES, st.sampled_from([math.inf, GAP]))
+@example(gaps=[(1.7505242681553317, 5.0)], frames=[107, 140], gap=1.0)
 def test_every_segment_lies_in_one_span_in_order(
     gaps: list[tuple[float, float]], frames: list[int], gap: float
 ) -> None:
@@ -457,4 +459,5 @@ def test_every_segment_lies_in_one_span_in_order(
     if gap == math.inf:
         assert [word.word for word in said] == words
     times = [time for word in said for time in (word.start_time, word.end_time)]
-    assert times == sorted(times)
+    # each decoding of a gap rounds its own times to milliseconds
+    assert all(later >= earlier - 0.0011 for earlier, later in pairwise(times))
