@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from events import RecordingReceived
 from events.base import RunState
 from events.documents import Engine, Request
-from functions.ingest.echoes import echo_warnings
+from functions.ingest.echo_warnings import echo_warnings
 from functions.ingest.figures import Histogram, SystemFigures
 from functions.ingest.http.paging import Position, encode_cursor
 from functions.ingest.http.views import (

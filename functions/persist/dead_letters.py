@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from events import Envelope, Event
-from shared.delivery import IncomingEvent, park, receive_event
+from shared.cloudevent import IncomingEvent, park, receive_event
 from shared.errors import Permanent, Unavailable
 from shared.ports import Clock, utc_now
 from shared.runtime import Parts, unavailable_response

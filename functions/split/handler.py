@@ -18,8 +18,8 @@ from functions.split.channels import (
     resampled,
 )
 from functions.split.decoder import Decoder
+from functions.split.dual_mono import Compared, Comparison, side_by_side
 from functions.split.levels import ChannelMeasures, Meter, Track, levels_of, tracks
-from functions.split.quality import Compared, Comparison, side_by_side
 from functions.split.sources import open_source
 from shared.audio.formats import Limits
 from shared.audio.pcm import PCM16_BYTES, pcm16_header, whole_frame_chunks

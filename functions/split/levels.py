@@ -12,7 +12,7 @@ from events import RecordingReceived
 from events.base import Channel
 from events.documents import AudioWarning, Bleed, ChannelQuality, Level, Levels, Quality
 from functions.split.decoder import AudioSource
-from functions.split.quality import Compared
+from functions.split.dual_mono import Compared
 from functions.split.samples import FULL_SCALE
 
 SIDES: tuple[Channel, ...] = ("left", "right")

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from cloudevents.conversion import to_binary
 from cloudevents.http import CloudEvent, from_json
 
-from shared.delivery import IncomingEvent
+from shared.cloudevent import IncomingEvent
 
 ATTRIBUTE_NAME = re.compile(r"[a-z0-9]{1,64}")
 UNENCODED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')

@@ -21,7 +21,7 @@ from infra.dispatcher.function_client import FunctionClient
 from infra.dispatcher.heartbeat import HeartbeatTiming, with_heartbeat
 from infra.dispatcher.retry_policy import Ack, Outcome, Park, Retry, Verdict, decide
 from infra.dispatcher.settings import DispatchSettings, Route
-from shared.delivery import park
+from shared.cloudevent import park
 from shared.errors import Unavailable
 from shared.ports import Publisher, utc_now
 

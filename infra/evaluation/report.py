@@ -10,8 +10,8 @@ from rich.table import Table
 
 from events.base import Frozen
 from infra.client.batch import Outcome
-from infra.evaluation.errors import Segment, WordErrors, total, turn_order_errors, word_errors
 from infra.evaluation.truth import Truth
+from infra.evaluation.word_errors import Segment, WordErrors, total, turn_order_errors, word_errors
 
 NO_FIGURE = "–"  # noqa: RUF001 - a dash, where there is no figure
 ROWS = ("left", "right", "both")

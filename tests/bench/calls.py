@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from infra.evaluation.errors import turn_order_errors, word_error_rate
 from infra.evaluation.truth import load_truth
+from infra.evaluation.word_errors import turn_order_errors, word_error_rate
 from tests.bench.tables import table
 from tests.support.stacks import POCWHISP, ROOT, Body, RunningStack, running
 

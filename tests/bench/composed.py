@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from infra.evaluation.errors import SPEAKERS
 from infra.evaluation.truth import Speaker, Truth, Turn, load_truth
+from infra.evaluation.word_errors import SPEAKERS
 from tests.support.recognizers import NANO_CALL, channel
 
 PAUSE = 0.3, 1.5

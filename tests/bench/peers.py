@@ -8,7 +8,7 @@ from typing import Any
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from faster_whisper.audio import decode_audio
 
-from infra.evaluation.errors import SPEAKERS, Segment
+from infra.evaluation.word_errors import SPEAKERS, Segment
 
 BATCH = 8
 """Windows at a time, as many as ours on a CPU."""

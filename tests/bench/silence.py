@@ -13,8 +13,8 @@ from functions.transcribe.recognizer import SAMPLE_RATE, Samples
 from functions.transcribe.sphinx.recognizer import SphinxRecognizer
 from functions.transcribe.whisper.models import find_model
 from functions.transcribe.whisper.recognizer import WhisperRecognizer
-from infra.evaluation.errors import SPEAKERS, Segment, WordErrors, total, word_errors
 from infra.evaluation.truth import Truth, load_truth
+from infra.evaluation.word_errors import SPEAKERS, Segment, WordErrors, total, word_errors
 from tests.bench import packing
 from tests.bench.figures import Figure, Part
 from tests.bench.hours import CALLS, spurts

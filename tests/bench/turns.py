@@ -1,7 +1,7 @@
 """Turns in true order: made-up calls whose turns are known."""
 
 from functions.merge.turns import interleave
-from infra.evaluation.errors import Segment, turn_order_errors
+from infra.evaluation.word_errors import Segment, turn_order_errors
 from tests.bench.figures import Figure, Part
 from tests.support.conversations import conversation
 

@@ -3,8 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from infra.evaluation.errors import Segment, turn_order_errors, word_error_rate
 from infra.evaluation.truth import load_truth
+from infra.evaluation.word_errors import Segment, turn_order_errors, word_error_rate
 from tests.bench.tables import table
 from tests.calls import direct
 from tests.support.recognizers import NANO, NANO_CALL

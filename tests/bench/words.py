@@ -4,8 +4,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.evaluation.errors import SPEAKERS, Segment, total, word_errors
 from infra.evaluation.truth import Truth, load_truth
+from infra.evaluation.word_errors import SPEAKERS, Segment, total, word_errors
 from tests.bench.composed import composed, written
 from tests.bench.figures import Figure, Part
 from tests.bench.peers import Peer

@@ -11,7 +11,7 @@ import numpy as np
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from numpy.typing import NDArray
 
-from infra.evaluation.errors import Segment
+from infra.evaluation.word_errors import Segment
 from tests.support.recognizers import channel
 
 SIDES = ("left", "right")

@@ -20,8 +20,8 @@ from functions.transcribe.whisper.models import find_model
 from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSetup
 from functions.transcribe.whisper.speech.spans import SpeechSettings
 from functions.transcribe.whisper.vocabulary import Vocabulary
-from infra.evaluation.errors import normalised
 from infra.evaluation.truth import load_truth
+from infra.evaluation.word_errors import normalised
 from shared.errors import Permanent
 from tests.support.models import FEW_LANGUAGES, random_model
 from tests.support.recognizers import (

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from events import EVENTS, ChannelTranscribed, DeliveryParked, Envelope, Event, RecordingReceived
 from events.tools.additive import Schema
 from events.tools.schema import schemas
-from shared.delivery import parse_event
+from shared.cloudevent import parse_event
 from shared.errors import Permanent
 from tests.support import examples
 
@@ -315,3 +315,16 @@ def test_an_event_holds_no_text_but_keys_ids_and_codes(model: type[Event]) -> No
 )
 def test_text_is_found_wherever_it_may_hide(subschema: Schema) -> None:
     assert takes_text(subschema)
+
+
+def test_attributes_in_headers_are_percent_decoded() -> None:
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": "1",
+        "ce-type": "io.pocwhisp.test.v1",
+        "ce-source": "/a%20b",
+        "ce-subject": "Caf%C3%A9 50%25",
+        "content-type": "application/json",
+    }
+    attributes = parse_event(headers, b"{}").attributes
+    assert (attributes["source"], attributes["subject"]) == ("/a b", "Café 50%")

@@ -38,7 +38,7 @@ from functions.transcribe.handler import transcribe
 from functions.transcribe.recognizer import FROM_START, Hypothesis, ResumePoint, Samples
 from shared.audio.formats import Limits
 from shared.blobs import ObjectBlobs
-from shared.delivery import IncomingEvent, park
+from shared.cloudevent import IncomingEvent, park
 from shared.errors import Permanent
 from shared.function import Function
 from shared.record.database import Database

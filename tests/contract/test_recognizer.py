@@ -11,7 +11,7 @@ import pytest
 from events.documents import Request, Segment
 from functions.transcribe.engines import LocalRecognizer
 from functions.transcribe.recognizer import SAMPLE_RATE, Hypothesis, ResumePoint, Samples
-from infra.evaluation.errors import normalised
+from infra.evaluation.word_errors import normalised
 from tests.support.recognizers import (
     TRIED,
     Sample,

@@ -9,8 +9,8 @@ import pytest
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from events import EVENTS
-from infra.evaluation.errors import turn_order_errors, word_error_rate
 from infra.evaluation.truth import load_truth
+from infra.evaluation.word_errors import turn_order_errors, word_error_rate
 from tests.support.examples import wav_file
 from tests.support.stacks import ROOT, SAMPLE_CALL, Body, RunningStack, stopped
 

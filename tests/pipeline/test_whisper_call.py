@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.evaluation.errors import turn_order_errors
 from infra.evaluation.truth import load_truth
+from infra.evaluation.word_errors import turn_order_errors
 from tests.bench.composed import composed, written
 from tests.bench.words import errors
 from tests.calls import direct

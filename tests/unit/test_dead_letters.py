@@ -4,7 +4,7 @@ import pytest
 
 from events import DeliveryParked, Envelope, Event
 from functions.persist.dead_letters import DeadLetters, failed_function
-from shared.delivery import IncomingEvent
+from shared.cloudevent import IncomingEvent
 from tests.support.examples import parked, transcribed
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)

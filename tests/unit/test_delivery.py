@@ -17,7 +17,8 @@ from starlette.routing import Route
 from structlog.typing import EventDict
 
 from events import DeliveryParked, Envelope, Event, RecordingReceived, RecordingSplit
-from shared.delivery import ATTEMPT_HEADER, DELIVERY_SECONDS, Delivery, IncomingEvent
+from shared.cloudevent import IncomingEvent
+from shared.delivery import ATTEMPT_HEADER, DELIVERY_SECONDS, Delivery
 from shared.errors import Missing, Permanent, Transient, Unavailable
 from shared.function import Function, function
 from shared.runtime import Parts, Runtime

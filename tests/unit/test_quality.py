@@ -15,8 +15,8 @@ from events.base import Channel
 from events.documents import Bleed
 from functions.split.bleed import BLOCK
 from functions.split.clipping import CEILING, NEAR_FULL_SCALE, Clipping
+from functions.split.dual_mono import COPY, MOST_STRETCHES, Compared, Comparison, side_by_side
 from functions.split.levels import MOMENT, QUIET_SPEECH, Meter
-from functions.split.quality import COPY, MOST_STRETCHES, Compared, Comparison, side_by_side
 from shared.audio.formats import mu_law
 from tests.support.examples import cut, stream
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.evaluation.errors import (
+from infra.evaluation.truth import BrokenTruth, Speaker, Truth, Turn, load_truth, reference_text
+from infra.evaluation.word_errors import (
     Segment,
     Word,
     WordErrors,
@@ -15,7 +16,6 @@ from infra.evaluation.errors import (
     word_error_rate,
     word_errors,
 )
-from infra.evaluation.truth import BrokenTruth, Speaker, Truth, Turn, load_truth, reference_text
 
 CALLS = Path(__file__).parent.parent / "calls"
 SUPPORT = load_truth(CALLS / "support.truth.json")

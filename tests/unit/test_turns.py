@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from events.base import Channel
 from events.documents import ChannelTranscript, Segment, SpokenSegment, Word
 from functions.merge.turns import LONGEST_TURN, MOST_WORDS, interleave
-from infra.evaluation import errors
-from infra.evaluation.errors import turn_order_errors
+from infra.evaluation import word_errors
+from infra.evaluation.word_errors import turn_order_errors
 from tests.support.conversations import Conversation, conversation, segment_of
 from tests.support.examples import BOTH, heard, segment
 
@@ -47,7 +47,7 @@ def word(text: str, start: float, end: float, confidence: float = 0.5) -> Word:
     return Word(word=text, start_time=start, end_time=end, confidence=confidence)
 
 
-def scored(turns: Iterable[SpokenSegment]) -> list[errors.Segment]:
+def scored(turns: Iterable[SpokenSegment]) -> list[word_errors.Segment]:
     return [
         {
             "speaker": turn.speaker,

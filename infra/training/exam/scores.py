@@ -7,7 +7,7 @@ from typing import Literal, Protocol, TypeAlias
 import jiwer
 import numpy as np
 
-from infra.evaluation.errors import normalised
+from infra.evaluation.word_errors import normalised
 from infra.training.exam.held_out_sets import SpokenSentence
 from infra.training.speech.grammar import is_sentence
 
