@@ -42,6 +42,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "summary": KEYS,
     "summary_digest": DIGESTS,
     "duration": st.floats(0, 1e6, exclude_min=True),
+    "sha256": st.none() | st.text("0123456789abcdef", min_size=64, max_size=64),
     "channel": CHANNELS,
     "channels": st.sampled_from([("left",), ("right",), ("left", "right")]),
     "segments": st.integers(0, 10**6),
