@@ -270,7 +270,7 @@ def test_a_type_names_a_noun_what_happened_to_it_and_a_version(name: str) -> Non
 IDENTITY = {"tenant"}
 FUNCTION_AND_CODE = {"function", "error_code"}
 MAY_HOLD_TEXT = {
-    "io.pocwhisp.recording.received.v1": IDENTITY | {"audio", "audio_right", "request"},
+    "io.pocwhisp.recording.received.v1": IDENTITY | {"audio", "audio_right", "request", "sha256"},
     "io.pocwhisp.recording.split.v1": IDENTITY | {"levels"},
     "io.pocwhisp.channel.transcribed.v1": IDENTITY | {"transcript", "digest"},
     "io.pocwhisp.transcript.merged.v1": IDENTITY | {"transcript", "digest"},
