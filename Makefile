@@ -3,9 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
-# Each file's tests stay together, so that they share what they start. The order is that of
-# `testpaths`, whose long files come first.
-TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder
+# One process runs all tests of whole stacks, the other the rest, each file as a whole. The order is
+# that of `testpaths`, whose long ones come first.
+TWO_PROCESSES := -n 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: demo up test test-slow test-unit check format schemas bench clean
 

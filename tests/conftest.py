@@ -3,11 +3,14 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.stacks import Body, RunningStack, running
+
+TESTS = Path(__file__).parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,6 +22,14 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["POCWHISP_SCHEMAS"] = str(folder)
     # A shell's background job ignores Ctrl-C, and so would what the tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process run all tests of whole stacks, which share theirs, and the other the rest."""
+    for item in items:
+        kind = item.path.relative_to(TESTS).parts[0]
+        group = "stacks" if kind in {"pipeline", "chaos"} else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 # Neither waits for a busy machine. `make test-slow` looks at ten times as many examples.
