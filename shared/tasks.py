@@ -8,13 +8,19 @@ T = TypeVar("T")
 
 
 async def together(*works: Coroutine[Any, Any, T]) -> list[T]:
-    """Run all `works` at once and return their results in order.
+    """Run all works at once and return their results in order.
 
-    The first failure cancels the others and is raised as it is.
+    The first failure cancels the others and is raised as it is. A cancellation is raised whatever
+    a work does when it is cancelled; `asyncio.gather` would raise the work's own error instead.
     """
     tasks = [asyncio.create_task(work) for work in works]
+    pending = set(tasks)
     try:
-        return await asyncio.gather(*tasks)
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in [task for task in tasks if task in done]:
+                task.result()
+        return [task.result() for task in tasks]
     finally:
         for task in tasks:
             task.cancel()
