@@ -51,7 +51,7 @@ def test_the_body_says_that_whisper_heard_it_and_nothing_stood_in_for_it(call: B
     assert not [mark for mark in call["metadata"]["degraded"] if mark.startswith("recognizer")]
 
 
-def test_no_more_words_are_wrong_than_by_calling_faster_whisper_directly(
+def test_hardly_more_words_are_wrong_than_by_calling_faster_whisper_directly(
     call: Body, whisper_stack: RunningStack, tmp_path: Path
 ) -> None:
     """In the nano call and longer ones of its sentences together: a single call is chance."""
@@ -62,8 +62,9 @@ def test_no_more_words_are_wrong_than_by_calling_faster_whisper_directly(
     ours = errors(truths, [body["transcript"]["segments"] for body in bodies])
     peers = [direct.recognised(file, NANO, THREADS) for file in (NANO_CALL, *files)]
     assert ours <= errors(truths, [peer.sequential for peer in peers])
-    assert ours <= errors(truths, [peer.batched for peer in peers])
-    assert ours <= 0.2
+    # int8 kernels differ by processor, and with so small a model a word in fifty is chance
+    assert ours <= errors(truths, [peer.batched for peer in peers]) + 0.02
+    assert ours <= 0.1
 
 
 def test_every_turn_is_in_true_order_with_the_right_speaker(call: Body) -> None:
