@@ -169,7 +169,7 @@ def test_make_demo_shows_the_conversation_and_stops_everything() -> None:
 
 
 def test_make_clean_deletes_what_the_stack_kept_before_its_folder() -> None:
-    first, *others = run("make --dry-run clean").splitlines()
+    first, *others = run("make --no-print-directory --dry-run clean").splitlines()
     assert "pocwhisp down --delete --data .pocwhisp" in first
     assert ".pocwhisp" in others[0]
 
