@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 # One process runs all tests of whole stacks, the other the rest, each file as a whole. The order is
 # that of `testpaths`, whose long ones come first.
-TWO_PROCESSES := -n 2 --dist loadgroup --no-loadscope-reorder
+TWO_PROCESSES := -n 2 --dist loadscope --no-loadscope-reorder
 
 .PHONY: demo up test test-slow test-unit check format schemas bench clean
 

@@ -3,14 +3,13 @@
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.stacks import Body, RunningStack, running
-
-TESTS = Path(__file__).parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,12 +23,17 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run all tests of whole stacks, which share theirs, and the other the rest."""
-    for item in items:
-        kind = item.path.relative_to(TESTS).parts[0]
-        group = "stacks" if kind in {"pipeline", "chaos"} else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+class ByStackAndFile(LoadScopeScheduling):
+    """One process runs all tests of whole stacks, which share theirs; the others a file each."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", maxsplit=1)[0]
+        return "stacks" if file.startswith(("tests/pipeline/", "tests/chaos/")) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByStackAndFile:
+    return ByStackAndFile(config, log)
 
 
 # Neither waits for a busy machine. `make test-slow` looks at ten times as many examples.
