@@ -68,6 +68,14 @@ class RunningStack:
         return eventually(look, f"the end of {session_id}", seconds)
 
 
+def completed(response: httpx.Response) -> Body:
+    """The body of a recording that was waited for."""
+    assert response.status_code == 200, response.text
+    body: Body = response.json()
+    assert body["status"] == "completed"
+    return body
+
+
 @contextmanager
 def stopped(stack: RunningStack, *names: str) -> Iterator[dict[str, int]]:
     """Hold processes still (SIGSTOP) while the context lasts; their pids by name."""
