@@ -17,7 +17,7 @@ from infra.local.ports import free_ports
 from infra.local.state import is_alive
 from infra.local.supervisor import log
 from infra.local.supervisor.guard import kill_group
-from infra.local.supervisor.process import Liveness, Process, Running, spawn
+from infra.local.supervisor.process import Liveness, Process, Running, probe_succeeds, spawn
 from infra.local.supervisor.supervisor import Supervisor
 from infra.local.supervisor.waiting import back_off
 from shared.tasks import together
@@ -203,6 +203,59 @@ def test_a_failing_log_stops_no_process() -> None:
             await supervisor.start(
                 shell("seq 100000; echo ready; exec sleep 600", ready=re.compile("ready"))
             )
+
+    asyncio.run(scenario())
+
+
+def test_no_error_of_the_log_stops_a_process() -> None:
+    def closed(_name: str, _line: str) -> None:
+        raise ValueError("I/O operation on closed file.")
+
+    async def scenario() -> None:
+        async with Supervisor(closed) as supervisor:
+            await supervisor.start(
+                shell("seq 100000; echo ready; exec sleep 600", ready=re.compile("ready"))
+            )
+
+    asyncio.run(scenario())
+
+
+def test_a_program_that_cannot_be_started_for_whatever_reason_is_tried_again() -> None:
+    async def scenario() -> None:
+        async with Supervisor(log.silent) as supervisor:
+            await supervisor.start(shell("", account="nobody-of-this-name", tries=2))
+
+    with pytest.raises(StartFailed, match=r"\(2 times\).*\n.*cannot run: .*nobody-of-this-name"):
+        asyncio.run(scenario())
+
+
+def test_a_process_whose_probe_has_a_defect_is_started_again() -> None:
+    answers = iter([LookupError("a defect"), True])
+
+    async def probe() -> bool:
+        answer = next(answers, True)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def scenario() -> None:
+        lines = Lines()
+        async with Supervisor(lines) as supervisor:
+            await supervisor.start(shell("exec sleep 600", ready=probe))
+        assert lines.count("cannot be watched: LookupError('a defect'); killed") == 1
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_without_an_end_is_that_of_a_process_that_is_ill() -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"x" * 200_000)
+        writer.close()
+
+    async def scenario() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            url = "http://{}:{}/".format(*server.sockets[0].getsockname())
+            assert not await probe_succeeds(url)
 
     asyncio.run(scenario())
 

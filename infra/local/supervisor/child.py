@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from infra.local.errors import StartFailed
 from infra.local.supervisor.guard import kill_group
@@ -99,12 +99,12 @@ class Child:
         self._tail.clear()
         try:
             running = await spawn(self.process)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - of any kind: it is tried again
             self._log(f"cannot run: {error}")
             return False
         self._set_running(running.pid)
-        reading = asyncio.create_task(self._read_output(running.output))
-        probing = asyncio.create_task(self._probe(running.pid))
+        reading = asyncio.create_task(self._or_kill(self._read_output, running))
+        probing = asyncio.create_task(self._or_kill(self._probe, running))
         try:
             await self._until_ended(running)
         finally:
@@ -116,6 +116,14 @@ class Child:
             running.pipe.close()
             was_ready = self._set_ended(running.pid)
         return was_ready
+
+    async def _or_kill(self, watch: Callable[[Running], Awaitable[None]], running: Running) -> None:
+        """Watch the process. One that cannot be watched any more is killed, to start again."""
+        try:
+            await watch(running)
+        except Exception as error:  # noqa: BLE001 - a defect of a probe, whatever it is
+            self._log(f"cannot be watched: {error!r}; killed")
+            kill_group(running.pid)
 
     def _set_running(self, pid: int) -> None:
         self._guards.watch(pid)
@@ -150,14 +158,14 @@ class Child:
         except TimeoutError:
             self._log(f"did not stop within {self.process.grace:g} s; killed")
 
-    async def _read_output(self, output: asyncio.StreamReader) -> None:
+    async def _read_output(self, running: Running) -> None:
         ready = self.process.ready
-        async for line in lines(output):
+        async for line in lines(running.output):
             self._log(line)
             if isinstance(ready, re.Pattern) and ready.search(line):
                 self._set_ready()
 
-    async def _probe(self, pid: int) -> None:
+    async def _probe(self, running: Running) -> None:
         """Wait until it is ready; from then on, kill it if it hangs."""
         ready, liveness = self.process.ready, self.process.liveness
         if isinstance(ready, re.Pattern):
@@ -169,7 +177,7 @@ class Child:
             await until_hung(liveness)
             if not self._stopping.is_set():
                 self._log("does not answer any more; killed")
-                kill_group(pid)
+                kill_group(running.pid)
 
     def _set_ready(self) -> None:
         if not self.ready.is_set():
@@ -178,7 +186,7 @@ class Child:
 
     def _log(self, line: str) -> None:
         self._tail.append(line)
-        with contextlib.suppress(OSError):  # a full disk or a closed pipe stops the log alone
+        with contextlib.suppress(Exception):  # what the sink cannot do stops the log alone
             self._sink(self.process.name, line)
 
 

@@ -160,7 +160,7 @@ async def probe_succeeds(probe: str | Probe) -> bool:
     try:
         async with asyncio.timeout(PROBE_TIMEOUT):
             return await (has_status(probe, "200") if isinstance(probe, str) else probe())
-    except (OSError, EOFError):
+    except (OSError, EOFError, ValueError):
         return False
 
 
@@ -186,6 +186,8 @@ async def _is_well(liveness: Liveness) -> bool:
             return await (has_status(probe) if isinstance(probe, str) else probe())
     except TimeoutError:
         raise
+    except ValueError:  # what it answers is no HTTP
+        return False
     except (OSError, EOFError):  # it refuses connections
         return True
 

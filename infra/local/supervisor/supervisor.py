@@ -117,7 +117,7 @@ class Supervisor:
         return {name: child.pid for name, child in self._children.items() if child.pid}
 
     def _log_guard(self, line: str) -> None:
-        with suppress(OSError):
+        with suppress(Exception):  # what the sink cannot do stops the log alone
             self._sink("guard", line)
 
     async def _stop_layer(self, layer: int) -> None:
