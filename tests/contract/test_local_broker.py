@@ -26,7 +26,7 @@ def watched_closely(broker: Nats) -> Process:
     broker.write_config()
     process = broker.process()
     assert process.liveness is not None
-    return replace(process, liveness=replace(process.liveness, every=0.05, limit=0.3))
+    return replace(process, liveness=replace(process.liveness, period=0.05, timeout=0.3))
 
 
 def test_an_event_the_broker_acknowledged_is_on_the_disk(tmp_path: Path) -> None:

@@ -299,7 +299,7 @@ while True:
 def answering(**options: object) -> Process:
     """A process with `ANSWERS` that is asked often and may be silent for a short time."""
     port = free_ports(1)[0]
-    liveness = Liveness(probe=f"http://127.0.0.1:{port}/alive", every=0.02, limit=0.1)
+    liveness = Liveness(probe=f"http://127.0.0.1:{port}/alive", period=0.02, timeout=0.1)
     return Process(
         name="worker",
         argv=[sys.executable, "-S", "-c", ANSWERS, str(port)],
@@ -318,7 +318,7 @@ def test_a_process_that_hangs_is_killed_and_started_again() -> None:
             first = supervisor.pids["worker"]
             os.kill(first, signal.SIGSTOP)
             await supervisor.ready("worker", after=first, deadline=10)
-            assert lines.count("does not answer any more; killed") == 1
+            assert lines.count("does not answer; killed") == 1
 
     asyncio.run(scenario())
 
@@ -344,12 +344,91 @@ def test_only_two_bad_answers_in_a_row_of_one_that_was_well_kill_it() -> None:
     async def scenario() -> None:
         lines = Lines()
         async with Supervisor(lines) as supervisor:
-            liveness = Liveness(probe=probe, every=0.001)
+            liveness = Liveness(probe=probe, period=0.001)
             await supervisor.start(shell("exec sleep 600", liveness=liveness))
             await lines.wait_for("killed")
             assert next(answers, None) is None
 
     asyncio.run(scenario())
+
+
+def test_a_restarted_process_that_hangs_before_it_is_ready_is_killed(tmp_path: Path) -> None:
+    """Its second life hangs with its door closed, as a recogniser does in a broken driver."""
+    port, lives = free_ports(1)[0], tmp_path / "lives"
+    script = (
+        f"echo x >> {lives}; test $(wc -l < {lives}) = 2 && exec sleep 600;"
+        f' exec {sys.executable} -S -c "$ANSWERS" {port}'
+    )
+    url = f"http://127.0.0.1:{port}/alive"
+    liveness = Liveness(probe=url, period=0.02, startup_limit=0.5)
+    process = shell(script, env={"ANSWERS": ANSWERS}, ready=re.compile("up"), liveness=liveness)
+
+    async def scenario() -> None:
+        lines = Lines()
+        async with Supervisor(lines) as supervisor:
+            await supervisor.start(process)
+            await lines.wait_for("asked")
+            os.kill(supervisor.pids["worker"], signal.SIGKILL)
+            await lines.wait_for("does not answer; killed")
+            await lines.wait_for("up", times=2)
+
+    asyncio.run(scenario())
+
+
+def test_silence_before_the_first_answer_is_only_a_slow_start() -> None:
+    silent = 5
+
+    async def probe() -> bool:
+        nonlocal silent
+        silent -= 1
+        if silent >= 0:
+            raise TimeoutError
+        return True
+
+    async def scenario() -> None:
+        lines = Lines()
+        async with Supervisor(lines) as supervisor:
+            liveness = Liveness(probe=probe, period=0.001)
+            await supervisor.start(shell("exec sleep 600", liveness=liveness))
+            await within(5, lambda: asyncio.sleep(0, silent < -10))
+            assert lines.count("killed") == 0
+
+    asyncio.run(scenario())
+
+
+def test_the_time_to_start_begins_when_what_a_process_needs_is_there() -> None:
+    asked = False
+
+    async def never() -> bool:
+        nonlocal asked
+        asked = True
+        return False
+
+    async def scenario() -> None:
+        stores_up = asyncio.Event()
+        async with Supervisor(log.silent) as supervisor:
+            process = shell("exec sleep 600", ready=never)
+            starting = asyncio.create_task(
+                supervisor.start(process, after=stores_up, deadline=0.05)
+            )
+            await asyncio.wait({starting}, timeout=0.3)
+            assert not starting.done()
+            assert not asked
+            stores_up.set()
+            await starting
+
+    with pytest.raises(StartFailed, match=r"it was not ready after 0\.05 s"):
+        asyncio.run(scenario())
+    assert asked
+
+
+def test_a_process_that_dies_before_what_it_needs_is_there_is_named() -> None:
+    async def scenario() -> None:
+        async with Supervisor(log.silent) as supervisor:
+            await supervisor.start(shell("exit 3", tries=1), after=asyncio.Event())
+
+    with pytest.raises(StartFailed, match="it ended with exit code 3"):
+        asyncio.run(scenario())
 
 
 CANCELLED = """

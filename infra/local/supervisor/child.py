@@ -32,12 +32,18 @@ HEALTHY = 10.0
 class Child:
     """A process through all its restarts. `changed` is called when its pid or readiness changes.
 
+    It is not probed before `after` is set, if that is given: what it needs is not there yet.
     Its task is never cancelled: `stop` sets an event, at which the task ends the process and
     releases what belongs to it.
     """
 
     def __init__(
-        self, process: Process, guards: Guards, sink: Sink, changed: Callable[[], None]
+        self,
+        process: Process,
+        guards: Guards,
+        sink: Sink,
+        changed: Callable[[], None],
+        after: asyncio.Event | None = None,
     ) -> None:
         self.process = process
         self.pid: int | None = None
@@ -48,24 +54,34 @@ class Child:
         self._guards = guards
         self._sink = sink
         self._changed = changed
+        self._after = after
         self._stopping = asyncio.Event()
         self._task = asyncio.create_task(self._keep_running())
 
     async def started(self, deadline: float) -> None:
-        """Wait until it is ready. Raises `StartFailed` if it ends, or after `deadline` seconds."""
-        ready = asyncio.create_task(self.ready.wait())
+        """Wait until it is ready. Raises `StartFailed` if it ends for good, or after a deadline.
+
+        The `deadline` is in seconds, from the moment at which `after` is set.
+        """
+        if self._after is not None:
+            await self._reached(self._after, None)
+        if not await self._reached(self.ready, deadline):
+            raise self.failure(f"it was not ready after {deadline:g} s")
+
+    async def _reached(self, event: asyncio.Event, deadline: float | None) -> bool:
+        """Wait for the event, at most `deadline` seconds. Raises `StartFailed` if it ends first."""
+        waiting = asyncio.create_task(event.wait())
         try:
             done, _ = await asyncio.wait(
-                {ready, self._task}, timeout=deadline, return_when=asyncio.FIRST_COMPLETED
+                {waiting, self._task}, timeout=deadline, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
-            ready.cancel()
-        if not done:
-            raise self.failure(f"it was not ready after {deadline:g} s")
-        if ready not in done:
+            waiting.cancel()
+        if self._task in done and waiting not in done:
             raise self.failure(
                 f"it ended with {describe_exit(self.exit_code)}{_times(self._exits)}"
             )
+        return waiting in done
 
     async def ended(self) -> int | None:
         """Wait until it is restarted no more. Returns its last exit code, negative for a signal."""
@@ -104,14 +120,16 @@ class Child:
             return False
         self._set_running(running.pid)
         reading = asyncio.create_task(self._or_kill(self._read_output, running))
-        probing = asyncio.create_task(self._or_kill(self._probe, running))
+        starting = asyncio.create_task(self._or_kill(self._until_ready, running))
+        probing = asyncio.create_task(self._or_kill(self._kill_if_hung, running))
         try:
             await self._until_ended(running)
         finally:
             kill_group(running.pid)
+            starting.cancel()
             probing.cancel()
             self.exit_code = await running.ended()
-            await asyncio.wait({reading, probing}, timeout=OUTPUT_TIMEOUT)
+            await asyncio.wait({reading, starting, probing}, timeout=OUTPUT_TIMEOUT)
             reading.cancel()
             running.pipe.close()
             was_ready = self._set_ended(running.pid)
@@ -165,19 +183,26 @@ class Child:
             if isinstance(ready, re.Pattern) and ready.search(line):
                 self._set_ready()
 
-    async def _probe(self, running: Running) -> None:
-        """Wait until it is ready; from then on, kill it if it hangs."""
-        ready, liveness = self.process.ready, self.process.liveness
+    async def _until_ready(self, _: Running) -> None:
+        ready = self.process.ready
         if isinstance(ready, re.Pattern):
-            await self.ready.wait()
-        elif ready is not None:
+            return  # the line that shows it sets it
+        if self._after is not None:
+            await self._after.wait()
+        if ready is not None:
             await until(lambda: probe_succeeds(ready))
         self._set_ready()
-        if liveness is not None:
-            await until_hung(liveness)
-            if not self._stopping.is_set():
-                self._log("does not answer any more; killed")
-                kill_group(running.pid)
+
+    async def _kill_if_hung(self, running: Running) -> None:
+        liveness = self.process.liveness
+        if liveness is None:
+            return
+        if self._after is not None:
+            await self._after.wait()
+        await until_hung(liveness)
+        if not self._stopping.is_set():
+            self._log("does not answer; killed")
+            kill_group(running.pid)
 
     def _set_ready(self) -> None:
         if not self.ready.is_set():

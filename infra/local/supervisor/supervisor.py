@@ -52,12 +52,15 @@ class Supervisor:
             for layer in sorted({child.process.layer for child in self._children.values()}):
                 ending.push_async_callback(self._stop_layer, layer)
 
-    async def start(self, process: Process, *, deadline: float = DEADLINE) -> None:
+    async def start(
+        self, process: Process, *, after: asyncio.Event | None = None, deadline: float = DEADLINE
+    ) -> None:
         """Start a process and wait until it is ready.
 
-        Raises `StartFailed` if it ends for good, or after `deadline` seconds.
+        With `after`, it starts at once but is not probed before that event. Raises `StartFailed` if
+        it ends for good, or `deadline` seconds after the event, or after its start without one.
         """
-        await self._add(process, self._sink).started(deadline)
+        await self._add(process, self._sink, after).started(deadline)
 
     async def run(self, process: Process) -> None:
         """Run a program that ends by itself; its output shows only in a failure.
@@ -71,10 +74,10 @@ class Supervisor:
         finally:
             await self.stop(process.name)
 
-    def _add(self, process: Process, sink: Sink) -> Child:
+    def _add(self, process: Process, sink: Sink, after: asyncio.Event | None = None) -> Child:
         if process.name in self._children:
             raise ValueError(f"There is a process {process.name} already.")
-        child = Child(process, self._guards, sink, self._changed)
+        child = Child(process, self._guards, sink, self._changed, after)
         self._children[process.name] = child
         return child
 
