@@ -27,6 +27,7 @@ from urllib.parse import quote
 import psycopg
 
 from infra.local.errors import CannotStart
+from infra.local.settings import RECOVERY_LIMIT
 from infra.local.state import write_private
 from infra.local.supervisor.process import Liveness, Process, run_as
 from infra.local.supervisor.supervisor import Supervisor
@@ -70,7 +71,7 @@ class Postgres:
         installed = await asyncio.to_thread(self.prepare)
         if not self._cluster.exists():
             await self._initialise(supervisor, installed / "initdb")
-        await supervisor.start(self.process(installed / "postgres"))
+        await supervisor.start(self.process(installed / "postgres"), deadline=RECOVERY_LIMIT)
         await self._create_database()
 
     def process(self, program: Path) -> Process:

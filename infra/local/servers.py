@@ -14,6 +14,7 @@ from typing import Protocol
 from infra.local.errors import CannotStart
 from infra.local.ports import HOST, free_ports, is_free
 from infra.local.postgres import Postgres
+from infra.local.settings import RECOVERY_LIMIT
 from infra.local.state import write_private
 from infra.local.supervisor.process import Liveness, Process, has_status
 from infra.local.supervisor.supervisor import Supervisor
@@ -75,7 +76,7 @@ class Nats:
 
     async def start(self, supervisor: Supervisor) -> None:
         self.write_config()
-        await supervisor.start(self.process())
+        await supervisor.start(self.process(), deadline=RECOVERY_LIMIT)
 
     def process(self) -> Process:
         """The server process; `write_config` comes first."""

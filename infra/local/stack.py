@@ -12,11 +12,11 @@ from typing import Self
 
 from infra.deployments import DEPLOYMENTS, Deployment, url
 from infra.local import postgres as own_postgres
-from infra.local.errors import CannotStart
 from infra.local.plan import Plan
 from infra.local.ports import claim, free_ports
 from infra.local.servers import ExternalServer, blobs_url, nats, postgres
 from infra.local.settings import supervision_settings
+from infra.local.startup import start_all
 from infra.local.state import (
     LOCK,
     STATE,
@@ -29,7 +29,6 @@ from infra.local.state import (
 )
 from infra.local.supervisor.log import Sink
 from infra.local.supervisor.supervisor import Supervisor
-from shared.tasks import together
 
 LOGS = ("stack.log*", "evaluate.log*")
 KEPT = ("nats", "blobs", LOCK, STATE, f".{STATE}-*", *LOGS)
@@ -135,27 +134,11 @@ class Stack:
             database_url=self._postgres.url,
             blobs_url=self.blobs_url,
             env=self._env,
-            alive_limit=supervision_settings().alive_limit,
+            supervision=supervision_settings(),
         )
 
     async def _start(self) -> None:
-        """Start all processes at once; functions load while the stores start."""
-        functions = [self._plan.function(deployment) for deployment in self._deployments]
-        await together(
-            self._start_broker(),
-            self._start_database(),
-            *(self.supervisor.start(function) for function in functions),
-        )
-
-    async def _start_broker(self) -> None:
-        await self._nats.start(self.supervisor)
-        self._plan.broker_up.set()
-        await self.supervisor.start(self._plan.dispatcher())
-
-    async def _start_database(self) -> None:
-        await self._postgres.start(self.supervisor)
-        await asyncio.to_thread(_migrate, self._postgres.url)
-        self._plan.migrated.set()
+        await start_all(self.supervisor, self._plan, self._nats, self._postgres)
 
     def _write_state(self) -> None:
         if self._started_at is not None:
@@ -199,16 +182,3 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _migrate(database_url: str) -> None:
-    # Imported here: it takes half a second, well spent while the database starts.
-    from psycopg import Error  # noqa: PLC0415
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
-
-    from shared.record.migrate import migrate  # noqa: PLC0415
-
-    try:
-        migrate(database_url)
-    except (Error, SQLAlchemyError) as error:
-        raise CannotStart(f"The database cannot be used: {error}") from error

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -230,7 +231,7 @@ def test_a_program_that_cannot_be_started_for_whatever_reason_is_tried_again() -
 
 
 def test_a_process_whose_probe_has_a_defect_is_started_again() -> None:
-    answers = iter([LookupError("a defect"), True])
+    answers: Iterator[Exception | bool] = iter([LookupError("a defect")])
 
     async def probe() -> bool:
         answer = next(answers, True)

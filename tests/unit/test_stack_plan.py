@@ -9,14 +9,18 @@ from pathlib import Path
 import pytest
 
 from infra.deployments import DEPLOYMENTS, Deployment, routes
+from infra.local import startup
 from infra.local.errors import CannotStart
 from infra.local.plan import DISPATCHER, FUNCTIONS, STORES, Plan
 from infra.local.postgres import Postgres
 from infra.local.servers import Nats
-from infra.local.settings import supervision_settings
+from infra.local.settings import SupervisionSettings, supervision_settings
+from infra.local.supervisor.log import silent
 from infra.local.supervisor.process import Process
+from infra.local.supervisor.supervisor import Supervisor
 from infra.local.supervisor.waiting import back_off
 from shared.delivery import DELIVERIES_PER_SLOT
+from tests.support.waiting import until
 
 NEEDS_DATABASE = [it for it in DEPLOYMENTS if it.needs_database]
 NEEDS_NONE = [it for it in DEPLOYMENTS if not it.needs_database]
@@ -36,6 +40,7 @@ def plan() -> Plan:
         database_url="postgresql://here",
         blobs_url="file:///blobs",
         env={"WHISPER_MODEL": "tiny"},
+        supervision=SupervisionSettings(),
     )
 
 
@@ -50,34 +55,54 @@ def test_the_dispatcher_stops_before_the_functions_and_they_before_the_stores(
     assert STORES < FUNCTIONS < DISPATCHER
 
 
-async def is_asked(process: Process) -> bool:
-    """Whether the function is asked if it is ready, without waiting for a store."""
-    assert callable(process.ready)
-    asking = asyncio.ensure_future(process.ready())
-    done, _ = await asyncio.wait({asking}, timeout=0.05)
-    asking.cancel()
-    return bool(done)
+class Started(Supervisor):
+    """Notes what is started, and when it may be probed; nothing runs."""
+
+    def __init__(self) -> None:
+        super().__init__(silent)
+        self.limits: dict[str, float] = {}
+        self.probed: set[str] = set()
+
+    async def start(
+        self, process: Process, *, after: asyncio.Event | None = None, deadline: float = 0
+    ) -> None:
+        self.limits[process.name] = deadline
+        if after is not None:
+            await after.wait()
+        self.probed.add(process.name)
 
 
-@pytest.mark.parametrize("it", NEEDS_DATABASE, ids=name_of)
-def test_what_needs_the_database_is_asked_only_after_the_migration(
-    plan: Plan, it: Deployment
+class Store:
+    """A store that is up once `up` is set."""
+
+    url = "store://here"
+
+    def __init__(self) -> None:
+        self.up = asyncio.Event()
+
+    async def start(self, _: Supervisor) -> None:
+        await self.up.wait()
+
+
+def test_functions_start_at_once_but_are_probed_only_when_their_stores_are_up(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(startup, "migrate_record", lambda _: None)
+    supervision = SupervisionSettings(start_limit=77)
+
     async def scenario() -> None:
-        plan.broker_up.set()
-        assert not await is_asked(plan.function(it))
-        plan.migrated.set()
-        assert await is_asked(plan.function(it))
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.parametrize("it", NEEDS_NONE, ids=name_of)
-def test_what_needs_no_database_is_asked_once_the_broker_is_up(plan: Plan, it: Deployment) -> None:
-    async def scenario() -> None:
-        assert not await is_asked(plan.function(it))
-        plan.broker_up.set()
-        assert await is_asked(plan.function(it))
+        started, broker, database = Started(), Store(), Store()
+        starting = asyncio.create_task(
+            startup.start_all(started, replace(plan, supervision=supervision), broker, database)
+        )
+        await until(lambda: len(started.limits) == len(DEPLOYMENTS))
+        assert set(started.limits.values()) == {77}
+        assert started.probed == set()
+        broker.up.set()
+        await until(lambda: started.probed == {"dispatcher", *map(name_of, NEEDS_NONE)})
+        database.up.set()
+        await starting
+        assert started.probed == {"dispatcher", *map(name_of, DEPLOYMENTS)}
 
     asyncio.run(scenario())
 
@@ -88,17 +113,18 @@ def test_every_function_and_every_store_is_asked_whether_it_hangs(
     stores = [Nats(tmp_path).process(), Postgres(tmp_path / "p").process(Path("p"))]
     for process in [*stores, *(plan.function(it) for it in DEPLOYMENTS)]:
         assert process.liveness is not None, process.name
-        assert process.liveness.misses >= 2
+        assert process.liveness.failure_threshold >= 2
 
 
 def test_a_function_may_be_silent_for_as_long_as_the_user_sets(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    liveness = replace(plan, alive_limit=77.0).function(DEPLOYMENTS[0]).liveness
-    assert liveness is not None
-    assert liveness.limit == 77.0
     monkeypatch.setenv("ALIVE_LIMIT", "77")
-    assert supervision_settings().alive_limit == 77.0
+    monkeypatch.setenv("START_LIMIT", "88")
+    supervision = supervision_settings()
+    liveness = replace(plan, supervision=supervision).function(DEPLOYMENTS[0]).liveness
+    assert liveness is not None
+    assert (liveness.timeout, liveness.startup_limit) == (77.0, 88.0)
     monkeypatch.setenv("ALIVE_LIMIT", "-1")
     with pytest.raises(CannotStart, match=r"^ALIVE_LIMIT is '-1'\. Input should be greater than 0"):
         supervision_settings()
