@@ -93,7 +93,7 @@ class JetStreamConsumer:
         if not await self._is_current(delivery):
             return False
         try:
-            await delivery.message.ack_sync(timeout=REQUEST_TIMEOUT)
+            await cancellable(delivery.message.ack_sync(timeout=REQUEST_TIMEOUT))
         except (NatsError, OSError):
             return False
         return True

@@ -4,16 +4,19 @@ Lines share nothing, so a slow function delays no other.
 """
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
+from infra.dispatcher.alive_server import answering_alive
 from infra.dispatcher.broker import Broker
 from infra.dispatcher.consumer_jetstream import JetStreamConsumer
 from infra.dispatcher.function_client import FunctionClient
 from infra.dispatcher.line import Line
 from infra.dispatcher.settings import DispatchSettings, SweepSettings
 from infra.dispatcher.sweep_clock import tick
-from shared.bus import Bus
+from shared.bus import Bus, OutageLog
+from shared.tasks import together
 
 PAUSE = 1.0
 
@@ -22,7 +25,10 @@ logger = structlog.get_logger()
 
 async def dispatch(settings: DispatchSettings, sweep: SweepSettings, nats_url: str) -> None:
     """Dispatch events until cancelled; then let deliveries in flight finish within the grace."""
-    async with FunctionClient.open(settings.connect_timeout) as client:
+    async with (
+        answering_alive(settings.alive_port),
+        FunctionClient.open(settings.connect_timeout) as client,
+    ):
         ticking = asyncio.create_task(tick(client, sweep))
         try:
             while True:
@@ -34,7 +40,7 @@ async def dispatch(settings: DispatchSettings, sweep: SweepSettings, nats_url: s
 
 async def _session(settings: DispatchSettings, client: FunctionClient, nats_url: str) -> None:
     """Dispatch over one connection to the broker, until it is closed for good."""
-    async with Broker.connect(nats_url) as broker:
+    async with Broker.connect(nats_url, OutageLog(nats_url).log) as broker:
         bus = Bus(broker.client)
         consumers = [
             JetStreamConsumer(broker, route, settings.ack_wait) for route in settings.routes
@@ -45,12 +51,32 @@ async def _session(settings: DispatchSettings, client: FunctionClient, nats_url:
         ]
         running = [asyncio.create_task(line.run()) for line in lines]
         try:
-            await asyncio.gather(*(consumer.ensure_bound() for consumer in consumers))
-            logger.info("ready", routes=len(lines))
-            await broker.closed.wait()
+            await _until_closed(broker, consumers)
             logger.error("broker_closed")
         finally:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             await asyncio.gather(*(line.drain(settings.grace) for line in lines))
+
+
+async def _until_closed(broker: Broker, consumers: Sequence[JetStreamConsumer]) -> None:
+    """Log when all consumers are bound; return once the connection is closed for good.
+
+    Without a connection nothing binds them any more, so it is watched meanwhile too.
+    """
+    closed = asyncio.create_task(broker.closed.wait())
+    binding = asyncio.create_task(_bind(consumers))
+    try:
+        await asyncio.wait({closed, binding}, return_when=asyncio.FIRST_COMPLETED)
+        if binding.done():
+            binding.result()
+        await closed
+    finally:
+        closed.cancel()
+        binding.cancel()
+
+
+async def _bind(consumers: Sequence[JetStreamConsumer]) -> None:
+    await together(*(consumer.ensure_bound() for consumer in consumers))
+    logger.info("ready", routes=len(consumers))

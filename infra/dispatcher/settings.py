@@ -78,6 +78,10 @@ class DispatchSettings(BaseSettings):
     connect_timeout: Annotated[
         float, Field(gt=0, description="A function that takes longer to connect to is not up.")
     ] = 5
+    alive_port: Annotated[
+        int | None,
+        Field(ge=1, le=65535, description="Port of this machine that answers while it is alive."),
+    ] = None
     grace: Annotated[
         float, Field(ge=0, description="Deliveries in flight may take so long after SIGTERM.")
     ] = 10

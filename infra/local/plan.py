@@ -14,6 +14,7 @@ STORES, FUNCTIONS, DISPATCHER = range(3)
 """Layers: the dispatcher stops first, the stores last."""
 GRACE = 5
 """Seconds that work in flight may take when the stack stops; what is cut off is done again."""
+DISPATCHER_NAME = "dispatcher"
 DISPATCHER_READY = re.compile(r'"event": ?"ready"')
 
 
@@ -23,7 +24,7 @@ class Plan:
 
     deployments: Sequence[Deployment]
     ports: Mapping[str, int]
-    """By name of deployment."""
+    """By name of deployment, and the dispatcher's."""
     nats_url: str
     database_url: str
     blobs_url: str
@@ -45,13 +46,15 @@ class Plan:
 
     def dispatcher(self) -> Process:
         """The process that sends each event to the functions that accept it."""
+        port = self.ports[DISPATCHER_NAME]
         return Process(
-            name="dispatcher",
+            name=DISPATCHER_NAME,
             argv=[sys.executable, "-P", "-m", "infra.dispatcher"],
             env=self._environment()
             | dispatcher_environment(self.ports, self.deployments)
-            | {"DISPATCH_GRACE": str(GRACE)},
+            | {"DISPATCH_GRACE": str(GRACE), "DISPATCH_ALIVE_PORT": str(port)},
             ready=DISPATCHER_READY,
+            liveness=self._liveness(port),
             layer=DISPATCHER,
         )
 

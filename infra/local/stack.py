@@ -12,7 +12,7 @@ from typing import Self
 
 from infra.deployments import DEPLOYMENTS, Deployment, url
 from infra.local import postgres as own_postgres
-from infra.local.plan import Plan
+from infra.local.plan import DISPATCHER_NAME, Plan
 from infra.local.ports import claim, free_ports
 from infra.local.servers import ExternalServer, blobs_url, nats, postgres
 from infra.local.settings import supervision_settings
@@ -121,9 +121,8 @@ class Stack:
     def _choose_addresses(self) -> None:
         """Choose ports and store URLs."""
         ports = {"ingest": claim(self._port)}
-        others = [
-            deployment.name for deployment in self._deployments if deployment.name not in ports
-        ]
+        names = (*(deployment.name for deployment in self._deployments), DISPATCHER_NAME)
+        others = [name for name in names if name not in ports]
         self._nats = nats(self.data / "nats")
         self._postgres = postgres(self.data / "postgres")
         self.blobs_url = blobs_url(self.data / "blobs")

@@ -35,7 +35,7 @@ def plan() -> Plan:
     return Plan(
         deployments=DEPLOYMENTS,
         # nobody listens there
-        ports={it.name: number for number, it in enumerate(DEPLOYMENTS, 1)},
+        ports={"dispatcher": 99} | {it.name: number for number, it in enumerate(DEPLOYMENTS, 1)},
         nats_url="nats://pocwhisp:secret@127.0.0.1:4222",
         database_url="postgresql://here",
         blobs_url="file:///blobs",
@@ -107,11 +107,10 @@ def test_functions_start_at_once_but_are_probed_only_when_their_stores_are_up(
     asyncio.run(scenario())
 
 
-def test_every_function_and_every_store_is_asked_whether_it_hangs(
-    plan: Plan, tmp_path: Path
-) -> None:
+def test_every_process_is_asked_whether_it_hangs(plan: Plan, tmp_path: Path) -> None:
     stores = [Nats(tmp_path).process(), Postgres(tmp_path / "p").process(Path("p"))]
-    for process in [*stores, *(plan.function(it) for it in DEPLOYMENTS)]:
+    functions = [plan.function(it) for it in DEPLOYMENTS]
+    for process in [*stores, *functions, plan.dispatcher()]:
         assert process.liveness is not None, process.name
         assert process.liveness.failure_threshold >= 2
 
