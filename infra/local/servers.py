@@ -59,16 +59,16 @@ class ExternalServer:
 class Nats:
     """A nats-server whose JetStream lies in `folder/jetstream` and syncs every write.
 
-    It listens on the loopback address, on `port`; 0: the port of its last start, or any free
-    one. `url` holds a password, kept in a file that only this account can read. `monitor_url` is
-    its HTTP monitoring: figures for every account of this machine, but no events.
+    It listens on the loopback address, on the port of its last start or any free one. `url` holds
+    a password, kept in a file that only this account can read. `monitor_url` is its HTTP
+    monitoring: figures for every account of this machine, but no events.
     """
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._port_file = folder / "port"
         self._password_file = folder / "password"
-        self.port = port or self._last_port() or free_ports(1)[0]
+        self.port = self._last_port() or free_ports(1)[0]
         self._password = self._last_password() or secrets.token_hex(16)
         self._monitor = free_ports(1)[0]
         self.url = f"nats://{USER}:{self._password}@{HOST}:{self.port}"
@@ -141,9 +141,9 @@ class Nats:
         return shutil.disk_usage(self._folder).free > ROOM
 
 
-def nats(folder: Path, port: int = 0) -> Server:
+def nats(folder: Path) -> Server:
     """Return the broker at `NATS_URL` if that is set, else the stack's own."""
-    return ExternalServer(url) if (url := os.environ.get("NATS_URL")) else Nats(folder, port)
+    return ExternalServer(url) if (url := os.environ.get("NATS_URL")) else Nats(folder)
 
 
 def postgres(folder: Path) -> Server:

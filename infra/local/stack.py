@@ -22,6 +22,7 @@ from infra.local.state import (
     STATE,
     StackInfo,
     cannot_use,
+    is_of_folder,
     lock,
     lock_at_once,
     remove_state,
@@ -41,7 +42,8 @@ class Stack:
     The folder `data` holds everything that the stack keeps, and at most one stack. Ingest listens
     on `port`, 0 for any. `sink` gets the log, line by line. `env` is added to the environment of
     functions and dispatcher. `NATS_URL`, `DATABASE_URL` and `BLOBS_URL`, if set, name servers to
-    use instead of its own. Entering raises `CannotStart`; on leaving, no process is left.
+    use instead of its own. Entering raises `CannotStart`, or
+    `OSError` if the machine has no room for it; on leaving, no process is left.
     """
 
     def __init__(
@@ -64,6 +66,8 @@ class Stack:
         try:
             return await self._open()
         except OSError as error:
+            if not is_of_folder(self.data, error):
+                raise
             raise cannot_use(self.data, error) from error
 
     async def _open(self) -> Self:
@@ -89,34 +93,13 @@ class Stack:
         return url(self.port_of("ingest"), "")
 
     @property
-    def nats_url(self) -> str:
-        return self._nats.url
-
-    @property
-    def database_url(self) -> str:
-        return self._postgres.url
-
-    @property
     def processes(self) -> dict[str, int]:
         """The present pids by name, without those of processes that are being restarted."""
         return self.supervisor.pids
 
-    def pid_of(self, name: str) -> int:
-        """Return the present pid. Raises `ProcessLookupError` during a restart."""
-        if (pid := self.supervisor.pid_of(name)) is None:
-            raise ProcessLookupError(f"{name} does not run now.")
-        return pid
-
     def port_of(self, name: str) -> int:
         """The port of a function, the same through all its restarts."""
         return self._plan.ports[name]
-
-    async def ready(self, name: str, *, after: int | None = None, deadline: float = 60.0) -> None:
-        """Wait until a process is ready; with `after`, until it has another pid than that, too.
-
-        Raises `TimeoutError` after `deadline` seconds.
-        """
-        await self.supervisor.ready(name, after=after, deadline=deadline)
 
     def _choose_addresses(self) -> None:
         """Choose ports and store URLs."""

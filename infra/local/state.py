@@ -1,5 +1,6 @@
 """A stack's files in its data folder: the lock that it holds, and `stack.json` with its URLs."""
 
+import errno
 import fcntl
 import json
 import os
@@ -7,7 +8,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,8 @@ from infra.local.supervisor.waiting import until
 
 STATE = "stack.json"
 LOCK = "stack.lock"
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""Errors of a write, which name no file."""
 EXIT_DEADLINE = 10.0
 """Seconds in which the processes of a killed stack must have ended."""
 
@@ -44,6 +47,24 @@ def running_stack(data: Path) -> StackInfo | None:
     except (OSError, ValidationError):
         return None
     return info if is_alive(info.pid, before=info.started_at) else None
+
+
+def unready_stack(data: Path) -> int | None:
+    """Return the pid of a stack that is starting or stopping. Returns None if none is.
+
+    Such a stack holds the lock, but `running_stack` does not find it.
+    """
+    with suppress(OSError):
+        lock_fd = os.open(data / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid, locked_at = _pid(lock_fd), os.fstat(lock_fd).st_mtime
+            if pid is not None and is_alive(pid, before=datetime.fromtimestamp(locked_at, UTC)):
+                return pid
+        finally:
+            os.close(lock_fd)
+    return None
 
 
 def write_state(data: Path, info: StackInfo) -> None:
@@ -126,6 +147,13 @@ def _acquire(lock_fd: int, data: Path, *, may_wait: bool) -> bool:
     except OSError as error:
         raise cannot_use(data, error) from error
     return True
+
+
+def is_of_folder(data: Path, error: OSError) -> bool:
+    """Whether the error is about the data folder, a file in it or its disk."""
+    if error.filename is None:
+        return error.errno in DISK_ERRORS
+    return Path(os.fsdecode(error.filename)).is_relative_to(data)
 
 
 def cannot_use(data: Path, error: OSError) -> CannotStart:
