@@ -1,6 +1,7 @@
 """`pocwhisp status`: whether a stack runs, and how it is."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +23,11 @@ def status(
 ) -> None:
     """Tell whether a stack runs, where, and how its parts are; exit code 1 if one is away."""
     from infra.cli.server_choice import stack_in
+    from infra.local.state import running_stack, unready_stack
+
+    if running_stack(data) is None and (pid := unready_stack(data)) is not None:
+        _print_unready(data, pid, as_json=as_json)
+        raise typer.Exit(Exit.FAILED)
 
     async def look() -> "tuple[StackInfo, Session]":
         info = stack_in(data)
@@ -37,6 +43,14 @@ def status(
     else:
         _print(info, health)
     raise typer.Exit(Exit.COMPLETED if health["status"] == "healthy" else Exit.FAILED)
+
+
+def _print_unready(data: Path, pid: int, *, as_json: bool) -> None:
+    place = str(data.absolute())
+    if as_json:
+        typer.echo(json.dumps({"pid": pid, "data": place, "status": "starting"}, indent=2))
+    else:
+        print_line(f"The stack in {place} is starting or stopping (pid {pid}).")
 
 
 def _print(info: "StackInfo", health: "Session") -> None:
