@@ -390,9 +390,23 @@ def test_silence_before_the_first_answer_is_only_a_slow_start() -> None:
         lines = Lines()
         async with Supervisor(lines) as supervisor:
             liveness = Liveness(probe=probe, period=0.001)
-            await supervisor.start(shell("exec sleep 600", liveness=liveness))
+            process = shell("exec sleep 600", ready=re.compile("never"), liveness=liveness)
+            starting = asyncio.create_task(supervisor.start(process))
             await within(5, lambda: asyncio.sleep(0, silent < -10))
+            starting.cancel()
             assert lines.count("killed") == 0
+
+
+def test_a_process_that_is_ready_and_then_silent_hangs_even_if_it_was_never_probed() -> None:
+    async def probe() -> bool:
+        raise TimeoutError
+
+    async def scenario() -> None:
+        lines = Lines()
+        async with Supervisor(lines) as supervisor:
+            liveness = Liveness(probe=probe, period=0.001)
+            await supervisor.start(shell("exec sleep 600", liveness=liveness))
+            await lines.wait_for("does not answer; killed")
 
     asyncio.run(scenario())
 

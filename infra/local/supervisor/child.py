@@ -199,7 +199,7 @@ class Child:
             return
         if self._after is not None:
             await self._after.wait()
-        await until_hung(liveness)
+        await until_hung(liveness, self.ready)
         if not self._stopping.is_set():
             self._log("does not answer; killed")
             kill_group(running.pid)

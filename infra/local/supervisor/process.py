@@ -171,8 +171,8 @@ async def probe_succeeds(probe: str | Probe) -> bool:
         return False
 
 
-async def until_hung(liveness: Liveness) -> None:
-    """Wait until the process hangs: it answers no more, or has not begun to."""
+async def until_hung(liveness: Liveness, ready: asyncio.Event) -> None:
+    """Wait until the process hangs: it answers no more, or has neither begun to nor got ready."""
     clock = asyncio.get_running_loop().time
     end, failures = clock() + liveness.startup_limit, 0
     answered = was_healthy = False
@@ -181,6 +181,7 @@ async def until_hung(liveness: Liveness) -> None:
         try:
             healthy = await _is_healthy(liveness)
         except TimeoutError:
+            answered = answered or ready.is_set()
             failures += answered
         except (OSError, EOFError):  # it refuses connections
             failures = 0
