@@ -9,12 +9,13 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 
+from events.base import TYPE_PREFIX
 from shared.cancellation import cancellable
 from shared.errors import Unavailable
 
 STREAM = StreamConfig(
     name="POCWHISP",
-    subjects=["io.pocwhisp.>"],
+    subjects=[f"{TYPE_PREFIX}>"],
     retention=RetentionPolicy.LIMITS,
     storage=StorageType.FILE,
     max_age=timedelta(days=7).total_seconds(),

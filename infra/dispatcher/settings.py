@@ -6,9 +6,8 @@ from urllib.parse import urljoin
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from events.base import TYPE_PREFIX
 from infra.dispatcher.retry_policy import Policy
-
-PREFIX = "io.pocwhisp."
 
 
 class Route(BaseModel):
@@ -39,7 +38,7 @@ class Route(BaseModel):
     @property
     def consumer(self) -> str:
         """Durable name of the consumer, such as `merge--channel-transcribed-v1`."""
-        return f"{self.function}--{self.type.removeprefix(PREFIX).replace('.', '-')}"
+        return f"{self.function}--{self.type.removeprefix(TYPE_PREFIX).replace('.', '-')}"
 
     @property
     def alive_url(self) -> str:
