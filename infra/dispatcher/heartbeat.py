@@ -25,11 +25,14 @@ class Liveness(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatTiming:
-    """`interval` between two heartbeats, time for one `probe`, and `cap` of the whole work (s)."""
+    """The times of a delivery that is being worked on, in seconds."""
 
     interval: float
+    """Between two heartbeats."""
     probe: float
+    """Time limit of a probe."""
     cap: float
+    """Time limit of the whole work."""
 
     @classmethod
     def within(cls, ack_wait: float, cap: float) -> "HeartbeatTiming":

@@ -107,7 +107,11 @@ class Line:
         asyncio.get_running_loop().call_later(outage, self._event_places.release)
 
     async def _deliver(self, delivery: InFlightDelivery) -> float:
-        """Deliver once. Returns the seconds for which an outage keeps the event's place."""
+        """Deliver once.
+
+        Returns the seconds for which its entry in `_event_places` stays taken: 0 unless the
+        function is away.
+        """
         if delivery.key in self._in_flight:  # it ran out of time while the broker was away
             await self._consumer.extend_ack_wait(delivery)
             return 0

@@ -6,7 +6,7 @@
     anything else                               parked at once: functions never answer it
 
 An outage is not a failed call. JetStream's own delivery count cannot tell the two apart, so
-failures are counted here. An event that may not be parked is stuck after as many attempts: its
+failures are counted here. An event that may not be parked is stuck after the last attempt: its
 retries go on, with delays that grow with the number of stuck events.
 """
 
@@ -51,18 +51,21 @@ Outcome: TypeAlias = Answer | Failure
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`max_attempts` counted failures; delays in seconds: base, 2 base, 4 base ... to a cap.
-
-    Between two attempts at any of the stuck events lie `stuck_spacing` and `stuck_rest` times what
-    an attempt takes, so that any number of them leaves the function free for the others.
-    """
+    """When failed deliveries are tried again, and how often. All times are in seconds."""
 
     max_attempts: int = 8
+    """Counted failures after which an event is parked or stuck."""
     base: float = 1
+    """Delay after the first failure; each further one doubles it."""
     cap: float = 60
+    """Longest delay after a counted failure."""
     outage_cap: float = 30
+    """Longest delay after a failure that is an outage of the function."""
     stuck_spacing: float = 0.25
+    """Least time between two attempts at any of the stuck events."""
     stuck_rest: float = 4
+    """Least time between two attempts at any of the stuck events, as a multiple of what an attempt
+    takes. Any number of stuck events so leaves the function free for the others."""
 
     def stuck_delay(self, stuck: int, seconds: float) -> float:
         """Return the delay (s) of one of `stuck` events whose last attempt took `seconds`."""
@@ -117,8 +120,8 @@ def decide(
 ) -> Verdict:
     """Return the verdict on an outcome; `count` is the event's failure count before it.
 
-    An event that may not be parked (a parked delivery itself) is retried for ever instead, once it
-    is stuck after `stuck_delay` seconds at least.
+    An event that may not be parked (a parked delivery itself) is retried without end; after
+    `max_attempts` failures no sooner than `stuck_delay` seconds.
     """
     if succeeded(outcome):
         return Ack()
@@ -126,7 +129,7 @@ def decide(
         delay = backoff(count.outages, policy.base, policy.outage_cap)
         return Retry(delay, FailureCount(count.failures, count.outages + 1))
     now = FailureCount(count.failures + 1)
-    if may_park and isinstance(outcome, Answer) and _is_refusal(outcome):
+    if may_park and isinstance(outcome, Answer) and _is_permanent(outcome):
         return Park("permanent", f"http_{outcome.status}", now.failures)
     if may_park and now.failures >= policy.max_attempts:
         return Park("exhausted", outcome.code, now.failures)
@@ -155,6 +158,6 @@ def _is_outage(outcome: Outcome) -> bool:
     return outcome in (Failure.NOT_UP, Failure.SILENT)
 
 
-def _is_refusal(answer: Answer) -> bool:
+def _is_permanent(answer: Answer) -> bool:
     """Whether no further attempt could succeed."""
     return answer.status < HTTPStatus.INTERNAL_SERVER_ERROR and answer.status not in RETRIED_4XX

@@ -54,7 +54,12 @@ class DispatchSettings(BaseSettings):
         tuple[Route, ...], Field(description="JSON array of {function, type, url, in_flight}.")
     ] = ()
     ack_wait: Annotated[
-        float, Field(gt=0, description="Sent again if the dispatcher is gone for so long.")
+        float,
+        Field(
+            gt=0,
+            description="Seconds without an answer or a heartbeat after which JetStream delivers"
+            " again, e.g. because the dispatcher died.",
+        ),
     ] = 15
     max_attempts: Annotated[
         int, Field(ge=1, description="Counted failures after which an event is parked.")
@@ -69,20 +74,25 @@ class DispatchSettings(BaseSettings):
         float, Field(gt=0, description="Longest delay while a function or its stores are away.")
     ] = 30
     work_floor: Annotated[
-        float, Field(gt=0, description="One delivery may take so long, however short the audio.")
+        float, Field(gt=0, description="Least time limit of a delivery, however short the audio.")
     ] = 600
     work_factor: Annotated[
-        float, Field(gt=0, description="One delivery may take so many times the audio's length.")
+        float,
+        Field(gt=0, description="Time limit of a delivery, as a multiple of the audio's length."),
     ] = 20
     connect_timeout: Annotated[
-        float, Field(gt=0, description="A function that takes longer to connect to is not up.")
+        float,
+        Field(
+            gt=0,
+            description="Time in which a function must take a connection to count as up.",
+        ),
     ] = 5
     alive_port: Annotated[
         int | None,
         Field(ge=1, le=65535, description="Port of this machine that answers while it is alive."),
     ] = None
     grace: Annotated[
-        float, Field(ge=0, description="Deliveries in flight may take so long after SIGTERM.")
+        float, Field(ge=0, description="Time that deliveries in flight may take after SIGTERM.")
     ] = 10
 
     @property

@@ -84,7 +84,7 @@ class Child:
         return waiting in done
 
     async def ended(self) -> int | None:
-        """Wait until it is restarted no more. Returns its last exit code, negative for a signal."""
+        """Wait until it has ended for good. Returns its last exit code, negative for a signal."""
         await asyncio.wait({self._task})
         return self.exit_code
 

@@ -12,7 +12,7 @@ PROBE_EVERY = 0.05
 
 
 async def until(holds: Probe, *, every: float = PROBE_EVERY) -> None:
-    """Call `holds` every so many seconds until it returns True."""
+    """Call `holds` until it returns True, with `every` seconds in between."""
     while True:
         if await holds():
             return
