@@ -23,10 +23,10 @@ STREAM = StreamConfig(
 )
 CONNECT_TIMEOUT = 2
 PING_INTERVAL = 20
-PAUSE = 0.25
+RECONNECT_WAIT = 0.25
 
 
-class Broker:
+class BrokerConnection:
     """A connection that survives the broker's restarts; `closed` is set if it ends for good."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Broker:
     @asynccontextmanager
     async def connect(
         cls, url: str, log: Callable[[Exception], Awaitable[None]]
-    ) -> AsyncIterator["Broker"]:
+    ) -> AsyncIterator["BrokerConnection"]:
         """Connect, without a time limit; close at the end of the context.
 
         `log` is called with each error of the connection. Raises `Unavailable` if the URL is none.
@@ -78,7 +78,7 @@ class Broker:
             url,
             connect_timeout=CONNECT_TIMEOUT,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=PAUSE,  # type: ignore[arg-type]  # a float will do
+            reconnect_time_wait=RECONNECT_WAIT,  # type: ignore[arg-type]  # a float will do
             ping_interval=PING_INTERVAL,
             error_cb=log,
             disconnected_cb=self._disconnected,

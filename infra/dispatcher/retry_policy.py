@@ -22,7 +22,7 @@ DOUBLINGS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FunctionAnswer:
     """The function answered. `error` is the code in its JSON answer, if it had one."""
 
     status: int
@@ -33,7 +33,7 @@ class Answer:
         return self.error or f"http_{self.status}"
 
 
-class Failure(StrEnum):
+class NoAnswer(StrEnum):
     """No answer came; the value is the error's code."""
 
     NOT_UP = "function_not_up"
@@ -46,7 +46,7 @@ class Failure(StrEnum):
         return self.value
 
 
-Outcome: TypeAlias = Answer | Failure
+AttemptOutcome: TypeAlias = FunctionAnswer | NoAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ Verdict: TypeAlias = Ack | Retry | Park
 
 
 def decide(
-    outcome: Outcome,
+    outcome: AttemptOutcome,
     count: FailureCount,
     policy: Policy,
     *,
@@ -126,38 +126,38 @@ def decide(
     if succeeded(outcome):
         return Ack()
     if _is_outage(outcome):
-        delay = backoff(count.outages, policy.base, policy.outage_cap)
+        delay = exponential_delay(count.outages, policy.base, policy.outage_cap)
         return Retry(delay, FailureCount(count.failures, count.outages + 1))
     now = FailureCount(count.failures + 1)
-    if may_park and isinstance(outcome, Answer) and _is_permanent(outcome):
+    if may_park and isinstance(outcome, FunctionAnswer) and _is_permanent(outcome):
         return Park("permanent", f"http_{outcome.status}", now.failures)
     if may_park and now.failures >= policy.max_attempts:
         return Park("exhausted", outcome.code, now.failures)
-    delay = backoff(count.failures, policy.base, policy.cap)
+    delay = exponential_delay(count.failures, policy.base, policy.cap)
     if now.failures >= policy.max_attempts:
         delay = max(delay, stuck_delay)
     return Retry(delay, now)
 
 
-def backoff(before: int, base: float, cap: float) -> float:
+def exponential_delay(before: int, base: float, cap: float) -> float:
     """Return the delay (s) after a failure with `before` earlier ones: it doubles, up to `cap`."""
     return float(min(cap, base * 2 ** min(before, DOUBLINGS)))
 
 
-def succeeded(outcome: Outcome) -> bool:
+def succeeded(outcome: AttemptOutcome) -> bool:
     """Whether the function accepted the event."""
     return (
-        isinstance(outcome, Answer)
+        isinstance(outcome, FunctionAnswer)
         and HTTPStatus.OK <= outcome.status < HTTPStatus.MULTIPLE_CHOICES
     )
 
 
-def _is_outage(outcome: Outcome) -> bool:
-    if isinstance(outcome, Answer):
+def _is_outage(outcome: AttemptOutcome) -> bool:
+    if isinstance(outcome, FunctionAnswer):
         return outcome.status == HTTPStatus.SERVICE_UNAVAILABLE
-    return outcome in (Failure.NOT_UP, Failure.SILENT)
+    return outcome in (NoAnswer.NOT_UP, NoAnswer.SILENT)
 
 
-def _is_permanent(answer: Answer) -> bool:
+def _is_permanent(answer: FunctionAnswer) -> bool:
     """Whether no further attempt could succeed."""
     return answer.status < HTTPStatus.INTERNAL_SERVER_ERROR and answer.status not in RETRIED_4XX

@@ -10,7 +10,7 @@ from events.base import TYPE_PREFIX
 from infra.dispatcher.retry_policy import Policy
 
 
-class Route(BaseModel):
+class EventRoute(BaseModel):
     """A route: all events of one type go to one deployed function.
 
     Two functions that take the same type (transcribe and persist), or two deployments of one, are
@@ -51,7 +51,7 @@ class DispatchSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="dispatch_", frozen=True, extra="ignore")
 
     routes: Annotated[
-        tuple[Route, ...], Field(description="JSON array of {function, type, url, in_flight}.")
+        tuple[EventRoute, ...], Field(description="JSON array of {function, type, url, in_flight}.")
     ] = ()
     ack_wait: Annotated[
         float,

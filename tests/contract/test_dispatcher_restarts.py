@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from events import ChannelTranscribed
 from infra.dispatcher import session
-from infra.dispatcher.broker import Broker
+from infra.dispatcher.broker import BrokerConnection
 from infra.dispatcher.session import dispatch
 from infra.dispatcher.settings import DispatchSettings, SweepSettings
 from infra.local.supervisor.process import has_status, probe_succeeds
@@ -288,15 +288,15 @@ async def test_a_connection_closed_for_good_before_its_consumers_exist_is_made_a
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As nats-py closes one whose user expired: it does not connect again by itself."""
-    brokers: list[Broker] = []
-    initialise = Broker.__init__
+    brokers: list[BrokerConnection] = []
+    initialise = BrokerConnection.__init__
 
-    def remember(broker: Broker) -> None:
+    def remember(broker: BrokerConnection) -> None:
         initialise(broker)
         brokers.append(broker)
 
-    monkeypatch.setattr(Broker, "__init__", remember)
-    monkeypatch.setattr(session, "PAUSE", 0.01)
+    monkeypatch.setattr(BrokerConnection, "__init__", remember)
+    monkeypatch.setattr(session, "NEW_CONNECTION_DELAY", 0.01)
     monkeypatch.setenv("DISPATCH_ROUTES", json.dumps([route_to("http://127.0.0.1:1/")]))
     with nats_server(tmp_path, jetstream=False) as without, capture_logs() as logs:
         work = asyncio.create_task(dispatch(DispatchSettings(), SweepSettings(), without.url))
