@@ -105,7 +105,7 @@ def dispatcher_environment(
     """What the dispatcher's environment says besides where the broker is."""
     return {
         "DISPATCH_ROUTES": json.dumps(routes(ports, deployments)),
-        "SWEEP_URL": url(ports["sweep"]),
+        "SWEEP_URL": local_url(ports["sweep"]),
     }
 
 
@@ -117,7 +117,7 @@ def routes(
         {
             "function": deployment.name,
             "type": event.type,
-            "url": url(ports[deployment.name]),
+            "url": local_url(ports[deployment.name]),
             "in_flight": deployment.in_flight,
         }
         for deployment in deployments
@@ -125,6 +125,6 @@ def routes(
     ]
 
 
-def url(port: int, path: str = "/") -> str:
+def local_url(port: int, path: str = "/") -> str:
     """The address of a process of this machine."""
     return f"http://{HOST}:{port}{path}"

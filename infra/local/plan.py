@@ -6,9 +6,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from infra.deployments import ROOT, Deployment, dispatcher_environment, url
+from infra.deployments import ROOT, Deployment, dispatcher_environment, local_url
 from infra.local.settings import SupervisionSettings
-from infra.local.supervisor.process import Liveness, Process
+from infra.local.supervisor.process import LivenessProbe, Program
 
 STORES, FUNCTIONS, DISPATCHER = range(3)
 """Layers: the dispatcher stops first, the stores last."""
@@ -19,7 +19,7 @@ DISPATCHER_READY = re.compile(r'"event": ?"ready"')
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class StackPlan:
     """Addresses and settings of a stack, from which its processes follow."""
 
     deployments: Sequence[Deployment]
@@ -32,22 +32,22 @@ class Plan:
     """Added to the environment of functions and dispatcher."""
     supervision: SupervisionSettings
 
-    def function(self, deployment: Deployment) -> Process:
+    def function(self, deployment: Deployment) -> Program:
         """The process of a function."""
         port = self.ports[deployment.name]
-        return Process(
+        return Program(
             name=deployment.name,
             argv=deployment.argv,
             env=self._environment() | deployment.environment(port),
-            ready=url(port, deployment.ready),
+            ready=local_url(port, deployment.ready),
             liveness=self._liveness(port),
             layer=FUNCTIONS,
         )
 
-    def dispatcher(self) -> Process:
+    def dispatcher(self) -> Program:
         """The process that sends each event to the functions that accept it."""
         port = self.ports[DISPATCHER_NAME]
-        return Process(
+        return Program(
             name=DISPATCHER_NAME,
             argv=[sys.executable, "-P", "-m", "infra.dispatcher"],
             env=self._environment()
@@ -58,9 +58,9 @@ class Plan:
             layer=DISPATCHER,
         )
 
-    def _liveness(self, port: int) -> Liveness:
-        return Liveness(
-            probe=url(port, "/alive"),
+    def _liveness(self, port: int) -> LivenessProbe:
+        return LivenessProbe(
+            probe=local_url(port, "/alive"),
             timeout=self.supervision.alive_limit,
             startup_limit=self.supervision.start_limit,
         )

@@ -60,7 +60,7 @@ def is_free(port: int) -> bool:
     return False
 
 
-def claim(port: int) -> int:
+def choose_port(port: int) -> int:
     """Return the port, or a free one for 0; it stays free. Raises `CannotStart` if it is in use
     or needs rights that this account lacks.
     """

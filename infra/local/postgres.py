@@ -29,7 +29,7 @@ import psycopg
 from infra.local.errors import CannotStart
 from infra.local.settings import RECOVERY_LIMIT
 from infra.local.state import write_private
-from infra.local.supervisor.process import Liveness, Process, run_as
+from infra.local.supervisor.process import LivenessProbe, Program, run_as
 from infra.local.supervisor.supervisor import Supervisor
 
 ACCOUNT = "pocwhisp"
@@ -75,7 +75,7 @@ class Postgres:
         await supervisor.start(self.process(installed / "postgres"), deadline=RECOVERY_LIMIT)
         await self._create_database()
 
-    def process(self, program: Path) -> Process:
+    def process(self, program: Path) -> Program:
         """The server process; its cluster must exist."""
         settings = {
             "listen_addresses": "",
@@ -84,11 +84,11 @@ class Postgres:
             "recovery_init_sync_method": SYNC,
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return Process(
+        return Program(
             name="postgres",
             argv=[str(program), "-D", str(self._cluster), *options],
             ready=READY,
-            liveness=Liveness(probe=self._accepts_connections),
+            liveness=LivenessProbe(probe=self._accepts_connections),
             tries=START_TRIES,
             stop_signal=signal.SIGINT,  # SIGTERM would wait for clients to leave
             account=self._account,
@@ -124,7 +124,7 @@ class Postgres:
         options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         options += [f"--sync-method={SYNC}"]
         await supervisor.run(
-            Process(
+            Program(
                 name="postgres",
                 argv=[str(initdb), "-D", str(unfinished), *options],
                 restart=False,

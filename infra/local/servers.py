@@ -16,7 +16,7 @@ from infra.local.ports import HOST, free_ports, is_free
 from infra.local.postgres import Postgres
 from infra.local.settings import RECOVERY_LIMIT
 from infra.local.state import write_private
-from infra.local.supervisor.process import Liveness, Process, has_status
+from infra.local.supervisor.process import LivenessProbe, Program, has_status
 from infra.local.supervisor.supervisor import Supervisor
 
 NATS_CONFIG = """\
@@ -36,7 +36,7 @@ ROOM = 4_000_000
 """Free bytes from which on a broker can be expected to store events."""
 
 
-class Server(Protocol):
+class StackServer(Protocol):
     """A server whose `url` is known before it runs. It stops with its supervisor."""
 
     url: str
@@ -78,13 +78,13 @@ class Nats:
         self.write_config()
         await supervisor.start(self.process(), deadline=RECOVERY_LIMIT)
 
-    def process(self) -> Process:
+    def process(self) -> Program:
         """The server process; `write_config` comes first."""
-        return Process(
+        return Program(
             name="nats",
             argv=[nats_server(), "-c", str(self._config_file)],
             ready=self._offers_jetstream,
-            liveness=Liveness(probe=self._is_well),
+            liveness=LivenessProbe(probe=self._is_well),
         )
 
     def write_config(self) -> None:
@@ -141,12 +141,12 @@ class Nats:
         return shutil.disk_usage(self._folder).free > ROOM
 
 
-def nats(folder: Path) -> Server:
+def nats(folder: Path) -> StackServer:
     """Return the broker at `NATS_URL` if that is set, else the stack's own."""
     return ExternalServer(url) if (url := os.environ.get("NATS_URL")) else Nats(folder)
 
 
-def postgres(folder: Path) -> Server:
+def postgres(folder: Path) -> StackServer:
     """Return the database at `DATABASE_URL` if that is set, else the stack's own."""
     return ExternalServer(url) if (url := os.environ.get("DATABASE_URL")) else Postgres(folder)
 

@@ -10,17 +10,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-from infra.deployments import DEPLOYMENTS, Deployment, url
+from infra.deployments import DEPLOYMENTS, Deployment, local_url
 from infra.local import postgres as own_postgres
-from infra.local.plan import DISPATCHER_NAME, Plan
-from infra.local.ports import claim, free_ports
+from infra.local.plan import DISPATCHER_NAME, StackPlan
+from infra.local.ports import choose_port, free_ports
 from infra.local.servers import ExternalServer, blobs_url, nats, postgres
 from infra.local.settings import supervision_settings
 from infra.local.startup import start_all
 from infra.local.state import (
-    LOCK,
-    STATE,
-    StackInfo,
+    LOCK_FILE,
+    STATE_FILE,
+    StackState,
     cannot_use,
     is_of_folder,
     lock,
@@ -32,7 +32,7 @@ from infra.local.supervisor.log import Sink
 from infra.local.supervisor.supervisor import Supervisor
 
 LOGS = ("stack.log*", "evaluate.log*")
-KEPT = ("nats", "blobs", LOCK, STATE, f".{STATE}-*", *LOGS)
+KEPT = ("nats", "blobs", LOCK_FILE, STATE_FILE, f".{STATE_FILE}-*", *LOGS)
 """Names in the data folder that belong to a stack, besides its database."""
 
 
@@ -90,7 +90,7 @@ class Stack:
     @property
     def url(self) -> str:
         """Where ingest listens, without a slash at the end."""
-        return url(self.port_of("ingest"), "")
+        return local_url(self.port_of("ingest"), "")
 
     @property
     def processes(self) -> dict[str, int]:
@@ -103,13 +103,13 @@ class Stack:
 
     def _choose_addresses(self) -> None:
         """Choose ports and store URLs."""
-        ports = {"ingest": claim(self._port)}
+        ports = {"ingest": choose_port(self._port)}
         names = (*(deployment.name for deployment in self._deployments), DISPATCHER_NAME)
         others = [name for name in names if name not in ports]
         self._nats = nats(self.data / "nats")
         self._postgres = postgres(self.data / "postgres")
         self.blobs_url = blobs_url(self.data / "blobs")
-        self._plan = Plan(
+        self._plan = StackPlan(
             deployments=self._deployments,
             ports=ports | dict(zip(others, free_ports(len(others)), strict=True)),
             nats_url=self._nats.url,
@@ -125,15 +125,15 @@ class Stack:
     def _write_state(self) -> None:
         if self._started_at is not None:
             with suppress(OSError):  # a full disk must not end what runs
-                write_state(self.data, self._info(self._started_at))
+                write_state(self.data, self._state(self._started_at))
 
     def _remove_state(self) -> None:
         self._started_at = None
         remove_state(self.data)
 
-    def _info(self, started_at: datetime) -> StackInfo:
+    def _state(self, started_at: datetime) -> StackState:
         is_own = not isinstance(self._postgres, ExternalServer)
-        return StackInfo(
+        return StackState(
             pid=os.getpid(),
             url=self.url,
             started_at=started_at,

@@ -3,13 +3,15 @@
 import asyncio
 
 from infra.local.errors import CannotStart
-from infra.local.plan import Plan
-from infra.local.servers import Server
+from infra.local.plan import StackPlan
+from infra.local.servers import StackServer
 from infra.local.supervisor.supervisor import Supervisor
 from shared.tasks import together
 
 
-async def start_all(supervisor: Supervisor, plan: Plan, broker: Server, database: Server) -> None:
+async def start_all(
+    supervisor: Supervisor, plan: StackPlan, broker: StackServer, database: StackServer
+) -> None:
     """Start all processes at once; functions load while their stores start.
 
     The time that a function may take to be ready begins when its stores can be used. Raises

@@ -19,15 +19,15 @@ from events.base import Frozen
 from infra.local.errors import CannotStart
 from infra.local.supervisor.waiting import until
 
-STATE = "stack.json"
-LOCK = "stack.lock"
+STATE_FILE = "stack.json"
+LOCK_FILE = "stack.lock"
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 """Errors of a write, which name no file."""
-EXIT_DEADLINE = 10.0
+LOCK_TIMEOUT = 10.0
 """Seconds in which the processes of a killed stack must have ended."""
 
 
-class StackInfo(Frozen):
+class StackState(Frozen):
     """The content of `stack.json`: a running stack's URLs and pids."""
 
     pid: Annotated[int, Field(description="The process that holds the stack.")]
@@ -40,10 +40,10 @@ class StackInfo(Frozen):
     processes: Annotated[dict[str, int], Field(description="Present pids by name.")]
 
 
-def running_stack(data: Path) -> StackInfo | None:
+def running_stack(data: Path) -> StackState | None:
     """Return the stack that runs on the data folder. Returns None if no stack is ready there."""
     try:
-        info = StackInfo.model_validate_json((data / STATE).read_bytes())
+        info = StackState.model_validate_json((data / STATE_FILE).read_bytes())
     except (OSError, ValidationError):
         return None
     return info if is_alive(info.pid, before=info.started_at) else None
@@ -55,7 +55,7 @@ def unready_stack(data: Path) -> int | None:
     Such a stack holds the lock, but `running_stack` does not find it.
     """
     with suppress(OSError):
-        lock_fd = os.open(data / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        lock_fd = os.open(data / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             fcntl.flock(lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -67,9 +67,9 @@ def unready_stack(data: Path) -> int | None:
     return None
 
 
-def write_state(data: Path, info: StackInfo) -> None:
+def write_state(data: Path, info: StackState) -> None:
     """Write `stack.json`, whole or not at all, readable by its own account only."""
-    write_private(data / STATE, info.model_dump_json(indent=2))
+    write_private(data / STATE_FILE, info.model_dump_json(indent=2))
 
 
 def write_private(path: Path, text: str) -> None:
@@ -89,19 +89,19 @@ def write_private(path: Path, text: str) -> None:
 
 def remove_state(data: Path) -> None:
     """Remove `stack.json`, as no stack runs any more."""
-    (data / STATE).unlink(missing_ok=True)
+    (data / STATE_FILE).unlink(missing_ok=True)
 
 
 @asynccontextmanager
 async def lock(data: Path) -> AsyncIterator[int]:
     """Lock the data folder while the context lasts; gives the lock's file descriptor.
 
-    Waits up to `EXIT_DEADLINE` for a stack that was killed: its guards hold the lock until its
+    Waits up to `LOCK_TIMEOUT` for a stack that was killed: its guards hold the lock until its
     processes have ended. Raises `CannotStart`, naming the pid, if another stack holds the lock,
     or if the folder cannot be used.
     """
     with _lock_file(data) as lock_fd:
-        deadline = time.monotonic() + EXIT_DEADLINE
+        deadline = time.monotonic() + LOCK_TIMEOUT
 
         async def is_acquired() -> bool:
             return _acquire(lock_fd, data, may_wait=time.monotonic() < deadline)
@@ -123,7 +123,7 @@ def _lock_file(data: Path) -> Iterator[int]:
     try:
         data.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        lock_fd = os.open(data / LOCK, flags, 0o600)
+        lock_fd = os.open(data / LOCK_FILE, flags, 0o600)
     except OSError as error:
         raise cannot_use(data, error) from error
     try:

@@ -17,11 +17,11 @@ import pytest
 from infra.deployments import ROOT
 from infra.local import ports, postgres
 from infra.local.errors import CannotStart
-from infra.local.ports import claim, free_ports
+from infra.local.ports import choose_port, free_ports
 from infra.local.postgres import LONGEST_SOCKET, SOCKET, socket_folder
 from infra.local.stack import Stack, delete_stack
 from infra.local.state import (
-    StackInfo,
+    StackState,
     lock,
     lock_at_once,
     running_stack,
@@ -33,8 +33,8 @@ from infra.local.supervisor.supervisor import Supervisor
 from tests.support.disks import disk
 
 
-def page(pid: int, started_at: datetime) -> StackInfo:
-    return StackInfo(
+def page(pid: int, started_at: datetime) -> StackState:
+    return StackState(
         pid=pid,
         url="http://127.0.0.1:8080",
         started_at=started_at,
@@ -306,7 +306,7 @@ def test_a_port_in_use_is_told_with_its_owner() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(CannotStart, match=rf"Port {port} is in use by .*{os.getpid()}.*--port"):
-            claim(port)
+            choose_port(port)
 
 
 @pytest.mark.parametrize("port", [-1, 65536, 99999])
@@ -317,12 +317,12 @@ def test_a_number_that_is_no_port_is_told_with_those_that_are(tmp_path: Path, po
 
 WITHOUT_RIGHTS = """
 import os, socket, sys
-from infra.local.ports import claim
+from infra.local.ports import choose_port
 from infra.local.errors import CannotStart
 if os.geteuid() == 0:
     os.setuid(65534)
 try:
-    claim(80)
+    choose_port(80)
 except CannotStart as error:
     print(error)
 """

@@ -16,20 +16,20 @@ import pytest
 
 from infra.local.errors import CannotStart
 from infra.local.state import is_alive, lock, lock_at_once
-from infra.local.supervisor import guard, guards, log
+from infra.local.supervisor import guard, guard_processes, log
 from infra.local.supervisor.supervisor import Supervisor
 from tests.support.processes import Lines, gone, numbers, python, shell, within
 
 SUPERVISOR = """
 import asyncio, sys
 from pathlib import Path
-from infra.local.supervisor.process import Process
+from infra.local.supervisor.process import Program
 from infra.local.supervisor.supervisor import Supervisor
 
 async def family(hold):
     async with Supervisor(inherited_fds=hold) as supervisor:
         script = "sleep 600 & echo grandchild $!; sleep 600"
-        await supervisor.start(Process(name="parent", argv=["sh", "-c", script]))
+        await supervisor.start(Program(name="parent", argv=["sh", "-c", script]))
         print("child", supervisor.pid_of("parent"), flush=True)
         for number, pid in enumerate(supervisor.guard_pids):
             print(f"guard{number}", pid, flush=True)
@@ -100,13 +100,13 @@ def test_a_dead_guard_is_told_of_and_replaced_by_one_that_knows_all_groups() -> 
 
 REPLACED = """
 import asyncio, os, signal
-from infra.local.supervisor.process import Process
+from infra.local.supervisor.process import Program
 from infra.local.supervisor.supervisor import Supervisor
 
 async def main():
     async with Supervisor() as supervisor:
         script = "sleep 600 & echo grandchild $!; sleep 600"
-        await supervisor.start(Process(name="parent", argv=["sh", "-c", script]))
+        await supervisor.start(Program(name="parent", argv=["sh", "-c", script]))
         first = set(supervisor.guard_pids)
         for pid in first:
             os.kill(pid, signal.SIGKILL)
@@ -166,7 +166,7 @@ def test_a_guard_leaves_only_when_what_it_killed_is_gone(monkeypatch: pytest.Mon
     with subprocess.Popen(["/bin/sleep", "600"], start_new_session=True) as dying:
         later = threading.Timer(0.1, dying.kill)
         monkeypatch.setattr(guard, "kill_group", lambda _: later.start())
-        guard.end({dying.pid})
+        guard.kill_groups({dying.pid})
         assert not is_alive(dying.pid)
 
 
@@ -212,7 +212,7 @@ def open_files() -> int:
 
 @pytest.fixture
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guards, "back_off", lambda: itertools.repeat(0.0))
+    monkeypatch.setattr(guard_processes, "back_off", lambda: itertools.repeat(0.0))
 
 
 @pytest.mark.usefixtures("_at_once")
@@ -254,8 +254,8 @@ def test_a_guard_goes_on_after_a_pipe_that_could_not_be_made(
 
 @pytest.mark.usefixtures("_at_once")
 def test_a_stack_whose_guards_never_start_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guards, "START_LIMIT", 0.05)
-    monkeypatch.setattr(guards, "back_off", lambda: itertools.repeat(0.01))
+    monkeypatch.setattr(guard_processes, "START_LIMIT", 0.05)
+    monkeypatch.setattr(guard_processes, "back_off", lambda: itertools.repeat(0.01))
     monkeypatch.setattr(asyncio, "create_subprocess_exec", FullMachine(times=math.inf))
 
     async def scenario() -> None:
@@ -268,6 +268,6 @@ def test_a_stack_whose_guards_never_start_is_told_why(monkeypatch: pytest.Monkey
 
 def test_guards_can_be_closed_before_they_were_opened() -> None:
     async def scenario() -> None:
-        await guards.Guards([], print).close()
+        await guard_processes.GuardProcesses([], print).close()
 
     asyncio.run(scenario())

@@ -15,13 +15,13 @@ from nats.errors import Error as NatsError
 
 from infra.local.servers import Nats
 from infra.local.supervisor import log
-from infra.local.supervisor.process import Process
+from infra.local.supervisor.process import Program
 from infra.local.supervisor.supervisor import Supervisor
 from tests.support.disks import disk
 from tests.support.processes import Lines, within
 
 
-def watched_closely(broker: Nats) -> Process:
+def watched_closely(broker: Nats) -> Program:
     """The broker's process, asked for its health often."""
     broker.write_config()
     process = broker.process()

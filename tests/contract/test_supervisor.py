@@ -18,7 +18,13 @@ from infra.local.ports import free_ports
 from infra.local.state import is_alive
 from infra.local.supervisor import log
 from infra.local.supervisor.guard import kill_group
-from infra.local.supervisor.process import Liveness, Process, Running, probe_succeeds, spawn
+from infra.local.supervisor.process import (
+    LivenessProbe,
+    Program,
+    RunningProcess,
+    probe_succeeds,
+    spawn,
+)
 from infra.local.supervisor.supervisor import Supervisor
 from infra.local.supervisor.waiting import back_off
 from shared.tasks import together
@@ -154,7 +160,7 @@ def test_a_process_that_is_never_ready_is_named_after_the_deadline() -> None:
 def test_a_program_that_is_not_there_is_told_so() -> None:
     async def scenario() -> None:
         async with Supervisor(log.silent) as supervisor:
-            await supervisor.start(Process(name="worker", argv=["/nowhere/worker"], tries=1))
+            await supervisor.start(Program(name="worker", argv=["/nowhere/worker"], tries=1))
 
     with pytest.raises(StartFailed, match=r"cannot run: .*No such file.*'/nowhere/worker'"):
         asyncio.run(scenario())
@@ -185,7 +191,7 @@ def test_a_url_makes_a_process_ready_only_by_a_200(tmp_path: Path) -> None:
         ready = f"http://127.0.0.1:{port}/ready"
         lines = Lines()
         async with Supervisor(lines) as supervisor:
-            process = Process(name="pages", argv=[*server, "-d", str(tmp_path)], ready=ready)
+            process = Program(name="pages", argv=[*server, "-d", str(tmp_path)], ready=ready)
             starting = asyncio.create_task(supervisor.start(process))
             await lines.wait_for("404", seconds=10)
             assert not starting.done()
@@ -297,11 +303,11 @@ while True:
 """A server that answers until SIGTERM, closes its door then, and works on for half a second."""
 
 
-def answering(**options: object) -> Process:
+def answering(**options: object) -> Program:
     """A process with `ANSWERS` that is asked often and may be silent for a short time."""
     port = free_ports(1)[0]
-    liveness = Liveness(probe=f"http://127.0.0.1:{port}/alive", period=0.02, timeout=0.1)
-    return Process(
+    liveness = LivenessProbe(probe=f"http://127.0.0.1:{port}/alive", period=0.02, timeout=0.1)
+    return Program(
         name="worker",
         argv=[sys.executable, "-S", "-c", ANSWERS, str(port)],
         ready=re.compile("up"),
@@ -345,7 +351,7 @@ def test_only_two_bad_answers_in_a_row_of_one_that_was_well_kill_it() -> None:
     async def scenario() -> None:
         lines = Lines()
         async with Supervisor(lines) as supervisor:
-            liveness = Liveness(probe=probe, period=0.001)
+            liveness = LivenessProbe(probe=probe, period=0.001)
             await supervisor.start(shell("exec sleep 600", liveness=liveness))
             await lines.wait_for("killed")
             assert next(answers, None) is None
@@ -361,7 +367,7 @@ def test_a_restarted_process_that_hangs_before_it_is_ready_is_killed(tmp_path: P
         f' exec {sys.executable} -S -c "$ANSWERS" {port}'
     )
     url = f"http://127.0.0.1:{port}/alive"
-    liveness = Liveness(probe=url, period=0.02, startup_limit=0.5)
+    liveness = LivenessProbe(probe=url, period=0.02, startup_limit=0.5)
     process = shell(script, env={"ANSWERS": ANSWERS}, ready=re.compile("up"), liveness=liveness)
 
     async def scenario() -> None:
@@ -389,7 +395,7 @@ def test_silence_before_the_first_answer_is_only_a_slow_start() -> None:
     async def scenario() -> None:
         lines = Lines()
         async with Supervisor(lines) as supervisor:
-            liveness = Liveness(probe=probe, period=0.001)
+            liveness = LivenessProbe(probe=probe, period=0.001)
             process = shell("exec sleep 600", ready=re.compile("never"), liveness=liveness)
             starting = asyncio.create_task(supervisor.start(process))
             await within(5, lambda: asyncio.sleep(0, silent < -10))
@@ -404,7 +410,7 @@ def test_a_process_that_is_ready_and_then_silent_hangs_even_if_it_was_never_prob
     async def scenario() -> None:
         lines = Lines()
         async with Supervisor(lines) as supervisor:
-            liveness = Liveness(probe=probe, period=0.001)
+            liveness = LivenessProbe(probe=probe, period=0.001)
             await supervisor.start(shell("exec sleep 600", liveness=liveness))
             await lines.wait_for("does not answer; killed")
 
@@ -448,15 +454,15 @@ def test_a_process_that_dies_before_what_it_needs_is_there_is_named() -> None:
 
 CANCELLED = """
 import asyncio, re, sys
-from infra.local.supervisor import guards, log
+from infra.local.supervisor import guard_processes, log
 from infra.local.supervisor.guard import kill_group
-from infra.local.supervisor.process import Running, spawn
-from infra.local.supervisor.process import Process
+from infra.local.supervisor.process import RunningProcess, spawn
+from infra.local.supervisor.process import Program
 from infra.local.supervisor.supervisor import Supervisor
 from shared.tasks import together
 
 def shell(name, script, **options):
-    return Process(name=name, argv=["sh", "-c", f"{script} # {sys.argv[1]}"], **options)
+    return Program(name=name, argv=["sh", "-c", f"{script} # {sys.argv[1]}"], **options)
 
 async def start():
     deaf = {"grace": 0.05, "ready": re.compile("up")}
@@ -475,7 +481,7 @@ async def steps(count):
 
 async def main():
     for point in range(30):
-        guards.GUARDS = 2 if point % 5 == 0 else 0  # their starts are most of the time
+        guard_processes.GUARDS = 2 if point % 5 == 0 else 0  # their starts are most of the time
         task = asyncio.create_task(start())
         await steps(int(1.3**point))
         task.cancel()
@@ -507,7 +513,7 @@ def test_a_spawn_that_is_cancelled_at_any_step_leaves_no_process() -> None:
             await asyncio.sleep(0)
         spawning.cancel()
         [ended] = await asyncio.gather(spawning, return_exceptions=True)
-        if isinstance(ended, Running):
+        if isinstance(ended, RunningProcess):
             kill_group(ended.pid)
             await ended.ended()
             ended.pipe.close()

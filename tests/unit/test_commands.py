@@ -20,7 +20,7 @@ from infra.client.client import Client, Session
 from infra.client.errors import Refused, ServerAway
 from infra.client.recordings import Recording
 from infra.deployments import ROOT
-from infra.local.state import StackInfo
+from infra.local.state import StackState
 
 CALL = Path(__file__).parents[1] / "calls" / "support.wav"
 NOBODY = "127.0.0.1:1"
@@ -44,7 +44,7 @@ def printed(done: Result) -> str:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """The data folder of a stack that runs, as far as its state tells."""
-    info = StackInfo(
+    info = StackState(
         pid=os.getpid(),
         url=f"http://{NOBODY}",
         started_at=datetime.now(UTC),

@@ -11,12 +11,12 @@ import pytest
 from infra.deployments import DEPLOYMENTS, Deployment, routes
 from infra.local import startup
 from infra.local.errors import CannotStart
-from infra.local.plan import DISPATCHER, FUNCTIONS, STORES, Plan
+from infra.local.plan import DISPATCHER, FUNCTIONS, STORES, StackPlan
 from infra.local.postgres import Postgres
 from infra.local.servers import Nats
 from infra.local.settings import SupervisionSettings, supervision_settings
 from infra.local.supervisor.log import silent
-from infra.local.supervisor.process import Process
+from infra.local.supervisor.process import Program
 from infra.local.supervisor.supervisor import Supervisor
 from infra.local.supervisor.waiting import back_off
 from shared.delivery import DELIVERIES_PER_SLOT
@@ -31,8 +31,8 @@ def name_of(it: Deployment) -> str:
 
 
 @pytest.fixture
-def plan() -> Plan:
-    return Plan(
+def plan() -> StackPlan:
+    return StackPlan(
         deployments=DEPLOYMENTS,
         # nobody listens there
         ports={"dispatcher": 99} | {it.name: number for number, it in enumerate(DEPLOYMENTS, 1)},
@@ -45,7 +45,7 @@ def plan() -> Plan:
 
 
 def test_the_dispatcher_stops_before_the_functions_and_they_before_the_stores(
-    plan: Plan, tmp_path: Path
+    plan: StackPlan, tmp_path: Path
 ) -> None:
     stores = {Nats(tmp_path).process().layer, Postgres(tmp_path / "p").process(Path("p")).layer}
     functions = {plan.function(it).layer for it in DEPLOYMENTS}
@@ -64,7 +64,7 @@ class Started(Supervisor):
         self.probed: set[str] = set()
 
     async def start(
-        self, process: Process, *, after: asyncio.Event | None = None, deadline: float = 0
+        self, process: Program, *, after: asyncio.Event | None = None, deadline: float = 0
     ) -> None:
         self.limits[process.name] = deadline
         if after is not None:
@@ -85,7 +85,7 @@ class Store:
 
 
 def test_functions_start_at_once_but_are_probed_only_when_their_stores_are_up(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch
+    plan: StackPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(startup, "migrate_record", lambda _: None)
     supervision = SupervisionSettings(start_limit=77)
@@ -107,7 +107,7 @@ def test_functions_start_at_once_but_are_probed_only_when_their_stores_are_up(
     asyncio.run(scenario())
 
 
-def test_every_process_is_asked_whether_it_hangs(plan: Plan, tmp_path: Path) -> None:
+def test_every_process_is_asked_whether_it_hangs(plan: StackPlan, tmp_path: Path) -> None:
     stores = [Nats(tmp_path).process(), Postgres(tmp_path / "p").process(Path("p"))]
     functions = [plan.function(it) for it in DEPLOYMENTS]
     for process in [*stores, *functions, plan.dispatcher()]:
@@ -116,7 +116,7 @@ def test_every_process_is_asked_whether_it_hangs(plan: Plan, tmp_path: Path) -> 
 
 
 def test_a_function_may_be_silent_for_as_long_as_the_user_sets(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch
+    plan: StackPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALIVE_LIMIT", "77")
     monkeypatch.setenv("START_LIMIT", "88")
@@ -129,14 +129,14 @@ def test_a_function_may_be_silent_for_as_long_as_the_user_sets(
         supervision_settings()
 
 
-def test_functions_get_the_stores_their_limits_and_the_users_settings(plan: Plan) -> None:
+def test_functions_get_the_stores_their_limits_and_the_users_settings(plan: StackPlan) -> None:
     env = plan.function(DEPLOYMENTS[1]).env
     assert env["NATS_URL"] == "nats://pocwhisp:secret@127.0.0.1:4222"
     assert env["WHISPER_MODEL"] == "tiny"
     assert env["CONCURRENCY"] == str(DEPLOYMENTS[1].concurrency)
 
 
-def test_transcribe_has_few_arenas_of_memory(plan: Plan) -> None:
+def test_transcribe_has_few_arenas_of_memory(plan: StackPlan) -> None:
     [transcribe] = [it for it in DEPLOYMENTS if it.name == "transcribe"]
     assert plan.function(transcribe).env["MALLOC_ARENA_MAX"] == "2"
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from infra.local.supervisor.guard import kill_group
-from infra.local.supervisor.waiting import Probe, uninterrupted
+from infra.local.supervisor.waiting import Condition, uninterrupted
 
 PROBE_TIMEOUT = 30.0
 CHUNK = 1 << 16
@@ -24,13 +24,13 @@ _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Liveness:
+class LivenessProbe:
     """How to find out that a process hangs, after which it is killed.
 
     A process that refuses connections after its first answer is left alone: it drains.
     """
 
-    probe: str | Probe
+    probe: str | Condition
     """A URL that answers anything at all, or a coroutine function that returns whether the process
     is healthy; a False before its first True is no failure."""
     period: float = 5.0
@@ -44,18 +44,18 @@ class Liveness:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Process:
+class Program:
     """A program to keep running."""
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
     """Added to the supervisor's own environment."""
-    ready: str | re.Pattern[str] | Probe | None = None
+    ready: str | re.Pattern[str] | Condition | None = None
     """A URL that answers 200, a pattern found in a line that the process writes, or a coroutine
     function that returns whether it is ready and may raise `OSError` if it is not. None: it is
     ready as soon as it runs."""
-    liveness: Liveness | None = None
+    liveness: LivenessProbe | None = None
     """Checked from its start on. None: nobody notices that it hangs."""
     restart: bool = True
     """Whether it is started again when it ends."""
@@ -71,7 +71,7 @@ class Process:
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningProcess:
     """A running process, with its output and the pipe it comes through."""
 
     process: asyncio.subprocess.Process
@@ -87,14 +87,14 @@ class Running:
         return await self.process.wait()
 
 
-async def spawn(process: Process) -> Running:
+async def spawn(program: Program) -> RunningProcess:
     """Start it in a session of its own. If cancelled, no process is left.
 
     Its output comes in a pipe that surviving grandchildren cannot keep open.
     """
     output, pipe, write_end = await _output_pipe()
     try:
-        return Running(await _fork(process, write_end), output, pipe)
+        return RunningProcess(await _fork(program, write_end), output, pipe)
     except BaseException:
         pipe.close()
         raise
@@ -115,20 +115,20 @@ async def _output_pipe() -> tuple[asyncio.StreamReader, asyncio.ReadTransport, i
     return reader, pipe, write_end
 
 
-async def _fork(process: Process, output: int) -> asyncio.subprocess.Process:
+async def _fork(program: Program, output: int) -> asyncio.subprocess.Process:
     started: list[asyncio.subprocess.Process] = []
 
     async def start() -> None:
         started.append(
             await asyncio.create_subprocess_exec(
-                *process.argv,
-                env=os.environ | dict(process.env),
+                *program.argv,
+                env=os.environ | dict(program.env),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
                 preexec_fn=functools.partial(_die_with_parent, os.getpid()),
-                **run_as(process.account),
+                **run_as(program.account),
             )
         )
 
@@ -162,7 +162,7 @@ def _die_with_parent(supervisor: int) -> None:
             os._exit(1)
 
 
-async def probe_succeeds(probe: str | Probe) -> bool:
+async def probe_succeeds(probe: str | Condition) -> bool:
     """Whether the probe returns True, or the URL answers 200."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT):
@@ -171,7 +171,7 @@ async def probe_succeeds(probe: str | Probe) -> bool:
         return False
 
 
-async def until_hung(liveness: Liveness, ready: asyncio.Event) -> None:
+async def until_hung(liveness: LivenessProbe, ready: asyncio.Event) -> None:
     """Wait until the process hangs: it answers no more, or has neither begun to nor got ready."""
     clock = asyncio.get_running_loop().time
     end, failures = clock() + liveness.startup_limit, 0
@@ -190,7 +190,7 @@ async def until_hung(liveness: Liveness, ready: asyncio.Event) -> None:
             failures = 0 if healthy or not was_healthy else failures + 1
 
 
-async def _is_healthy(liveness: Liveness) -> bool:
+async def _is_healthy(liveness: LivenessProbe) -> bool:
     """Probe once. Raises `TimeoutError` if it is silent, or `OSError` if nobody listens."""
     probe = liveness.probe
     async with asyncio.timeout(liveness.timeout):

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
-Probe: TypeAlias = Callable[[], Awaitable[bool]]
+Condition: TypeAlias = Callable[[], Awaitable[bool]]
 PROBE_EVERY = 0.05
 
 
-async def until(holds: Probe, *, every: float = PROBE_EVERY) -> None:
+async def until(holds: Condition, *, every: float = PROBE_EVERY) -> None:
     """Call `holds` until it returns True, with `every` seconds in between."""
     while True:
         if await holds():

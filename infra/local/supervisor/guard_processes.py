@@ -19,7 +19,7 @@ START_LIMIT = 30.0
 """Seconds in which the guards must run; a machine without free processes never starts them."""
 
 
-class Guards:
+class GuardProcesses:
     """Guard processes, which kill all watched process groups if the supervisor is killed.
 
     Each guard keeps the file descriptors `inherited_fds` open until all groups have ended, so a

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 
 from infra.local.errors import StartFailed
 from infra.local.supervisor.guard import kill_group
-from infra.local.supervisor.guards import Guards
+from infra.local.supervisor.guard_processes import GuardProcesses
 from infra.local.supervisor.log import Sink
 from infra.local.supervisor.process import (
-    Process,
-    Running,
+    Program,
+    RunningProcess,
     lines,
     probe_succeeds,
     spawn,
@@ -29,7 +29,7 @@ HEALTHY = 10.0
 """Seconds that a process must run for its next restart to come at once."""
 
 
-class Child:
+class SupervisedProcess:
     """A process through all its restarts. `changed` is called when its pid or readiness changes.
 
     It is not probed before `after` is set, if that is given: what it needs is not there yet.
@@ -39,13 +39,13 @@ class Child:
 
     def __init__(
         self,
-        process: Process,
-        guards: Guards,
+        program: Program,
+        guards: GuardProcesses,
         sink: Sink,
         changed: Callable[[], None],
         after: asyncio.Event | None = None,
     ) -> None:
-        self.process = process
+        self.program = program
         self.pid: int | None = None
         self.exit_code: int | None = None
         self.ready = asyncio.Event()
@@ -94,16 +94,16 @@ class Child:
         await uninterrupted(asyncio.wait({self._task}))
 
     def failure(self, reason: str) -> StartFailed:
-        return StartFailed(self.process.name, reason, self._tail)
+        return StartFailed(self.program.name, reason, self._tail)
 
     async def _keep_running(self) -> None:
-        tries, delays = self.process.tries, back_off()
+        tries, delays = self.program.tries, back_off()
         while not self._stopping.is_set():
             began = time.monotonic()
             if await self._run():
                 tries = sys.maxsize
             self._exits += 1
-            if not self.process.restart or self._exits >= tries or self._stopping.is_set():
+            if not self.program.restart or self._exits >= tries or self._stopping.is_set():
                 return
             delays = back_off() if time.monotonic() - began > HEALTHY else delays
             delay = next(delays)
@@ -114,7 +114,7 @@ class Child:
         """Run it once, until it ends or `stop` ends it. Returns whether it was ready."""
         self._tail.clear()
         try:
-            running = await spawn(self.process)
+            running = await spawn(self.program)
         except Exception as error:  # noqa: BLE001 - of any kind: it is tried again
             self._log(f"cannot run: {error}")
             return False
@@ -135,7 +135,9 @@ class Child:
             was_ready = self._set_ended(running.pid)
         return was_ready
 
-    async def _or_kill(self, watch: Callable[[Running], Awaitable[None]], running: Running) -> None:
+    async def _or_kill(
+        self, watch: Callable[[RunningProcess], Awaitable[None]], running: RunningProcess
+    ) -> None:
         """Watch the process. One that cannot be watched any more is killed, to start again."""
         try:
             await watch(running)
@@ -155,7 +157,7 @@ class Child:
         self._changed()
         return was_ready
 
-    async def _until_ended(self, running: Running) -> None:
+    async def _until_ended(self, running: RunningProcess) -> None:
         ended = asyncio.create_task(running.ended())
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -166,25 +168,25 @@ class Child:
             ended.cancel()
             stopping.cancel()
 
-    async def _terminate(self, running: Running) -> None:
+    async def _terminate(self, running: RunningProcess) -> None:
         """Send the stop signal, and wait for the end, at most for the grace."""
         with contextlib.suppress(ProcessLookupError):
-            running.process.send_signal(self.process.stop_signal)
+            running.process.send_signal(self.program.stop_signal)
         try:
-            async with asyncio.timeout(self.process.grace):
+            async with asyncio.timeout(self.program.grace):
                 await running.ended()
         except TimeoutError:
-            self._log(f"did not stop within {self.process.grace:g} s; killed")
+            self._log(f"did not stop within {self.program.grace:g} s; killed")
 
-    async def _read_output(self, running: Running) -> None:
-        ready = self.process.ready
+    async def _read_output(self, running: RunningProcess) -> None:
+        ready = self.program.ready
         async for line in lines(running.output):
             self._log(line)
             if isinstance(ready, re.Pattern) and ready.search(line):
                 self._set_ready()
 
-    async def _until_ready(self, _: Running) -> None:
-        ready = self.process.ready
+    async def _until_ready(self, _: RunningProcess) -> None:
+        ready = self.program.ready
         if isinstance(ready, re.Pattern):
             return  # the line that shows it sets it
         if self._after is not None:
@@ -193,8 +195,8 @@ class Child:
             await until(lambda: probe_succeeds(ready))
         self._set_ready()
 
-    async def _kill_if_hung(self, running: Running) -> None:
-        liveness = self.process.liveness
+    async def _kill_if_hung(self, running: RunningProcess) -> None:
+        liveness = self.program.liveness
         if liveness is None:
             return
         if self._after is not None:
@@ -212,7 +214,7 @@ class Child:
     def _log(self, line: str) -> None:
         self._tail.append(line)
         with contextlib.suppress(Exception):  # what the sink cannot do stops the log alone
-            self._sink(self.process.name, line)
+            self._sink(self.program.name, line)
 
 
 def _times(deaths: int) -> str:
