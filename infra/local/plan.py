@@ -14,6 +14,8 @@ STORES, FUNCTIONS, DISPATCHER = range(3)
 """Layers: the dispatcher stops first, the stores last."""
 GRACE = 5
 """Seconds that work in flight may take when the stack stops; what is cut off is done again."""
+RESTART_FACTOR = 2
+"""Start limits that a restart may take: the machine is busy, and no store gives a head start."""
 DISPATCHER_NAME = "dispatcher"
 DISPATCHER_READY = re.compile(r'"event": ?"ready"')
 
@@ -62,7 +64,7 @@ class StackPlan:
         return LivenessProbe(
             probe=local_url(port, "/alive"),
             timeout=self.supervision.alive_limit,
-            startup_limit=self.supervision.start_limit,
+            startup_limit=RESTART_FACTOR * self.supervision.start_limit,
         )
 
     def _environment(self) -> dict[str, str]:

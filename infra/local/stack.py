@@ -42,8 +42,8 @@ class Stack:
     The folder `data` holds everything that the stack keeps, and at most one stack. Ingest listens
     on `port`, 0 for any. `sink` gets the log, line by line. `env` is added to the environment of
     functions and dispatcher. `NATS_URL`, `DATABASE_URL` and `BLOBS_URL`, if set, name servers to
-    use instead of its own. Entering raises `CannotStart`, or
-    `OSError` if the machine has no room for it; on leaving, no process is left.
+    use instead of its own. Entering raises `CannotStart`, or `OSError` if the machine has no room
+    for it; on leaving, no process is left.
     """
 
     def __init__(

@@ -123,7 +123,7 @@ def test_a_function_may_be_silent_for_as_long_as_the_user_sets(
     supervision = supervision_settings()
     liveness = replace(plan, supervision=supervision).function(DEPLOYMENTS[0]).liveness
     assert liveness is not None
-    assert (liveness.timeout, liveness.startup_limit) == (77.0, 88.0)
+    assert (liveness.timeout, liveness.startup_limit) == (77.0, 2 * 88.0)
     monkeypatch.setenv("ALIVE_LIMIT", "-1")
     with pytest.raises(CannotStart, match=r"^ALIVE_LIMIT is '-1'\. Input should be greater than 0"):
         supervision_settings()
