@@ -31,6 +31,8 @@ DocumentDigest = Annotated[
 
 FINGERPRINT_DIGITS = 8
 """Digits of a digest that are enough to tell two outputs of one step apart."""
+TYPE_PREFIX = "io.pocwhisp."
+"""What the type of every event begins with."""
 EVENT_NAMESPACE = UUID("6f1c1d0e-6c3b-5f7a-9a53-0a3f0c8b7d11")
 
 

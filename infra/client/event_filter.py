@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from uuid import UUID
 
-PREFIX = "io.pocwhisp."
-EVERYTHING = f"{PREFIX}>"
+from events.base import TYPE_PREFIX
+
+EVERYTHING = f"{TYPE_PREFIX}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class EventFilter:
 
 def subject_of(session: UUID | None) -> str:
     """Return the NATS subjects of all events, or of one recording's of any tenant."""
-    return EVERYTHING if session is None else f"{PREFIX}*.*.*.*.{session}"
+    return EVERYTHING if session is None else f"{TYPE_PREFIX}*.*.*.*.{session}"
 
 
 def matches(event_type: str, pattern: str | None) -> bool:
@@ -33,7 +34,7 @@ def matches(event_type: str, pattern: str | None) -> bool:
 
     The prefix `io.pocwhisp.` and the version may be left out.
     """
-    short = event_type.removeprefix(PREFIX)
+    short = event_type.removeprefix(TYPE_PREFIX)
     names = (event_type, short, short.rpartition(".")[0])
     return pattern is None or any(fnmatchcase(name, pattern) for name in names)
 

@@ -58,10 +58,11 @@ async def _print_events(event_filter: "EventFilter", server: str | None, data: P
 def warn_of_unknown_type(pattern: str | None) -> None:
     """Print a warning if the pattern fits no type of event: none may ever come."""
     from events import EVENTS
-    from infra.client.event_filter import PREFIX, matches
+    from events.base import TYPE_PREFIX
+    from infra.client.event_filter import matches
 
     if not any(matches(event_type, pattern) for event_type in EVENTS):
-        names = ", ".join(name.removeprefix(PREFIX) for name in EVENTS)
+        names = ", ".join(name.removeprefix(TYPE_PREFIX) for name in EVENTS)
         print_error(f"--type {pattern} fits none of the types there are: {names}.")
 
 
