@@ -33,11 +33,15 @@ class LocalRecognizer(Recognizer, Protocol):
         """Raise `Unavailable` if the engine is broken."""
         ...
 
+    async def until_broken(self) -> None:
+        """Wait until the engine is broken for good, so that only a new process helps."""
+        ...
+
     async def close(self) -> None: ...
 
     @property
-    def figures(self) -> BatchTotals | None:
-        """Totals of its batches. None if it has none."""
+    def totals(self) -> BatchTotals | None:
+        """The totals of its batches. None if it has none."""
         ...
 
 

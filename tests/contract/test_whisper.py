@@ -152,8 +152,8 @@ def test_a_long_channel_is_heard_in_windows_as_if_it_were_one(
     model = find_model(str(NANO), NOWHERE)
     short = WhisperRecognizer(model, WhisperSetup(threads=1, speech=SpeechSettings(longest=6)))
     parts = hear(short, twice)
-    assert short.figures is not None
-    assert short.figures.items == 2
+    assert short.totals is not None
+    assert short.totals.items == 2
     run(short.close())
     one, other = (" ".join(segment.text for segment in heard) for heard in (whole, parts))
     assert SequenceMatcher(None, one, other).ratio() > 0.7
@@ -249,6 +249,7 @@ def test_a_process_whose_gpu_broke_is_not_ready(
             hear(recognizer, speech)
     with pytest.raises(Unavailable, match="broken"):
         run(recognizer.check())
+    run(recognizer.until_broken())
     run(recognizer.close())
 
 

@@ -63,7 +63,7 @@ class SphinxRecognizer:
         return engine()
 
     @property
-    def figures(self) -> None:
+    def totals(self) -> None:
         """There are no batches: utterances are decoded one by one."""
 
     async def warm(self) -> None:
@@ -71,7 +71,11 @@ class SphinxRecognizer:
         await asyncio.gather(asyncio.to_thread(engine), self._children.warm())
 
     async def check(self) -> None:
-        """A child that died is replaced with the next utterance."""
+        """Do nothing: a child that died is replaced with the next utterance."""
+
+    async def until_broken(self) -> None:
+        """Wait for ever: a child that died is replaced with the next utterance."""
+        await asyncio.Event().wait()
 
     async def close(self) -> None:
         """End the children, after the utterances they are decoding."""

@@ -9,7 +9,7 @@ windows are made while the present ones are decoded, and the event loop stays fr
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -115,19 +115,23 @@ class WhisperRecognizer:
         )
 
     @property
-    def figures(self) -> BatchTotals | None:
-        """What the batches did; None before the first."""
-        return self._loaded.batcher.figures if self._loaded else None
+    def totals(self) -> BatchTotals | None:
+        """The totals of the batches; None until the model is loaded."""
+        return self._loaded.batcher.totals if self._loaded else None
 
     async def warm(self) -> None:
         """Load the model, so that the first recording need not wait for it."""
         await asyncio.gather(asyncio.to_thread(lambda: self.engine), asyncio.to_thread(self._load))
 
     async def check(self) -> None:
-        """Raise `Unavailable` once a device is broken: only a new process helps."""
-        for device in self._loaded.devices if self._loaded else ():
-            if device.failure:
-                raise Unavailable(f"The GPU is broken: {device.failure}", part="The GPU")
+        """Raise `Unavailable` once all devices are broken."""
+        if self._loaded and self._loaded.batcher.broken.is_set():
+            raise Unavailable("All devices are broken.", part="The GPU")
+
+    async def until_broken(self) -> None:
+        """Load the model, then wait until all devices are broken: only a new process helps."""
+        loaded = await asyncio.to_thread(self._load)
+        await loaded.batcher.broken.wait()
 
     async def close(self) -> None:
         """Let go of the model; its memory is free when the batches in work have ended."""
@@ -174,7 +178,7 @@ class WhisperRecognizer:
             vocabulary=loaded.vocabulary,
             guards=self._setup.guards,
             language=language,
-            ahead=lambda: max(2, 2 * loaded.at_once // max(loaded.batcher.callers, 1)),
+            ahead=lambda: max(2, 2 * loaded.at_once // max(loaded.batcher.open_lanes, 1)),
             votes=votes,
         )
 
@@ -222,7 +226,6 @@ class _Loaded:
     batcher: Batcher[BatchOptions, DecodeRequest, DecodedWindow]
     vocabulary: Vocabulary
     spectrogram: Spectrogram
-    devices: Sequence[WhisperDevice]
     at_once: int
 
     def window_decoder(self, submit: Submit, request: Request) -> WindowDecoder:
@@ -255,7 +258,6 @@ def _loaded(model: Model, setup: WhisperSetup, device: str, arithmetic: str) -> 
         Batcher(devices, size=own.batch, lanes=setup.lanes),
         vocabulary,
         Spectrogram(whispers[0].feature_extractor.mel_filters, setup.padding),
-        devices,
         own.batch * len(devices),
     )
 
