@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TypeVar
 
 import numpy as np
 
@@ -28,7 +27,6 @@ from shared.function import function
 from shared.ports import Blobs
 from shared.tasks import together
 
-T = TypeVar("T")
 ENGINE = f"soxr {version('soxr')}, quality 1"
 """The resampler, and the revision of the channels' measures."""
 
@@ -100,7 +98,7 @@ async def metered(blobs: Blobs, key: str) -> Meter:
     """Measure a channel that is in the store."""
     meter = Meter()
     async for samples in pcm16(blobs, key):
-        meter.add(np.frombuffer(samples, "<i2"))
+        await asyncio.to_thread(meter.add, np.frombuffer(samples, "<i2"))
     return meter
 
 

@@ -113,9 +113,9 @@ class SphinxRecognizer:
 async def _utterances(blocks: AsyncIterator[Samples], cutting: Cutting) -> AsyncIterator[Utterance]:
     cutter = UtteranceCutter(cutting)
     async for block in blocks:
-        for utterance in cutter.push(block):
+        for utterance in await asyncio.to_thread(cutter.push, block):
             yield utterance
-    for utterance in cutter.flush():
+    for utterance in await asyncio.to_thread(cutter.flush):
         yield utterance
 
 
