@@ -16,8 +16,11 @@ from shared.ports import Blobs
 
 MERGE_REVISION = "2"
 """Revision of the merge algorithm, part of the transcript's digest."""
-MOST_REDRIVES = 4
-"""Re-drives after which channels of different engines are given up."""
+MOST_REDRIVES = 8
+"""Re-drives after which channels of different engines are given up.
+
+With the sweep's own patience that is after some 40 minutes, in which an upgrade is over.
+"""
 logger = structlog.get_logger()
 
 
