@@ -47,7 +47,10 @@ class LocalRecognizer(Recognizer, Protocol):
 
 @dataclass(frozen=True)
 class RecognizerChoice:
-    """The recogniser, and if it stands in for a better one the mark and the reason."""
+    """The chosen recogniser.
+
+    `degraded` marks one that stands in for a better one, and `because` gives the reason.
+    """
 
     recognizer: LocalRecognizer
     degraded: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from ctranslate2.models import Whisper
 from faster_whisper import WhisperModel
 
 from events.documents import Language, Request, Segment
-from functions.transcribe.recognizer import SAMPLE_RATE, Hypothesis, ResumePoint, Samples
+from functions.transcribe.recognizer import Hypothesis, ResumePoint, Samples
 from functions.transcribe.whisper.batch_device import TooLarge
 from functions.transcribe.whisper.decoding import BatchOptions, DecodedWindow, DecodeRequest, Search
 from functions.transcribe.whisper.device import WhisperDevice
@@ -22,6 +22,7 @@ from functions.transcribe.whisper.speech.spans import SpeechSettings
 from functions.transcribe.whisper.vocabulary import Vocabulary
 from infra.evaluation.truth import load_truth
 from infra.evaluation.word_errors import normalised
+from shared.audio.pcm import SAMPLE_RATE
 from shared.errors import Permanent
 from tests.support.models import FEW_LANGUAGES, random_model
 from tests.support.recognizers import (

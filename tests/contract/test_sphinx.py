@@ -16,10 +16,11 @@ import psutil
 import pytest
 
 from events.documents import Request, Segment
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
 from functions.transcribe.sphinx.children import Child
 from functions.transcribe.sphinx.decoder import serve_utterances
 from functions.transcribe.sphinx.recognizer import SphinxRecognizer
+from shared.audio.pcm import SAMPLE_RATE
 from shared.errors import Permanent, Transient
 from tests.bench.noises import noises
 from tests.support.recognizers import hear, recognized, two_voices

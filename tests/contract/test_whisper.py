@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 
 from events.documents import Request, Segment
 from functions.transcribe import main
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
 from functions.transcribe.settings import Settings
 from functions.transcribe.whisper.decoding import Search
 from functions.transcribe.whisper.gpu import has_gpu
@@ -34,6 +34,7 @@ from functions.transcribe.whisper.recognizer import (
     WhisperSetup,
 )
 from functions.transcribe.whisper.speech.spans import SpeechSettings
+from shared.audio.pcm import SAMPLE_RATE
 from shared.errors import Permanent, Transient, Unavailable
 from shared.languages import LANGUAGES
 from tests.support.recognizers import (

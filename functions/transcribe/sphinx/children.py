@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from threading import Lock, Timer
 
-from functions.transcribe.recognizer import SAMPLE_RATE
 from functions.transcribe.sphinx.decoder import TimedWord, serve_utterances
+from shared.audio.pcm import SAMPLE_RATE
 from shared.errors import Transient
 
 START_LIMIT = 60.0

@@ -12,16 +12,11 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from events.documents import Engine, Language, Request, Segment, Word
-from functions.transcribe.recognizer import (
-    FROM_START,
-    SAMPLE_RATE,
-    Hypothesis,
-    ResumePoint,
-    Samples,
-)
+from functions.transcribe.recognizer import FROM_START, Hypothesis, ResumePoint, Samples
 from functions.transcribe.sphinx.children import Children
 from functions.transcribe.sphinx.decoder import SPHINX_FRAME_RATE, TimedWord, engine
 from functions.transcribe.sphinx.utterances import Cutting, Utterance, UtteranceCutter
+from shared.audio.pcm import SAMPLE_RATE
 from shared.errors import Permanent
 from shared.languages import language_code
 

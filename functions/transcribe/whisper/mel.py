@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import PCM16_FULL_SCALE, SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
+from shared.audio.pcm import PCM16_FULL_SCALE, SAMPLE_RATE
 
 Mel: TypeAlias = NDArray[np.float32]
 """Shape (bands, 3000): 30 s, padded."""

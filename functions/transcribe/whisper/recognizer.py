@@ -46,15 +46,16 @@ if TYPE_CHECKING:
 WHISPER_REVISION = 3
 """Raised when equal samples and an equal model come to other words than before."""
 CPU_BATCH = 8
+"""Windows in a batch on a CPU."""
 INSTANCES = 2
-"""At most on each GPU, with the same weights."""
+"""Most instances of the model on each GPU, which share the weights."""
 GPU_BATCH = 16
-"""Where nobody can tell how much memory the GPU has."""
+"""Windows in a batch on a GPU whose memory is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WhisperSetup:
-    """How a model is run.
+    """The settings under which a model runs.
 
     `device` is `cpu`, `cuda` or `auto`; of several GPUs, those of `indices`, or all. `fraction` is
     the share of a GPU's memory that may be used. `batch` windows are decoded at a time on each
@@ -221,7 +222,7 @@ class WhisperRecognizer:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A model in memory. `at_once`: the windows that all its instances decode at a time."""
+    """A model in memory. `at_once` is how many windows all its instances decode at a time."""
 
     batcher: Batcher[BatchOptions, DecodeRequest, DecodedWindow]
     vocabulary: Vocabulary
@@ -239,7 +240,7 @@ class _Loaded:
 
 
 def _loaded(model: Model, setup: WhisperSetup, device: str, arithmetic: str) -> _Loaded:
-    """Everything that a recognition needs, in memory. Raises `NoEngine`."""
+    """Load everything that a recognition needs. Raises `NoEngine` if that fails."""
     try:
         whispers = _whispers(model, setup, device, arithmetic)
         own = _share(model, whispers[0], setup, device)
@@ -265,7 +266,7 @@ def _loaded(model: Model, setup: WhisperSetup, device: str, arithmetic: str) -> 
 def _whispers(
     model: Model, setup: WhisperSetup, device: str, arithmetic: str
 ) -> list["WhisperModel"]:
-    """The model on each device, tried out: what would fail at the first recording fails now."""
+    """Load the model on each device and try it, so that nothing first fails at a recording."""
     from faster_whisper import WhisperModel  # noqa: PLC0415 - only this engine pays for it
     from faster_whisper.vad import get_vad_model  # noqa: PLC0415
 
@@ -288,7 +289,7 @@ def _whispers(
 
 
 def _indices(setup: WhisperSetup, device: str) -> tuple[int, ...]:
-    """The devices to be used. Raises `ValueError` for one that is not there."""
+    """Return the devices to be used. Raises `ValueError` for one that does not exist."""
     if device == "cpu":
         return (0,)
     available = range(gpus())
