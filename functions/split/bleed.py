@@ -83,6 +83,7 @@ class Leaks:
                 leaks.append(leak(talker, other))
 
     def found(self) -> tuple[Bleed, ...]:
+        """Return the leaks on which most blocks agree, one for each direction at most."""
         both = (
             agreed("left", "right", self._from_left),
             agreed("right", "left", self._from_right),

@@ -26,6 +26,7 @@ class Clipping:
         self._lowest = _Runs()
 
     def add(self, samples: FloatSamples) -> None:
+        """Measure the next samples of the channel."""
         if len(samples):
             self._frames += len(samples)
             self._highest.add(samples, float(samples.max()))

@@ -86,6 +86,7 @@ class Likeness:
 
     @property
     def dual_mono(self) -> bool:
+        """Whether the channels, as far as they were added, carry the same sound."""
         apart = 10 ** (MOST_APART / 10)
         return (
             self._copied
@@ -95,6 +96,7 @@ class Likeness:
         )
 
     def add(self, left: FloatSamples, right: FloatSamples) -> None:
+        """Compare one block of both channels."""
         squares = _product(left, left), _product(right, right)
         both = _product(left, right)
         self._left += squares[0]

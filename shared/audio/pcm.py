@@ -8,13 +8,12 @@ from shared.audio.wav import HeaderReader
 from shared.errors import Permanent
 
 SAMPLE_RATE = 16_000
+"""Samples a second of every channel that split writes."""
 PCM16_FULL_SCALE = 32_768
 """The sample value that is 0 dBFS."""
 LARGEST_SIZE = 0xFFFFFFFF
 PCM16_BYTES = 2
 """Bytes of one frame of mono 16-bit PCM."""
-
-
 CHANNEL_FORMAT = AudioFormat(ENCODINGS[PCM, 16], channels=1, sample_rate=SAMPLE_RATE)
 
 
@@ -69,7 +68,10 @@ def _check_format(audio: AudioFormat) -> None:
     if audio != CHANNEL_FORMAT:
         raise Permanent(
             "invalid_audio",
-            f"A channel has {audio.channels} channels of {audio.encoding.name} at "
-            f"{audio.sample_rate} Hz; it must have one of {CHANNEL_FORMAT.encoding.name} at "
-            f"{SAMPLE_RATE} Hz.",
+            f"The channel's WAV holds {_described(audio)}; "
+            f"it must hold {_described(CHANNEL_FORMAT)}.",
         )
+
+
+def _described(audio: AudioFormat) -> str:
+    return f"{audio.channels} x {audio.encoding.name} at {audio.sample_rate} Hz"

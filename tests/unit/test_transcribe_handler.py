@@ -230,7 +230,7 @@ def test_a_channel_that_is_not_as_split_writes_it_is_no_speech_to_be_recognised(
         await blobs.put(KEY.audio("left"), stream([wav]))
         await transcribe_in(blobs, SumRecognizer(), LEFT, LEFT)
 
-    with pytest.raises(Permanent, match="it must have one of") as refused:
+    with pytest.raises(Permanent, match="it must hold 1 x pcm_s16le at 16000 Hz") as refused:
         run(work())
     assert refused.value.code == "invalid_audio"
 

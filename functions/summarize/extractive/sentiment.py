@@ -22,8 +22,11 @@ THRESHOLD = 0.05
 """VADER's own: scores from here on are positive, below the opposite negative, else neutral."""
 
 _WINDOW = 50
+"""Most words that are scored at a time."""
 _OUTCOME = 3.0
+"""Weight of the last sentence over that of the first."""
 _UNMOVED = 0.5
+"""Factor on the weight of a sentence without any sentiment."""
 
 
 class _Analyzer(Protocol):
