@@ -141,6 +141,7 @@ class Batcher(Generic[Key, Item, Result]):
             self._do_without_broken()
 
     def _do_without_broken(self) -> None:
+        """Serve on with the devices that are left, or take no more work if none is."""
         left = sum(not device.is_broken for device in self._devices)
         logger.error("device_broken", devices_left=left)
         if not left:
