@@ -7,7 +7,6 @@ Never another 4xx, which the cluster's pusher would drop without a trace.
 import asyncio
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import structlog
@@ -19,7 +18,7 @@ from structlog.contextvars import bound_contextvars
 from events import DeliveryParked
 from shared.cloudevent import IncomingEvent, park, receive_event, whole_number
 from shared.errors import Permanent, Unavailable
-from shared.function import EVENT_TIME, Function
+from shared.function import Function
 from shared.ports import Clock, utc_now
 from shared.runtime import Parts, unavailable_response
 
@@ -110,7 +109,7 @@ class Delivery:
     async def _run(self, received: IncomingEvent, parts: Parts) -> tuple[str, str]:
         try:
             event = received.event(self._function.accepts)
-            outputs = await self._function(event, **parts.ports, **self._time_of(received))
+            outputs = await self._function(event, **parts.ports, **self._facts_of(received))
             outcome, reason = "delivered", ""
         except Permanent as error:
             outputs = (self._parked(received, error),)
@@ -120,8 +119,10 @@ class Delivery:
             await parts.publisher.publish(envelope)
         return outcome, reason
 
-    def _time_of(self, received: IncomingEvent) -> dict[str, datetime | None]:
-        return {EVENT_TIME: received.time} if self._function.wants_time else {}
+    def _facts_of(self, received: IncomingEvent) -> dict[str, Any]:
+        """Return the arguments for the handler's parameters that are about the event itself."""
+        facts = {"at": received.time, "redrive": received.redrive}
+        return {name: facts[name] for name in self._function.event_parameters}
 
     def _parked(self, received: IncomingEvent, error: Permanent) -> DeliveryParked:
         return park(received, self._function.name, error_class="permanent", error_code=error.code)

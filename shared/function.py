@@ -8,8 +8,11 @@ from typing import Any, Generic, ParamSpec, TypeAlias, get_args, get_type_hints
 from events import Event
 
 P = ParamSpec("P")
-EVENT_TIME = "at"
-"""Name of a handler's parameter that is no port: it gets the event's own time."""
+EVENT_PARAMETERS = frozenset({"at", "redrive"})
+"""Names of handlers' parameters that are no ports.
+
+`at` gets the event's own time, `redrive` the number of its re-drive, 0 for none.
+"""
 Outputs: TypeAlias = Event | Sequence[Event] | None
 
 
@@ -28,15 +31,15 @@ class Function(Generic[P]):
         return (outputs,) if isinstance(outputs, Event) else tuple(outputs)
 
     @property
-    def wants_time(self) -> bool:
-        """Whether the handler has a parameter for the event's own time."""
-        return EVENT_TIME in inspect.signature(self.handler).parameters
+    def event_parameters(self) -> frozenset[str]:
+        """The `EVENT_PARAMETERS` that the handler has."""
+        return EVENT_PARAMETERS & inspect.signature(self.handler).parameters.keys()
 
     @property
     def ports(self) -> frozenset[str]:
         """The names of the ports that the handler has parameters for."""
         _, *ports = inspect.signature(self.handler).parameters
-        return frozenset(ports) - {EVENT_TIME}
+        return frozenset(ports) - EVENT_PARAMETERS
 
     def check_ports(self, given: Collection[str]) -> None:
         """Raise `TypeError` unless `given` are the ports that the handler asks for."""

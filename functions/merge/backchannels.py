@@ -103,7 +103,7 @@ class Floor:
         pause = after.start - before.end
         if before.end >= turn.end - EXACT or after.start <= turn.start + EXACT:
             return pause <= TURN_PAUSE  # the other's turn is over or has not begun
-        if before.asks:
+        if before.is_question:
             return pause < BREATH
         within = sound and not before.ends_sentence
         return pause <= (TURN_PAUSE if within else SENTENCE_PAUSE)

@@ -17,7 +17,7 @@ from functions.merge.phrases import TURN_PAUSE, normalised, spacing, written
 
 ECHO_TOLERANCE = 0.3
 """Seconds by which the beginnings, or the ends, of a word and its echo may differ."""
-STRETCHED = 1.0
+ONSET_ERROR = 1.0
 """Seconds by which a recogniser may draw a word's beginning into the silence before it."""
 SAME_WORD_RATIO = 0.75
 """Share of common letters from which one word may be the other, badly recognised."""
@@ -114,8 +114,8 @@ def _sources(units: Sequence[Unit], others: Sequence[Unit], delay: float) -> lis
     sources: list[int | None] = []
     following = 0
     for unit in units:
-        first = max(following, bisect_left(starts, unit.start - STRETCHED))
-        last = bisect_left(starts, unit.start + STRETCHED)
+        first = max(following, bisect_left(starts, unit.start - ONSET_ERROR))
+        last = bisect_left(starts, unit.start + ONSET_ERROR)
         near = (place for place in range(first, last) if _is_echo(unit, others[place], delay))
         source = next(near, None)  # the first leaves most to the words that follow
         following = following if source is None else source + 1

@@ -48,7 +48,7 @@ class Phrase:
         return len(self.words) or len(self.source.text.split())
 
     @property
-    def asks(self) -> bool:
+    def is_question(self) -> bool:
         return QUESTION.search(self.text) is not None
 
     @property

@@ -26,8 +26,8 @@ ASIDE = 0.5
 OTHER: dict[Channel, Channel] = {"left": "right", "right": "left"}
 
 
-class Stretch:
-    """Phrases of one speaker that make one segment: at least one, in order."""
+class SegmentDraft:
+    """Phrases of one speaker, at least one and in order, that are to become one segment."""
 
     def __init__(self, phrases: Sequence[Phrase], *, backchannel: bool = False) -> None:
         self.phrases = list(phrases)
@@ -39,10 +39,10 @@ class Stretch:
 
     @property
     def place(self) -> tuple[float, float, Channel]:
-        """The key that orders stretches: start, then end, then left before right."""
+        """The key that orders drafts: start, then end, then left before right."""
         return self.start, self.end, self.speaker
 
-    def add(self, more: "Stretch") -> None:
+    def add(self, more: "SegmentDraft") -> None:
         self.phrases += more.phrases
         self.end = max(self.end, more.end)
         self.length += more.length
@@ -55,50 +55,50 @@ def interleave(sides: Sequence[ChannelTranscript]) -> tuple[SpokenSegment, ...]:
     changes nothing. No word is lost, doubled or given to the other speaker.
     """
     spoken = {side.channel: phrases_of(side) for side in sides}
-    stretches = sorted(_run_on(_stretches(spoken)), key=lambda stretch: stretch.place)
-    beside = _overlaps(stretches)
+    drafts = sorted(_run_on(_drafts(spoken)), key=lambda draft: draft.place)
+    beside = _overlaps(drafts)
     return tuple(
         SpokenSegment(
             id=f"s{index + 1}",
-            speaker=stretch.speaker,
+            speaker=draft.speaker,
             overlaps=tuple(f"s{other + 1}" for other in beside[index]),
-            backchannel=stretch.backchannel,
-            **dict(joined(stretch.phrases)),
+            backchannel=draft.backchannel,
+            **dict(joined(draft.phrases)),
         )
-        for index, stretch in enumerate(stretches)
+        for index, draft in enumerate(drafts)
     )
 
 
-def _stretches(spoken: dict[Channel, list[Phrase]]) -> Iterator[Stretch]:
+def _drafts(spoken: dict[Channel, list[Phrase]]) -> Iterator[SegmentDraft]:
     """Yield back-channels as they are, and of everything else each phrase by itself."""
     for channel, phrases in spoken.items():
         floor = Floor(spoken.get(OTHER[channel], ()))
         for turn in short_turns(phrases):
             if floor.goes_on_over(turn):
-                yield Stretch(turn.phrases, backchannel=True)
+                yield SegmentDraft(turn.phrases, backchannel=True)
             else:
-                yield from (Stretch([phrase]) for phrase in turn.phrases)
+                yield from (SegmentDraft([phrase]) for phrase in turn.phrases)
 
 
-def _run_on(stretches: Iterator[Stretch]) -> list[Stretch]:
-    """Join the stretches of one segment, going through the call in order of time."""
-    segments: list[Stretch] = []
+def _run_on(drafts: Iterator[SegmentDraft]) -> list[SegmentDraft]:
+    """Join the drafts of one segment, going through the call in order of time."""
+    segments: list[SegmentDraft] = []
     latest: dict[tuple[Channel, bool], int] = {}
-    for stretch in sorted(stretches, key=lambda one: one.place):
-        before = latest.get((stretch.speaker, False))
-        other = OTHER[stretch.speaker]
+    for draft in sorted(drafts, key=lambda one: one.place):
+        before = latest.get((draft.speaker, False))
+        other = OTHER[draft.speaker]
         others = [
             segments[at] for kind in (False, True) if (at := latest.get((other, kind))) is not None
         ]
-        if stretch.backchannel or before is None or not _goes_on(segments[before], stretch, others):
-            latest[stretch.speaker, stretch.backchannel] = len(segments)
-            segments.append(stretch)
+        if draft.backchannel or before is None or not _goes_on(segments[before], draft, others):
+            latest[draft.speaker, draft.backchannel] = len(segments)
+            segments.append(draft)
         else:
-            segments[before].add(stretch)
+            segments[before].add(draft)
     return segments
 
 
-def _goes_on(before: Stretch, after: Stretch, others: Sequence[Stretch]) -> bool:
+def _goes_on(before: SegmentDraft, after: SegmentDraft, others: Sequence[SegmentDraft]) -> bool:
     """Return whether both belong to one segment; `others` are the other speaker's latest."""
     between = [other for other in others if other.start <= after.start and other.end > before.end]
     patience = before.phrases[-1].patience
@@ -109,7 +109,7 @@ def _goes_on(before: Stretch, after: Stretch, others: Sequence[Stretch]) -> bool
     return not any(_parts(other, before, after) for other in between if not other.backchannel)
 
 
-def _parts(turn: Stretch, before: Stretch, after: Stretch) -> bool:
+def _parts(turn: SegmentDraft, before: SegmentDraft, after: SegmentDraft) -> bool:
     """Return whether the other's turn comes between `before` and `after` and parts them.
 
     Talking on at the same time, with hardly a pause, is no change of turns: the turn must begin
@@ -122,7 +122,7 @@ def _parts(turn: Stretch, before: Stretch, after: Stretch) -> bool:
     )
 
 
-def _is_full(before: Stretch, after: Stretch) -> bool:
+def _is_full(before: SegmentDraft, after: SegmentDraft) -> bool:
     """Return whether both together would be too long for a segment."""
     share = max(
         (max(before.end, after.end) - before.start) / LONGEST_TURN,
@@ -131,12 +131,12 @@ def _is_full(before: Stretch, after: Stretch) -> bool:
     return share > 1 or (share > LONG and before.phrases[-1].ends_sentence)
 
 
-def _overlaps(stretches: Sequence[Stretch]) -> list[list[int]]:
-    """Return for each stretch the indices of the other speaker's that share time with it."""
-    beside: list[list[int]] = [[] for _ in stretches]
-    for index, one in enumerate(stretches):
-        for following in range(index + 1, len(stretches)):
-            other = stretches[following]
+def _overlaps(drafts: Sequence[SegmentDraft]) -> list[list[int]]:
+    """Return for each draft the indices of the other speaker's drafts that share time with it."""
+    beside: list[list[int]] = [[] for _ in drafts]
+    for index, one in enumerate(drafts):
+        for following in range(index + 1, len(drafts)):
+            other = drafts[following]
             if other.start >= one.end:
                 break
             if other.speaker != one.speaker and other.end > other.start:

@@ -17,23 +17,24 @@ from numpy.typing import NDArray
 
 from events.base import Channel
 from events.documents import Bleed
-from functions.split.samples import FULL_SCALE, FloatSamples
+from functions.split.samples import FloatSamples
+from shared.audio.pcm import PCM16_FULL_SCALE
 
 BLOCK = 1 << 15
 """Samples at 16 kHz of one comparison: 2.048 s."""
 RATE = 8_000
-"""Sample rate of the comparison in Hz; a voice lies below half of it."""
+"""Sample rate of the comparison in Hz; a telephone voice lies below half of it."""
 LONGEST_LEAD, LONGEST_DELAY = 160, 4_000
 """Samples by which a leak may come earlier (other filters, 20 ms) and later (echo, 500 ms)."""
 AUDIBLE_PART = slice(LONGEST_LEAD, BLOCK // 2 - LONGEST_DELAY)
 """The part of the talker's block whose leak lies inside the other's block, early or late."""
 VOICE_BAND = (300.0, 3_400.0)
 """Band of telephone speech in Hz, above hum and its strongest overtones."""
-TALK = FULL_SCALE * 10 ** (-45 / 20)
+TALK = PCM16_FULL_SCALE * 10 ** (-45 / 20)
 """RMS in the band from which a party talks."""
 QUIETER = 10 ** (-3 / 20)
 """Highest RMS of the other channel, as a share of the talker's, while only one talks."""
-AUDIBLE = FULL_SCALE * 10 ** (-65 / 20)
+AUDIBLE = PCM16_FULL_SCALE * 10 ** (-65 / 20)
 """Least RMS of a leak in the band; a recorder's own crosstalk is below."""
 LEAK_CORRELATION = 0.25
 """Least correlation of a block that counts."""
@@ -41,7 +42,8 @@ STANDS_OUT, APART = 0.8, 96
 """Ratio to the main peak that no other correlation peak may exceed, outside ±96 samples (12 ms)."""
 SAME_DELAY = 8
 """Samples (1 ms) by which the delays of one leak may differ."""
-LEAST_STRETCHES = 3
+LEAST_BLOCKS = 3
+"""Blocks that must agree on a leak."""
 AGREEING_SHARE = 0.5
 """Share of the blocks that must agree on a leak."""
 
@@ -81,6 +83,7 @@ class Leaks:
                 leaks.append(leak(talker, other))
 
     def found(self) -> tuple[Bleed, ...]:
+        """Return the leaks on which most blocks agree, one for each direction at most."""
         both = (
             agreed("left", "right", self._from_left),
             agreed("right", "left", self._from_right),
@@ -115,7 +118,7 @@ def agreed(source: Channel, into: Channel, leaks: Sequence[Leak]) -> Bleed | Non
     """Return the leak that most blocks agree on. Returns None if there is none."""
     alike = [one for one in leaks if one.correlation >= LEAK_CORRELATION]
     same = max((_near(one, alike) for one in alike), key=len, default=[])
-    if len(same) < LEAST_STRETCHES or len(same) <= AGREEING_SHARE * len(leaks):
+    if len(same) < LEAST_BLOCKS or len(same) <= AGREEING_SHARE * len(leaks):
         return None
     if median(one.loudness for one in same) < AUDIBLE:
         return None

@@ -8,17 +8,17 @@ import soxr
 
 from functions.split.clipping import Clipping
 from functions.split.levels import Meter
-from functions.split.samples import FULL_SCALE, FloatSamples, channel_samples
+from functions.split.samples import FloatSamples, channel_samples
 from shared.audio.formats import AudioFormat
+from shared.audio.pcm import PCM16_FULL_SCALE, SAMPLE_RATE
 
-RECOGNIZER_RATE = 16_000
 FRAMES_AT_ONCE = 1 << 15
 """Frames resampled at a time: arrays this small reuse the same memory."""
 
 
 def resampled_frames(frames: int, sample_rate: int) -> int:
     """Return the number of samples at 16 kHz for `frames` samples at `sample_rate`."""
-    return round(frames * RECOGNIZER_RATE / sample_rate)
+    return round(frames * SAMPLE_RATE / sample_rate)
 
 
 class ChannelReader:
@@ -69,7 +69,7 @@ class ChannelResampler:
         self.meter = Meter()
         self._missing = self.frames
         self._stream = soxr.ResampleStream(
-            audio.sample_rate, RECOGNIZER_RATE, num_channels=1, dtype="float32", quality="HQ"
+            audio.sample_rate, SAMPLE_RATE, num_channels=1, dtype="float32", quality="HQ"
         )
 
     def push(self, chunk: bytes) -> bytes:
@@ -87,7 +87,7 @@ class ChannelResampler:
     def _trim(self, samples: FloatSamples) -> bytes:
         kept = samples[: self._missing]
         self._missing -= len(kept)
-        rounded = np.rint(kept).clip(-FULL_SCALE, FULL_SCALE - 1).astype("<i2")
+        rounded = np.rint(kept).clip(-PCM16_FULL_SCALE, PCM16_FULL_SCALE - 1).astype("<i2")
         self.meter.add(rounded)
         return rounded.tobytes()
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from functions.split.samples import FULL_SCALE, FloatSamples
+from functions.split.samples import FloatSamples
+from shared.audio.pcm import PCM16_FULL_SCALE
 
-NEAR_FULL_SCALE = FULL_SCALE * 10 ** (-1 / 20)
+NEAR_FULL_SCALE = PCM16_FULL_SCALE * 10 ** (-1 / 20)
 """Clipped samples lie within 1 dB of full scale; mu-law and A-law end 0.2 dB below it."""
-CEILING = FULL_SCALE - 1
+CEILING = PCM16_FULL_SCALE - 1
 """Limit at which floats beyond full scale are cut off here."""
 SHORTEST_RUN = 3
 """A crest touches the limit; three samples in a row and more lie flat on it."""
@@ -25,6 +26,7 @@ class Clipping:
         self._lowest = _Runs()
 
     def add(self, samples: FloatSamples) -> None:
+        """Measure the next samples of the channel."""
         if len(samples):
             self._frames += len(samples)
             self._highest.add(samples, float(samples.max()))

@@ -40,7 +40,7 @@ class Decoder(Protocol):
     def decoded(
         self, file: AsyncIterator[bytes], container: str, limits: Limits
     ) -> AbstractAsyncContextManager[AudioSource]:
-        """Decode the file, whose kind is one of `compressed.AudioFacts.container`.
+        """Decode the file, whose kind is one of `compressed.AudioProperties.container`.
 
         Damaged parts are left out, with a warning. Raises `errors.Permanent`: `invalid_audio` if
         nothing can be decoded, `audio_constraints` if the audio is longer than the limit. Raises

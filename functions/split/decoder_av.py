@@ -6,6 +6,7 @@ and files; it opens the file as the one kind that its signature said and never g
 """
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -13,8 +14,8 @@ import sys
 import tempfile
 from asyncio import StreamReader
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -32,22 +33,24 @@ from functions.split.decoder_child import (
     DecodeTask,
 )
 from shared.audio.formats import FLOAT_32, AudioFormat, Limits
-from shared.errors import Permanent, Transient
+from shared.errors import Permanent, Transient, Unavailable
 
 CHILD = Path(__file__).with_name("decoder_child.py")
 KEPT_ENVIRONMENT = ("LD_LIBRARY_PATH",)
 MISSING_SECONDS = 0.05
-"""A file may speak of this much more than it holds: encoders need time to swing in."""
-
+"""Seconds by which the declared duration may exceed the decoded one: the encoder's delay."""
+SHORTAGES = {errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+"""Errors of a machine without room for one more file or process, which is no fault of a call."""
 LONGEST_MESSAGE = 1 << 24
 MOST_CPU = 24 * 3_600
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one child may use. CPU in seconds: so much, and a share of the longest duration.
+    """Limits of one child: memory in bytes, CPU in seconds.
 
-    `patience` is how many times its CPU seconds a child may take by the clock without a word.
+    A child may use `cpu` seconds and the share `cpu_share` of the longest duration allowed. One
+    that sends no message for `patience` times as long by the clock is ended.
     """
 
     memory: int = 256 << 20
@@ -57,10 +60,11 @@ class Bounds:
 
 
 class ContainerDecoder:
-    """Reads the file once to count, then as often as `AudioSource.pieces` is asked.
+    """Decodes the file once to count its frames, then again each time `AudioSource.chunks` is read.
 
-    So no decoded audio is kept anywhere; the file itself lies in an unlinked temporary file,
-    because an M4A is read from its end.
+    So no decoded audio is kept anywhere. The file itself lies in an unlinked temporary file,
+    because an M4A is read from its end. Raises `errors.Unavailable` while the machine has no room
+    for that file or for one more process.
     """
 
     def __init__(self, bounds: Bounds | None = None) -> None:
@@ -74,7 +78,7 @@ class ContainerDecoder:
     async def decoded(
         self, file: AsyncIterator[bytes], container: str, limits: Limits
     ) -> AsyncIterator[AudioSource]:
-        with tempfile.TemporaryFile() as copy:
+        with _shortages(), tempfile.TemporaryFile() as copy:
             async for chunk in file:
                 await asyncio.to_thread(copy.write, chunk)
             await asyncio.to_thread(copy.flush)
@@ -83,6 +87,17 @@ class ContainerDecoder:
                 yield await children.source()
             finally:
                 await children.end()
+
+
+@contextmanager
+def _shortages() -> Iterator[None]:
+    """Turn `SHORTAGES` into `Unavailable`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in SHORTAGES:
+            raise
+        raise Unavailable("No room to decode a file.", part="The decoder's machine") from error
 
 
 class _Children:
@@ -199,6 +214,6 @@ def _warnings(seconds: float, errors: int, declared: float, **_: object) -> list
         message = f"{errors} pieces could not be decoded; they were left out."
         warnings.append(AudioWarning(code="decode_errors", message=message))
     if declared > seconds + MISSING_SECONDS:
-        message = f"The file speaks of {declared:g} s; {seconds:g} s are there and were used."
+        message = f"The file declares {declared:g} s but holds {seconds:g} s; those were used."
         warnings.append(AudioWarning(code="truncated", message=message))
     return warnings

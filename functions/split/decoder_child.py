@@ -40,7 +40,7 @@ FORMATS = {
     "m4a": ("mov", "aac,alac"),
     "wav49": ("wav", "gsm_ms"),
 }
-"""FFmpeg's demuxer and decoders by `AudioFacts.container`. No other is ever opened."""
+"""FFmpeg's demuxer and decoders by `AudioProperties.container`. No other is ever opened."""
 DECLARE_DURATION = {"flac", "m4a", "ogg"}
 """Containers that declare their duration; of the others FFmpeg guesses it."""
 OUTPUT_BYTES = 1 << 18
@@ -269,7 +269,7 @@ def main(task: DecodeTask) -> None:
 def log_uncaught(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """One JSON object on standard error, as the lines of the process that runs this one are."""
+    """Write one JSON object to standard error, as the process that runs this one logs its lines."""
     lines = traceback.format_exception(kind, error, trace)
     line = {"event": "decoding_crashed", "level": "critical", "exception": "".join(lines)}
     sys.stderr.write(f"{json.dumps(line)}\n")

@@ -8,22 +8,21 @@ import numpy as np
 
 from events.documents import Bleed
 from functions.split.bleed import BLOCK, Leaks
-from functions.split.samples import FULL_SCALE, FloatSamples
-from shared.audio.pcm import PCM16_BYTES
+from functions.split.samples import MOMENT, FloatSamples
+from shared.audio.pcm import PCM16_BYTES, PCM16_FULL_SCALE
 
 BLOCK_BYTES = BLOCK * PCM16_BYTES
-MOST_STRETCHES = 128
+MOST_BLOCKS = 128
 """Most blocks, spread evenly over the recording, in which a leak is looked for."""
-SOUND = FULL_SCALE * 10 ** (-45 / 20)
+SOUND = PCM16_FULL_SCALE * 10 ** (-45 / 20)
 """RMS of a block from which it counts for dual mono: both channels must be alike in it."""
-COPIED = 0.9
+LEAST_BLOCK_CORRELATION = 0.9
 """Least correlation of such a block: the difference is 6 dB below the common part."""
-QUALITY_BLOCK = 512
-OWN_SOUND = FULL_SCALE * 10 ** (-52 / 20)
-"""RMS from which the sound that one channel alone has for 32 ms may be a word."""
-MOMENTS = 3
+OWN_SOUND = PCM16_FULL_SCALE * 10 ** (-52 / 20)
+"""RMS from which a moment of sound that only one channel has may be part of a word."""
+LEAST_MOMENTS = 3
 """Such moments in a block that make a word: a second speaker, however quiet."""
-COPY = 0.995
+LEAST_CORRELATION = 0.995
 """Least correlation of the whole: the difference, a codec's noise, is 20 dB below."""
 MOST_APART = 10.0
 """Most dB between two copies. A quieter one is a leak, whose direction tells who spoke."""
@@ -44,7 +43,7 @@ class Comparison:
     """
 
     def __init__(self, frames: int) -> None:
-        self._every = max(1, math.ceil(frames / (BLOCK * MOST_STRETCHES)))
+        self._every = max(1, math.ceil(frames / (BLOCK * MOST_BLOCKS)))
         self._blocks = 0
         self._rest = b"", b""
         self._likeness = Likeness()
@@ -87,33 +86,41 @@ class Likeness:
 
     @property
     def dual_mono(self) -> bool:
+        """Whether the channels, as far as they were added, carry the same sound."""
         apart = 10 ** (MOST_APART / 10)
         return (
             self._copied
             and 0 < self._left <= apart * self._right
             and self._right <= apart * self._left
-            and self._both**2 >= COPY**2 * self._left * self._right
+            and self._both**2 >= LEAST_CORRELATION**2 * self._left * self._right
         )
 
     def add(self, left: FloatSamples, right: FloatSamples) -> None:
+        """Compare one block of both channels."""
         squares = _product(left, left), _product(right, right)
         both = _product(left, right)
         self._left += squares[0]
         self._right += squares[1]
         self._both += both
-        if max(squares) >= SOUND**2 * len(left) and both**2 <= COPIED**2 * squares[0] * squares[1]:
+        if (
+            max(squares) >= SOUND**2 * len(left)
+            and both**2 <= LEAST_BLOCK_CORRELATION**2 * squares[0] * squares[1]
+        ):
             self._copied = False
         own = _own_moments(left, right, squares[0]), _own_moments(right, left, squares[1])
-        if max(own) >= MOMENTS:
+        if max(own) >= LEAST_MOMENTS:
             self._copied = False
 
 
 def _own_moments(of: FloatSamples, sound: FloatSamples, squares: float) -> int:
-    """Count the moments in which `sound` has what `of`, whose copy it may be, has not."""
+    """Count the moments in which `sound` is not explained by a scaled copy of `of`.
+
+    `squares` is the energy of `of`.
+    """
     gain = _product(of, sound) / squares if squares else 0.0
-    own = (sound - gain * of).reshape(-1, QUALITY_BLOCK)
-    power = np.einsum("ij,ij->i", own, own) / QUALITY_BLOCK
-    most = np.einsum("ij,ij->i", *[sound.reshape(-1, QUALITY_BLOCK)] * 2) / QUALITY_BLOCK
+    own = (sound - gain * of).reshape(-1, MOMENT)
+    power = np.einsum("ij,ij->i", own, own) / MOMENT
+    most = np.einsum("ij,ij->i", *[sound.reshape(-1, MOMENT)] * 2) / MOMENT
     return int(np.count_nonzero((power > OWN_SOUND**2) & (power > most / 4)))
 
 

@@ -5,18 +5,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TypeVar
 
 import numpy as np
 
 from events import RecordingReceived, RecordingSplit
 from events.documents import ChannelQuality, Levels
-from functions.split.channels import (
-    RECOGNIZER_RATE,
-    ChannelReader,
-    ChannelResampler,
-    resampled,
-)
+from functions.split.channels import ChannelReader, ChannelResampler, resampled
 from functions.split.decoder import Decoder
 from functions.split.dual_mono import Compared, Comparison, side_by_side
 from functions.split.levels import ChannelMeasures, Meter, Track, levels_of, tracks
@@ -28,7 +22,6 @@ from shared.function import function
 from shared.ports import Blobs
 from shared.tasks import together
 
-T = TypeVar("T")
 ENGINE = f"soxr {version('soxr')}, quality 1"
 """The resampler, and the revision of the channels' measures."""
 
@@ -58,7 +51,7 @@ async def split(
 
 
 def uploads(received: RecordingReceived) -> list[str]:
-    """The keys of the upload's files, left first."""
+    """Return the keys of the upload's files, left first."""
     key = received.recording_key
     return [key.audio] if received.audio_right is None else [key.audio, key.audio_right]
 
@@ -66,7 +59,7 @@ def uploads(received: RecordingReceived) -> list[str]:
 async def write_channels(
     received: RecordingReceived, digest: str, blobs: Blobs, limits: Limits, decoder: Decoder
 ) -> Levels:
-    """Write the channels, and return their measures."""
+    """Write the channels, and return the document of their levels."""
     each = limits if received.audio_right is None else replace(limits, channels=(1,))
     async with AsyncExitStack() as stack:
         sources = [
@@ -100,7 +93,7 @@ async def metered(blobs: Blobs, key: str) -> Meter:
     """Measure a channel that is in the store."""
     meter = Meter()
     async for samples in pcm16(blobs, key):
-        meter.add(np.frombuffer(samples, "<i2"))
+        await asyncio.to_thread(meter.add, np.frombuffer(samples, "<i2"))
     return meter
 
 
@@ -127,12 +120,12 @@ async def compare(
 
 def pcm16(blobs: Blobs, key: str) -> AsyncIterator[bytes]:
     """Read the samples of a channel in the store."""
-    behind_header = blobs.read(key, len(pcm16_header(0, RECOGNIZER_RATE)))
+    behind_header = blobs.read(key, len(pcm16_header(0)))
     return whole_frame_chunks(behind_header, PCM16_BYTES)
 
 
 async def wav(samples: AsyncIterator[bytes], frames: int) -> AsyncIterator[bytes]:
-    """A mono 16 kHz WAV file around the samples."""
-    yield pcm16_header(frames, RECOGNIZER_RATE)
+    """Yield a mono 16 kHz WAV file of the samples."""
+    yield pcm16_header(frames)
     async for chunk in samples:
         yield chunk

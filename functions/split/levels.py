@@ -13,15 +13,13 @@ from events.base import Channel
 from events.documents import AudioWarning, Bleed, ChannelQuality, Level, Levels, Quality
 from functions.split.decoder import AudioSource
 from functions.split.dual_mono import Compared
-from functions.split.samples import FULL_SCALE
+from functions.split.samples import MOMENT
+from shared.audio.pcm import PCM16_FULL_SCALE
 
 SIDES: tuple[Channel, ...] = ("left", "right")
 
-
-MOMENT = 512
-"""Samples of one loudness measurement: 32 ms at 16 kHz."""
-QUIET_SPEECH = FULL_SCALE * 10 ** (-60 / 20)
-"""RMS of 32 ms below which nobody speaks; quiet speech has -35 dBFS on the whole."""
+QUIET_SPEECH = PCM16_FULL_SCALE * 10 ** (-60 / 20)
+"""RMS of a moment below which nobody speaks; quiet speech has -35 dBFS on the whole."""
 MUCH_CLIPPED = 0.001
 """Share of clipped samples from which a warning is given."""
 
@@ -73,7 +71,7 @@ def _squares(samples: NDArray[np.int16]) -> int:
 
 
 def _decibels(size: float) -> float:
-    return round(20 * math.log10(size / FULL_SCALE), 2)
+    return round(20 * math.log10(size / PCM16_FULL_SCALE), 2)
 
 
 @dataclass(frozen=True, slots=True)

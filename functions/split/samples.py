@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.audio.formats import AudioFormat, Encoding
+from shared.audio.pcm import PCM16_FULL_SCALE
 
 FloatSamples: TypeAlias = NDArray[np.float32]
 """On the scale of 16-bit integers, which 32-bit floats hold exactly."""
-FULL_SCALE = 2.0**15
+MOMENT = 512
+"""Samples of one measurement of loudness: 32 ms at 16 kHz."""
 LOUDEST_FLOAT = 16.0
 """Floats beyond this times full scale are broken; larger ones could overflow in the filter."""
 
@@ -29,7 +31,7 @@ def channel_samples(
         return np.array(encoding.expansion, np.float32)[stored[:, index]], 0
     samples = stored[:, index].astype(np.float32)
     samples -= encoding.zero
-    samples *= FULL_SCALE / encoding.full_scale
+    samples *= PCM16_FULL_SCALE / encoding.full_scale
     return samples, 0
 
 
@@ -50,5 +52,5 @@ def _from_floats(stored: NDArray[Any], index: int) -> tuple[FloatSamples, int]:
     if not real.all():
         one = np.where(real[:, index], one, 0)
     samples = one.clip(-LOUDEST_FLOAT, LOUDEST_FLOAT).astype(np.float32)
-    samples *= FULL_SCALE
+    samples *= PCM16_FULL_SCALE
     return samples, int(real.size - np.count_nonzero(real))

@@ -25,7 +25,7 @@ async def open_source(
         yield checked(waveform(blobs, key, header, extent), limits)
     else:
         async with decoder.decoded(blobs.read(key), properties.container, limits) as source:
-            warnings = (*_lies(extent), *source.warnings)
+            warnings = (*_size_warning(extent), *source.warnings)
             yield checked(replace(source, warnings=warnings), limits)
 
 
@@ -53,10 +53,12 @@ def waveform(blobs: Blobs, key: str, header: Header, extent: Extent) -> AudioSou
     def chunks() -> AsyncIterator[bytes]:
         return first_bytes(blobs.read(key, header.data_start), frames * audio.frame_bytes)
 
-    return AudioSource(header.container, audio.encoding.name, audio, frames, _lies(extent), chunks)
+    return AudioSource(
+        header.container, audio.encoding.name, audio, frames, _size_warning(extent), chunks
+    )
 
 
-def _lies(extent: Extent | None) -> tuple[AudioWarning, ...]:
+def _size_warning(extent: Extent | None) -> tuple[AudioWarning, ...]:
     return () if extent is None or extent.warning is None else (extent.warning,)
 
 

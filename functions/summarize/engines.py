@@ -1,4 +1,4 @@
-"""Which summarizer runs: the one asked for, or the best that is on this machine."""
+"""Choose the summarizer: the one that the settings name, or the best on this machine."""
 
 from functions.summarize.extractive.engine import ExtractiveSummarizer
 from functions.summarize.fallback import FallbackSummarizer
@@ -7,7 +7,7 @@ from functions.summarize.summarizer import Summarizer
 
 
 def choose_summarizer(settings: Settings) -> Summarizer:
-    """The summarizer that the settings ask for.
+    """Return the summarizer that the settings name.
 
     `auto` is the best engine on the machine, with the extractive one to stand in for it. There is
     no other engine yet, so under `auto` the extractive one stands in for every summary.

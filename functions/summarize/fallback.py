@@ -1,4 +1,4 @@
-"""A `Summarizer` of two engines: the second stands in where the first cannot."""
+"""A `Summarizer` of two engines: the second stands in where the first fails."""
 
 import structlog
 

@@ -36,7 +36,7 @@ def summarized(
     summary: str | None = None,
     summary_digest: str | None = None,
 ) -> TranscriptSummarized:
-    """The event that follows: about the transcript that was read, which may be a newer one."""
+    """Return the event that follows, about the transcript that was read, maybe a newer one."""
     return TranscriptSummarized(
         **merged.same_run,
         duration=merged.duration,
@@ -49,7 +49,7 @@ def summarized(
 
 
 def summary_of(transcript: Transcript, result: SummaryResult, digest: str) -> Summary:
-    """The document: the summary with what made it."""
+    """Return the document of a summary, with the engine that made it."""
     return Summary(
         **result.content.model_dump(),
         recording=transcript.recording,

@@ -23,7 +23,7 @@ class Summarizer(Protocol):
     """Summarises a merged transcript.
 
     The text is empty only for an empty transcript; key points are in spoken order. `request`
-    carries the caller's hints, such as who speaks on which channel. `summarize` raises
+    carries the client's hints, such as who speaks on which channel. `summarize` raises
     `errors.Transient` if the engine died, `errors.Permanent` if it can never handle this input.
     """
 

@@ -22,7 +22,7 @@ CHECKPOINT_EVERY = 8
 class Checkpoints:
     """The checkpoints of one channel that were made by work with this `digest`.
 
-    `segments` and `resume` hold all that is known of the channel so far.
+    `segments` and `resume` hold what was recognised of the channel so far.
     """
 
     blobs: Blobs

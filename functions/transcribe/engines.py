@@ -33,17 +33,24 @@ class LocalRecognizer(Recognizer, Protocol):
         """Raise `Unavailable` if the engine is broken."""
         ...
 
+    async def until_broken(self) -> None:
+        """Wait until the engine is broken for good, so that only a new process helps."""
+        ...
+
     async def close(self) -> None: ...
 
     @property
-    def figures(self) -> BatchTotals | None:
-        """Totals of its batches. None if it has none."""
+    def totals(self) -> BatchTotals | None:
+        """The totals of its batches. None if it has none."""
         ...
 
 
 @dataclass(frozen=True)
 class RecognizerChoice:
-    """The recogniser, and if it stands in for a better one the mark and the reason."""
+    """The chosen recogniser.
+
+    `degraded` marks one that stands in for a better one, and `because` gives the reason.
+    """
 
     recognizer: LocalRecognizer
     degraded: tuple[str, ...] = ()

@@ -10,8 +10,7 @@ from events.base import Channel
 from events.documents import ChannelTranscript, Engine, Levels, Request
 from functions.transcribe.checkpoints import Checkpoints
 from functions.transcribe.recognizer import Recognizer, Samples
-from shared.audio.pcm import PCM16_BYTES, whole_frame_chunks
-from shared.audio.wav import HeaderReader
+from shared.audio.pcm import pcm16_samples
 from shared.digest import work_digest
 from shared.function import function
 from shared.ports import Blobs
@@ -69,7 +68,10 @@ async def transcribe_channel(
 
 
 async def content(split: RecordingSplit, channel: Channel, blobs: Blobs) -> str:
-    """What tells the channel's sound from others: its digest, or its key if there is none."""
+    """Return the digest of the channel's samples.
+
+    Returns the key of its blob for a recording that was split before digests were kept.
+    """
     levels = await blobs.get_json(split.run_key.levels, Levels)
     digest = levels.sha256.get(channel) if levels else None
     return digest or split.run_key.audio(channel)
@@ -78,7 +80,7 @@ async def content(split: RecordingSplit, channel: Channel, blobs: Blobs) -> str:
 def transcript_of(
     checkpoints: Checkpoints, engine: Engine, degraded: tuple[str, ...]
 ) -> ChannelTranscript:
-    """The document, once the channel is recognised to its end."""
+    """Return the document of a channel that is recognised to its end."""
     return ChannelTranscript(
         recording=checkpoints.split.recording,
         run=checkpoints.split.run,
@@ -102,20 +104,6 @@ async def recognize(checkpoints: Checkpoints, recognizer: Recognizer, request: R
 
 
 async def wav_samples(chunks: AsyncIterator[bytes]) -> AsyncIterator[Samples]:
-    """Yield the samples of a mono 16-bit WAV in blocks. Raises `Permanent` if it is none."""
-    async for whole in whole_frame_chunks(after_header(chunks), PCM16_BYTES):
+    """Yield a channel's samples in blocks. Raises `Permanent` if its WAV is not as split writes."""
+    async for whole in pcm16_samples(chunks):
         yield np.frombuffer(whole, np.dtype("<i2"))
-
-
-async def after_header(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield what follows a WAV's header. Raises `Permanent` if there is no header."""
-    reader = HeaderReader()
-    position, data_start = 0, -1
-    async for chunk in chunks:
-        if data_start < 0 and (header := reader.feed(chunk)) is not None:
-            data_start = header.data_start
-        if data_start >= 0:
-            yield chunk[max(0, data_start - position) :]
-        position += len(chunk)
-    if data_start < 0:
-        raise reader.end()

@@ -1,5 +1,7 @@
 """Composition root of transcribe: one per channel in a cluster, one for both on one machine."""
 
+import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +12,7 @@ from prometheus_client import REGISTRY
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.transcribe.engines import choose_recognizer
+from functions.transcribe.engines import LocalRecognizer, choose_recognizer
 from functions.transcribe.handler import transcribe
 from functions.transcribe.settings import Settings
 from functions.transcribe.whisper.metrics import BatchMetrics
@@ -27,24 +29,41 @@ logger = structlog.get_logger()
 
 @asynccontextmanager
 async def compose() -> AsyncIterator[Parts]:
-    """Warm the recogniser, so that ready means ready."""
+    """Open the ports. The model is loaded here, so that the function is ready only with it."""
     chosen = choose_recognizer(settings)
-    await chosen.recognizer.warm()
-    logger.info("recognizer", engine=str(chosen.recognizer.engine), because=chosen.because)
-    figures = BatchMetrics(lambda: chosen.recognizer.figures)
-    async with bus_and_blobs() as (bus, blobs, checks):
-        REGISTRY.register(figures)
+    async with bus_and_blobs() as (bus, blobs, checks), running(chosen.recognizer):
+        logger.info("recognizer", engine=str(chosen.recognizer.engine), because=chosen.because)
+        ports = {
+            "blobs": blobs,
+            "recognizer": chosen.recognizer,
+            "serves": settings.serves,
+            "degraded": chosen.degraded,
+        }
+        yield Parts(bus, ports, checks | {"recognizer": chosen.recognizer.check})
+
+
+@asynccontextmanager
+async def running(recognizer: LocalRecognizer) -> AsyncIterator[None]:
+    """Warm the recogniser and show its metrics; close it in the end, warm or not."""
+    metrics = BatchMetrics(lambda: recognizer.totals)
+    REGISTRY.register(metrics)
+    try:
+        await recognizer.warm()
+        ending = asyncio.create_task(end_once_broken(recognizer))
         try:
-            ports = {
-                "blobs": blobs,
-                "recognizer": chosen.recognizer,
-                "serves": settings.serves,
-                "degraded": chosen.degraded,
-            }
-            yield Parts(bus, ports, checks | {"recognizer": chosen.recognizer.check})
+            yield
         finally:
-            REGISTRY.unregister(figures)
-            await chosen.recognizer.close()
+            ending.cancel()
+    finally:
+        REGISTRY.unregister(metrics)
+        await recognizer.close()
+
+
+async def end_once_broken(recognizer: LocalRecognizer) -> None:
+    """Drain and end this process once its engine is broken for good; its keeper starts another."""
+    await recognizer.until_broken()
+    logger.critical("ends", reason="the engine is broken, and only a new process can use it")
+    signal.raise_signal(signal.SIGTERM)
 
 
 runtime = Runtime(compose, {"/": Delivery(transcribe, concurrency=settings.concurrency)})

@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 
 from events.documents import Engine, Language, Request, Segment
 
-SAMPLE_RATE = 16_000
-PCM16_FULL_SCALE = 32_768
-"""The sample value that is 0 dBFS."""
 DIGITAL_SILENCE = -100.0
 """Level of digital silence in dBFS."""
 Samples: TypeAlias = NDArray[np.int16]
@@ -46,7 +43,7 @@ class Recognizer(Protocol):
 
     `recognize` takes blocks of samples in order, of any length, and yields hypotheses in order of
     time, each as soon as it is made; times are seconds from the first sample. `request` carries
-    the caller's hints. Equal samples make equal hypotheses, so those before `resume` are neither
+    the client's hints. Equal samples make equal hypotheses, so those before `resume` are neither
     made nor yielded again. It raises `errors.Transient` if the engine died, `errors.Unavailable`
     if the engine is busy, and `errors.Permanent` if it can never handle this input. The generator
     may be closed early; the engine stays usable.

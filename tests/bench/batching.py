@@ -57,7 +57,7 @@ async def recognised(recognizer: WhisperRecognizer) -> BatchTotals:
     await recognizer.warm()
     english = Request(language="en")
     await asyncio.gather(*(recognized(recognizer, side, request=english) for side in sides))
-    figures = recognizer.figures
+    figures = recognizer.totals
     await recognizer.close()
     assert figures is not None
     return figures

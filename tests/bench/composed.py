@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
 from infra.evaluation.truth import Speaker, Truth, Turn, load_truth
 from infra.evaluation.word_errors import SPEAKERS
+from shared.audio.pcm import SAMPLE_RATE
 from tests.support.recognizers import NANO_CALL, channel
 
 PAUSE = 0.3, 1.5

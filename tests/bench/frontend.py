@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 from events.keys import RecordingKey
 from functions.split.decoder_av import ContainerDecoder
 from functions.split.handler import split
+from functions.transcribe.flags import Flags
 from functions.transcribe.handler import wav_samples as samples_of
-from functions.transcribe.recognizer import PCM16_FULL_SCALE, SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
 from functions.transcribe.whisper.mel import Spectrogram
-from functions.transcribe.whisper.speech.gate import VAD_FRAME, Flags
+from functions.transcribe.whisper.speech.gate import VAD_FRAME
 from functions.transcribe.whisper.speech.silero import SileroDetector
 from functions.transcribe.whisper.speech.spans import Hysteresis, SpeechSettings
 from functions.transcribe.whisper.speech.windows import Windower
 from shared.audio.formats import Limits
+from shared.audio.pcm import PCM16_FULL_SCALE, SAMPLE_RATE
 from shared.blobs import ObjectBlobs
 from tests.bench import packing
 from tests.bench.composed import written

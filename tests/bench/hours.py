@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
 from infra.evaluation.truth import load_truth
+from shared.audio.pcm import SAMPLE_RATE
 
 CALLS = Path(__file__).parents[1] / "calls"
 NAMES = ("support", "unseen", "nano")

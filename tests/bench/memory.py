@@ -14,11 +14,10 @@ import numpy as np
 from events.documents import ChannelTranscript
 from events.keys import RecordingKey
 from functions.transcribe.handler import transcribe
-from functions.transcribe.recognizer import SAMPLE_RATE
 from functions.transcribe.whisper.models import find_model
 from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSetup
 from infra.deployments import FEW_ARENAS
-from shared.audio.pcm import pcm16_header
+from shared.audio.pcm import SAMPLE_RATE, pcm16_header
 from shared.blobs import ObjectBlobs
 from tests.bench.composed import composed
 from tests.bench.figures import Figure, Part

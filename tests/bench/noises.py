@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
+from shared.audio.pcm import SAMPLE_RATE
 
 SECONDS = 20
 FULL_SCALE = 32_768

@@ -8,9 +8,10 @@ from faster_whisper.audio import decode_audio
 from faster_whisper.vad import VadOptions, collect_chunks, get_speech_timestamps
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
 from functions.transcribe.whisper.speech.silero import SileroDetector
 from functions.transcribe.whisper.speech.windows import Window, Windower
+from shared.audio.pcm import SAMPLE_RATE
 
 LONGEST = 30
 STOCK = VadOptions(max_speech_duration_s=LONGEST, min_silence_duration_ms=160)

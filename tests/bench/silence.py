@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from functions.transcribe.engines import LocalRecognizer
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
 from functions.transcribe.sphinx.recognizer import SphinxRecognizer
 from functions.transcribe.whisper.models import find_model
 from functions.transcribe.whisper.recognizer import WhisperRecognizer
 from infra.evaluation.truth import Truth, load_truth
 from infra.evaluation.word_errors import SPEAKERS, Segment, WordErrors, total, word_errors
+from shared.audio.pcm import SAMPLE_RATE
 from tests.bench import packing
 from tests.bench.figures import Figure, Part
 from tests.bench.hours import CALLS, spurts

@@ -1,6 +1,7 @@
 """`ContainerDecoder` keeps the promises of `Decoder`, with real files of every kind."""
 
 import asyncio
+import errno
 import io
 import os
 import signal
@@ -22,7 +23,7 @@ from functions.split.decoder_av import Bounds, ContainerDecoder
 from functions.split.handler import split
 from shared.audio.formats import ENCODINGS, Limits
 from shared.blobs import ObjectBlobs
-from shared.errors import Permanent, PocWhispError, Transient
+from shared.errors import Permanent, PocWhispError, Transient, Unavailable
 from tests.support.examples import received, stream
 from tests.support.sounds import both, pitch, wav_of
 from tests.support.stacks import ROOT
@@ -326,6 +327,20 @@ def test_a_file_that_takes_too_much_cpu_is_given_up() -> None:
 def test_a_child_that_says_nothing_is_ended() -> None:
     with pytest.raises(Transient, match="sent nothing"):
         while_decoding(psutil.Process.suspend, Bounds(cpu=10, cpu_share=0, patience=0.05))
+
+
+def test_a_full_disk_is_an_outage_and_no_failed_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("r+b") as full:
+        monkeypatch.setattr("tempfile.TemporaryFile", lambda: full)
+        assert isinstance(refusal(file("call.mp3"), "mp3"), Unavailable)
+
+
+def test_a_machine_without_room_for_a_process_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("asyncio.create_subprocess_exec", fail)
+    assert isinstance(refusal(file("call.mp3"), "mp3"), Unavailable)
 
 
 def test_a_child_is_confined() -> None:

@@ -10,7 +10,7 @@ from ctranslate2.models import Whisper
 from faster_whisper import WhisperModel
 
 from events.documents import Language, Request, Segment
-from functions.transcribe.recognizer import SAMPLE_RATE, Hypothesis, ResumePoint, Samples
+from functions.transcribe.recognizer import Hypothesis, ResumePoint, Samples
 from functions.transcribe.whisper.batch_device import TooLarge
 from functions.transcribe.whisper.decoding import BatchOptions, DecodedWindow, DecodeRequest, Search
 from functions.transcribe.whisper.device import WhisperDevice
@@ -22,6 +22,7 @@ from functions.transcribe.whisper.speech.spans import SpeechSettings
 from functions.transcribe.whisper.vocabulary import Vocabulary
 from infra.evaluation.truth import load_truth
 from infra.evaluation.word_errors import normalised
+from shared.audio.pcm import SAMPLE_RATE
 from shared.errors import Permanent
 from tests.support.models import FEW_LANGUAGES, random_model
 from tests.support.recognizers import (
@@ -93,8 +94,8 @@ def texts(heard: list[Hypothesis]) -> list[str]:
 
 def new_batches(recognizer: WhisperRecognizer, batches: int, items: int) -> tuple[int, int]:
     """How many batches and windows there were besides those."""
-    assert recognizer.figures is not None
-    return recognizer.figures.batches - batches, recognizer.figures.items - items
+    assert recognizer.totals is not None
+    return recognizer.totals.batches - batches, recognizer.totals.items - items
 
 
 def words_of(segments: list[Segment]) -> list[str]:
@@ -104,7 +105,7 @@ def words_of(segments: list[Segment]) -> list[str]:
 def test_two_calls_at_once_meet_in_batches_and_say_the_same_as_alone(
     nano: WhisperRecognizer, sides: tuple[Samples, Samples], alone: list[list[Hypothesis]]
 ) -> None:
-    before = nano.figures
+    before = nano.totals
     assert before is not None
 
     async def both_calls() -> list[list[Hypothesis]]:
@@ -133,7 +134,7 @@ def test_calls_with_other_hints_share_the_engine_and_keep_their_own_words(
 def test_what_is_known_is_not_decoded_again_and_the_rest_is_the_same(
     nano: WhisperRecognizer, sides: tuple[Samples, Samples], alone: list[list[Hypothesis]]
 ) -> None:
-    before, whole = nano.figures, alone[0]
+    before, whole = nano.totals, alone[0]
     assert before is not None
     assert len(whole) > 2
     rest = run(hypotheses(nano, sides[0], resume=ResumePoint(len(whole) - 2, whole[0].language)))

@@ -10,8 +10,9 @@ import pytest
 
 from events.documents import Request, Segment
 from functions.transcribe.engines import LocalRecognizer
-from functions.transcribe.recognizer import SAMPLE_RATE, Hypothesis, ResumePoint, Samples
+from functions.transcribe.recognizer import Hypothesis, ResumePoint, Samples
 from infra.evaluation.word_errors import normalised
+from shared.audio.pcm import SAMPLE_RATE
 from tests.support.recognizers import (
     TRIED,
     Sample,

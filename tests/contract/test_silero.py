@@ -12,12 +12,13 @@ import soxr
 from faster_whisper.vad import get_vad_model
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import PCM16_FULL_SCALE, SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
 from functions.transcribe.whisper.speech.gate import VAD_FRAME, Loudness
 from functions.transcribe.whisper.speech.silero import SileroDetector
 from functions.transcribe.whisper.speech.spans import Detector, Hysteresis, SpeechSettings
 from functions.transcribe.whisper.speech.windows import Window, Windower
 from infra.evaluation.truth import load_truth
+from shared.audio.pcm import PCM16_FULL_SCALE, SAMPLE_RATE
 from tests.bench.hours import CALLS, NAMES, SIDES, hour, spurts
 from tests.support.recognizers import channel
 

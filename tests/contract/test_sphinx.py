@@ -8,15 +8,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from multiprocessing.context import SpawnProcess
+from threading import Lock
 
 import numpy as np
 import psutil
 import pytest
 
 from events.documents import Request, Segment
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
+from functions.transcribe.sphinx.children import Child
 from functions.transcribe.sphinx.decoder import serve_utterances
 from functions.transcribe.sphinx.recognizer import SphinxRecognizer
+from shared.audio.pcm import SAMPLE_RATE
 from shared.errors import Permanent, Transient
 from tests.bench.noises import noises
 from tests.support.recognizers import hear, recognized, two_voices
@@ -158,6 +162,38 @@ def test_a_child_that_hangs_is_transient_and_is_replaced(
     for pid in hanging & children():
         os.kill(pid, signal.SIGKILL)
     assert hear(recognizer, speech) == segments
+
+
+def test_a_child_that_hangs_while_a_long_utterance_is_sent_is_transient_and_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child, others = Child(Lock()), children()
+    child.decode(b"")
+    (pid,) = children() - others
+    os.kill(pid, signal.SIGSTOP)
+    with monkeypatch.context() as limits:
+        limits.setattr("functions.transcribe.sphinx.children.START_LIMIT", 0.05)
+        limits.setattr("functions.transcribe.sphinx.children.SLOWEST", 0.0)
+        with pytest.raises(Transient, match="hangs"):
+            child.decode(bytes(20 * 2 * SAMPLE_RATE))
+    assert child.decode(b"") == []
+    child.stop()
+
+
+def test_a_child_that_could_not_start_is_transient_and_is_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: SpawnProcess) -> None:
+        raise BlockingIOError("no more processes")
+
+    child = Child(Lock())
+    with monkeypatch.context() as patch:
+        patch.setattr(SpawnProcess, "start", fail)
+        for _ in range(2):
+            with pytest.raises(Transient, match="no more processes"):
+                child.decode(b"")
+    assert child.decode(b"") == []
+    child.stop()
 
 
 def test_calls_at_the_same_time_are_heard_by_all_children_alike(

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 
 from events.documents import Request, Segment
 from functions.transcribe import main
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
 from functions.transcribe.settings import Settings
 from functions.transcribe.whisper.decoding import Search
 from functions.transcribe.whisper.gpu import has_gpu
@@ -34,6 +34,7 @@ from functions.transcribe.whisper.recognizer import (
     WhisperSetup,
 )
 from functions.transcribe.whisper.speech.spans import SpeechSettings
+from shared.audio.pcm import SAMPLE_RATE
 from shared.errors import Permanent, Transient, Unavailable
 from shared.languages import LANGUAGES
 from tests.support.recognizers import (
@@ -152,8 +153,8 @@ def test_a_long_channel_is_heard_in_windows_as_if_it_were_one(
     model = find_model(str(NANO), NOWHERE)
     short = WhisperRecognizer(model, WhisperSetup(threads=1, speech=SpeechSettings(longest=6)))
     parts = hear(short, twice)
-    assert short.figures is not None
-    assert short.figures.items == 2
+    assert short.totals is not None
+    assert short.totals.items == 2
     run(short.close())
     one, other = (" ".join(segment.text for segment in heard) for heard in (whole, parts))
     assert SequenceMatcher(None, one, other).ratio() > 0.7
@@ -249,6 +250,7 @@ def test_a_process_whose_gpu_broke_is_not_ready(
             hear(recognizer, speech)
     with pytest.raises(Unavailable, match="broken"):
         run(recognizer.check())
+    run(recognizer.until_broken())
     run(recognizer.close())
 
 

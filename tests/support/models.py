@@ -15,7 +15,7 @@ from ctranslate2.specs.whisper_spec import WhisperSpec
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from functions.transcribe.recognizer import SAMPLE_RATE
+from shared.audio.pcm import SAMPLE_RATE
 
 Spec: TypeAlias = Any
 """A part of a `WhisperSpec`, which has no types."""

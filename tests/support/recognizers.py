@@ -13,17 +13,11 @@ import numpy as np
 
 from events.documents import Request, Segment
 from functions.transcribe.engines import LocalRecognizer
-from functions.transcribe.recognizer import (
-    FROM_START,
-    SAMPLE_RATE,
-    Hypothesis,
-    Recognizer,
-    ResumePoint,
-    Samples,
-)
+from functions.transcribe.recognizer import FROM_START, Hypothesis, Recognizer, ResumePoint, Samples
 from functions.transcribe.sphinx.recognizer import SphinxRecognizer
 from functions.transcribe.whisper.models import find_model
 from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSetup
+from shared.audio.pcm import SAMPLE_RATE
 
 ROOT = Path(__file__).parents[1]
 NANO = ROOT / "data" / "nano"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transcribe.whisper.batch_device import PROBATION, BatchDevice, TooLarge
+from functions.transcribe.whisper.batch_device import PROBATION, BatchDevice, Broken, TooLarge
 from functions.transcribe.whisper.batcher import Batcher
 from shared.errors import Permanent, Transient, Unavailable
 from tests.support.batching import (
@@ -294,6 +294,36 @@ async def test_a_device_that_is_gone_is_not_asked_again_for_each_item() -> None:
     assert asked == ["abcd"]
 
 
+@in_loop
+async def test_a_broken_device_gets_no_more_work_and_the_others_serve_on() -> None:
+    well = SteppedDevice()
+    broken = QuickDevice(lambda _: Broken("no GPU"))
+    async with batching(broken, well, size=2) as batcher, batcher.lane() as lane:
+        lost = await submit(lane, "ab")
+        with pytest.raises(Unavailable, match="no GPU"):
+            await lost[0]
+        asked = await submit(lane, "cdef")
+        assert await well.begun() == ("k", "cd")
+        assert await well.next() == ("k", "ef")
+        well.end()
+        assert await asyncio.gather(*asked) == ["k:c", "k:d", "k:e", "k:f"]
+        assert not batcher.broken.is_set()
+
+
+@in_loop
+async def test_without_a_device_that_is_not_broken_nothing_waits_and_nothing_is_taken() -> None:
+    gone = QuickDevice(lambda _: Broken("no GPU"))
+    async with batching(gone, gone, size=1) as batcher, batcher.lane() as lane:
+        outcomes = await asyncio.gather(*await submit(lane, "abcd"), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [Unavailable] * 4
+        await batcher.broken.wait()
+        with pytest.raises(Unavailable):
+            await lane.submit("k", "e")
+        with pytest.raises(Unavailable):
+            async with batcher.lane():
+                pass
+
+
 @pytest.mark.parametrize("error", [Poison(), StopIteration(), Permanent("a_code", "No.")])
 @in_loop
 async def test_only_the_item_that_fails_gets_the_error(error: Exception) -> None:
@@ -336,17 +366,17 @@ async def test_an_error_that_nobody_looks_at_makes_no_noise() -> None:
 @in_loop
 async def test_a_batcher_that_was_not_used_closes() -> None:
     async with batching(QuickDevice()) as batcher:
-        assert batcher.figures.full == 0
+        assert batcher.totals.full == 0
 
 
 @in_loop
-async def test_the_figures_say_how_full_the_batches_were() -> None:
+async def test_the_totals_say_how_full_the_batches_were() -> None:
     device = QuickDevice(lambda items: TooLarge() if len(items) > 2 else None)
     async with batching(device) as batcher, batcher.lane() as lane:
         await asyncio.gather(*await submit(lane, "abcd"))
-        figures = batcher.figures
-        assert (figures.batches, figures.items, figures.full) == (2, 4, 0.5)
-        assert figures.seconds > 0
+        totals = batcher.totals
+        assert (totals.batches, totals.items, totals.full) == (2, 4, 0.5)
+        assert totals.seconds > 0
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from events.documents import Language, Segment
-from functions.transcribe.recognizer import SAMPLE_RATE, Hypothesis
+from functions.transcribe.recognizer import Hypothesis
 from functions.transcribe.whisper.channel import GAP_RETRIES, ChannelDecoder
 from functions.transcribe.whisper.decoding import (
     Alignment,
@@ -34,6 +34,7 @@ from functions.transcribe.whisper.speech.spans import Span
 from functions.transcribe.whisper.speech.windows import Window
 from functions.transcribe.whisper.vocabulary import Vocabulary
 from functions.transcribe.whisper.window_decoder import WindowDecoder
+from shared.audio.pcm import SAMPLE_RATE
 from shared.errors import Transient
 from tests.support.batching import in_loop, turn_the_loop
 from tests.support.models import Words
@@ -47,7 +48,7 @@ EVERY = 0.5
 """Seconds of a word."""
 GAP = 1.0
 """Seconds of speech without a word that are heard again, where a test is about that."""
-STRETCHED = (0.0, 0.5, 1.0, 1.5, *(4 + n * EVERY for n in range(8)))
+OVERLONG = (0.0, 0.5, 1.0, 1.5, *(4 + n * EVERY for n in range(8)))
 """When twelve words begin, the fourth of which gets two seconds more than it needs."""
 
 
@@ -326,7 +327,7 @@ async def test_the_end_of_a_window_without_a_word_is_heard_again() -> None:
 
 @in_loop
 async def test_a_span_without_a_word_is_heard_again_and_comes_at_its_place() -> None:
-    said = decoded("can you give me no thanks no thanks bye bye bye bye", at=STRETCHED)
+    said = decoded("can you give me no thanks no thanks bye bye bye bye", at=OVERLONG)
     model = Model(in_parts(said, decoded("can you give me no thanks no thanks")))
     spoken = await segments(model.channel(gap=GAP), of_spans((10, 12), (20, 22), (30, 34)))
     assert [(one.text, one.start_time) for one in spoken] == [

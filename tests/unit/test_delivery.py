@@ -162,6 +162,19 @@ def test_a_handler_that_asks_for_it_gets_the_events_own_time(*, binary: bool) ->
     assert times == [NOW]
 
 
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_handler_that_asks_for_it_gets_the_number_of_the_redrive(number: int) -> None:
+    numbers: list[int] = []
+
+    @function("example")
+    async def counted(event: RecordingReceived, *, port: str, redrive: int = 0) -> None:
+        assert (event, port) == (received(), "a port")
+        numbers.append(redrive)
+
+    assert deliver(counted, FakePublisher(), from_redrive(number)).status_code == 204
+    assert numbers == [number]
+
+
 @pytest.mark.parametrize("time", [None, "", "yesterday", "2026-07-01T12:00:00"])
 def test_an_event_that_does_not_say_when_it_happened_has_no_time(time: str | None) -> None:
     assert IncomingEvent({"time": time}, None).time is None

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from events.documents import Segment
-from functions.transcribe.recognizer import SAMPLE_RATE
 from functions.transcribe.whisper.gaps import fill_gaps, gaps_to_retry
 from functions.transcribe.whisper.speech.spans import Span
 from functions.transcribe.whisper.speech.windows import Window
 from functions.transcribe.whisper.words import Token
+from shared.audio.pcm import SAMPLE_RATE
 from tests.support.examples import segment
 
 THREE = ((10.0, 14.0), (20.0, 22.0), (30.0, 34.0))
@@ -55,8 +55,8 @@ def every(start: float, end: float) -> list[tuple[float, float]]:
         ([], []),
     ],
     ids=[
-        "all told", "a span", "its end", "hardly before it", "before it too", "a stretched word",
-        "a stretched word across two", "most of it", "all of it", "nearly all of it", "no word",
+        "all told", "a span", "its end", "hardly before it", "before it too", "an overlong word",
+        "an overlong word across two", "most of it", "all of it", "nearly all of it", "no word",
         "nothing",
     ],
 )  # fmt: skip

@@ -6,15 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import PCM16_FULL_SCALE, Samples
+from functions.transcribe.flags import Flags
+from functions.transcribe.recognizer import Samples
 from functions.transcribe.whisper.speech.gate import (
     VAD_FRAME,
-    Flags,
     FrameLevels,
     Gate,
     Loudness,
     frame_levels,
 )
+from shared.audio.pcm import PCM16_FULL_SCALE
 
 AROUND = Loudness().around
 STRETCH = 300

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from functions.transcribe.whisper.guards import (
     TIMES,
     Guards,
-    Verdict,
+    TextQuality,
     compression_ratio,
     without_loops,
 )
@@ -32,22 +32,22 @@ def has_loop(words: list[str]) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("text", "likelihood", "no_speech", "verdict"),
+    ("text", "likelihood", "no_speech", "quality"),
     [
-        (SENTENCE, -0.3, 0.0, Verdict.GOOD),
-        (SENTENCE, -0.3, 0.99, Verdict.GOOD),
-        (SENTENCE, -1.2, 0.5, Verdict.DOUBTFUL),
-        (SENTENCE, -1.2, 0.7, Verdict.SILENT),
-        (f"{SENTENCE} " * 9, -0.1, 0.0, Verdict.DOUBTFUL),
-        (f"{SENTENCE} " * 9, -1.2, 0.7, Verdict.SILENT),
-        ("", -0.3, 0.0, Verdict.GOOD),
-        ("", -1.2, 0.9, Verdict.SILENT),
+        (SENTENCE, -0.3, 0.0, TextQuality.GOOD),
+        (SENTENCE, -0.3, 0.99, TextQuality.GOOD),
+        (SENTENCE, -1.2, 0.5, TextQuality.DOUBTFUL),
+        (SENTENCE, -1.2, 0.7, TextQuality.SILENT),
+        (f"{SENTENCE} " * 9, -0.1, 0.0, TextQuality.DOUBTFUL),
+        (f"{SENTENCE} " * 9, -1.2, 0.7, TextQuality.SILENT),
+        ("", -0.3, 0.0, TextQuality.GOOD),
+        ("", -1.2, 0.9, TextQuality.SILENT),
     ],
 )
 def test_a_guess_is_doubted_and_where_nobody_speaks_it_is_silence(
-    text: str, likelihood: float, no_speech: float, verdict: Verdict
+    text: str, likelihood: float, no_speech: float, quality: TextQuality
 ) -> None:
-    assert GUARDS.verdict(text, likelihood, no_speech) is verdict
+    assert GUARDS.assess(text, likelihood, no_speech) is quality
 
 
 def test_only_what_repeats_itself_compresses_well() -> None:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import PCM16_FULL_SCALE, SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
 from functions.transcribe.whisper.mel import FRAMES, HOP, LENGTH, Spectrogram
+from shared.audio.pcm import PCM16_FULL_SCALE, SAMPLE_RATE
 
 WINDOW = 30 * SAMPLE_RATE
 EXTRACTORS = {bands: FeatureExtractor(feature_size=bands) for bands in (80, 128)}

@@ -1,15 +1,26 @@
 """The handler of merge on small fakes."""
 
+import threading
 from datetime import UTC, datetime
 
 import pytest
+from structlog.testing import capture_logs
 
 from events import Envelope, Event, TranscriptMerged
 from events.base import Channel
 from events.documents import Bleed, Language, Quality, Transcript
-from functions.merge.handler import merge
+from functions.merge.handler import MOST_REDRIVES, merge
 from shared.blobs import ObjectBlobs
-from tests.support.examples import ENGINE, heard, levels, merged, segment, transcribed
+from shared.errors import Permanent
+from tests.support.examples import (
+    ENGINE,
+    heard,
+    levels,
+    merged,
+    segment,
+    transcribed,
+    transcript,
+)
 from tests.support.handlers import KEY, undigested
 from tests.support.waiting import run
 
@@ -168,6 +179,46 @@ def test_channels_of_different_engines_are_not_joined_until_the_older_is_made_ag
         assert kept.engine.revision == "new"
 
     run(work())
+
+
+def test_channels_whose_engines_still_differ_after_all_redrives_fail_with_both_engines_named(
+    blobs: ObjectBlobs,
+) -> None:
+    async def work() -> None:
+        await store_side(blobs, "left", "float16")
+        await store_side(blobs, "right", "int8")
+        with capture_logs() as lines:
+            for redrive in range(MOST_REDRIVES):
+                assert await merge(transcribed("left"), blobs=blobs, redrive=redrive) == ()
+        (engines,) = {str(line["engines"]) for line in lines}
+        assert "float16" in engines
+        assert "int8" in engines
+        with pytest.raises(Permanent, match="left by test float16 and right by test int8") as given:
+            await merge(transcribed("left"), blobs=blobs, redrive=MOST_REDRIVES)
+        assert given.value.code == "engines_differ"
+        assert await blobs.size(KEY.transcript) is None
+
+    run(work())
+
+
+def test_probes_are_answered_while_channels_are_joined(
+    blobs: ObjectBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def join(*_: object) -> Transcript:
+        threads.append(threading.current_thread())
+        return transcript()
+
+    async def work() -> None:
+        for side in ("left", "right"):
+            await blobs.put_json(KEY.channel_transcript(side), heard(side, segment()))
+        await merge(transcribed("left"), blobs=blobs)
+
+    monkeypatch.setattr("functions.merge.handler.join", join)
+    run(work())
+    assert threads
+    assert threads[0] is not threading.main_thread()
 
 
 def test_a_corrected_transcript_is_announced_as_another_message_about_the_same_step(

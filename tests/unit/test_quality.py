@@ -15,8 +15,15 @@ from events.base import Channel
 from events.documents import Bleed
 from functions.split.bleed import BLOCK
 from functions.split.clipping import CEILING, NEAR_FULL_SCALE, Clipping
-from functions.split.dual_mono import COPY, MOST_STRETCHES, Compared, Comparison, side_by_side
-from functions.split.levels import MOMENT, QUIET_SPEECH, Meter
+from functions.split.dual_mono import (
+    LEAST_CORRELATION,
+    MOST_BLOCKS,
+    Compared,
+    Comparison,
+    side_by_side,
+)
+from functions.split.levels import QUIET_SPEECH, Meter
+from functions.split.samples import MOMENT
 from shared.audio.formats import mu_law
 from tests.support.examples import cut, stream
 
@@ -177,7 +184,7 @@ def test_one_likeness_is_no_leak_yet() -> None:
 
 def test_a_leak_is_found_in_a_long_recording_of_which_only_a_part_is_searched() -> None:
     left, right = call(seconds=60)
-    comparison = Comparison(frames=3 * BLOCK * MOST_STRETCHES)
+    comparison = Comparison(frames=3 * BLOCK * MOST_BLOCKS)
     comparison.add(stored(left + factor(-20) * later(right, 0.04)), stored(right))
     assert_bleed(comparison.finish(), leak("right", 0.04, -20))
 
@@ -203,7 +210,7 @@ def test_a_channel_that_says_one_word_of_its_own_is_no_copy() -> None:
     pause = BLOCK * int(loudness.argmin()) + RATE // 4
     more = speech.copy()
     more[pause : pause + RATE // 2] += 0.2 * other[other.argmax() - RATE // 4 :][: RATE // 2]
-    assert np.corrcoef(speech, more)[0, 1] > COPY
+    assert np.corrcoef(speech, more)[0, 1] > LEAST_CORRELATION
     assert not compared(speech, more).dual_mono
     assert not compared(more, speech).dual_mono
 

@@ -1,4 +1,4 @@
-"""Sentiment of segments and of whole calls."""
+"""Sentiment of sentences and of whole calls."""
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,6 @@ from functions.summarize.extractive.sentiment import (
     lexicon_digest,
     lexicon_version,
     score_of,
-    segment_scores,
 )
 from functions.summarize.extractive.words import NEUTRAL_IN_CALLS
 
@@ -60,14 +59,6 @@ def test_labels_follow_the_thresholds_of_vader(value: float, word: Sentiment) ->
 @given(st.lists(st.text(max_size=60), max_size=8))
 def test_scores_stay_between_minus_one_and_one(texts: list[str]) -> None:
     assert -1 <= score(*texts) <= 1
-    assert all(-1 <= each <= 1 for each in segment_scores(segments_of(*texts)))
-
-
-def test_each_segment_has_its_score() -> None:
-    bad, plain, good = segment_scores(segments_of(COMPLAINT, FACT, DELIGHT))
-    assert bad < -0.05
-    assert plain == 0
-    assert good > 0.05
 
 
 def test_case_and_punctuation_are_not_needed() -> None:

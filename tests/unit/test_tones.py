@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
 from functions.transcribe.sphinx.tones import is_tone
 from functions.transcribe.sphinx.utterances import UtteranceCutter
+from shared.audio.pcm import SAMPLE_RATE
 from tests.support.recognizers import ROOT, channel, two_voices
 
 CALLS = "nano", "support", "unseen"

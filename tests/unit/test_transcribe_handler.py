@@ -22,8 +22,11 @@ from shared.errors import Missing, Permanent, Transient
 from tests.support.examples import (
     ENGINE,
     RECORDING,
+    chunk,
     cut,
+    fmt,
     levels,
+    riff,
     segment,
     stream,
     transcribed,
@@ -96,14 +99,14 @@ MANY = 2 * CHECKPOINT_EVERY + 3
 async def store_count(blobs: ObjectBlobs) -> None:
     """Write a left channel of samples 0, 1, 2, …"""
     body = np.arange(MANY, dtype="<i2").tobytes()
-    await blobs.put(KEY.audio("left"), stream([pcm16_header(MANY, 16_000), body]))
+    await blobs.put(KEY.audio("left"), stream([pcm16_header(MANY), body]))
 
 
 async def store_channels(blobs: ObjectBlobs, **values: int) -> None:
     """Write a channel per name with 10 samples of that value."""
     for name, value in values.items():
         body = np.full(10, value, "<i2").tobytes()
-        await blobs.put(KEY.audio(name), stream([pcm16_header(10, 16_000), body]))
+        await blobs.put(KEY.audio(name), stream([pcm16_header(10), body]))
 
 
 async def transcribe_in(
@@ -214,6 +217,22 @@ def test_a_transcript_says_who_made_it(blobs: ObjectBlobs) -> None:
 def test_a_channel_that_is_not_there_is_missing(blobs: ObjectBlobs) -> None:
     with pytest.raises(Missing):
         asyncio.run(transcribe_in(blobs, SumRecognizer()))
+
+
+@pytest.mark.parametrize(
+    ("channels", "bits", "rate"), [(2, 16, 16_000), (1, 8, 16_000), (1, 16, 8_000)]
+)
+def test_a_channel_that_is_not_as_split_writes_it_is_no_speech_to_be_recognised(
+    blobs: ObjectBlobs, channels: int, bits: int, rate: int
+) -> None:
+    async def work() -> None:
+        wav = riff(fmt(channels, rate, bits), chunk(b"data", bytes(8)))
+        await blobs.put(KEY.audio("left"), stream([wav]))
+        await transcribe_in(blobs, SumRecognizer(), LEFT, LEFT)
+
+    with pytest.raises(Permanent, match="it must hold 1 x pcm_s16le at 16000 Hz") as refused:
+        run(work())
+    assert refused.value.code == "invalid_audio"
 
 
 def test_a_channel_that_is_no_wav_is_given_up(blobs: ObjectBlobs) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.transcribe.recognizer import PCM16_FULL_SCALE, SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
 from functions.transcribe.sphinx.utterances import Cutting, Utterance, UtteranceCutter
+from shared.audio.pcm import PCM16_FULL_SCALE, SAMPLE_RATE
 
 seeds = st.integers(0, 2**32 - 1)
 floors = st.floats(-70, -40)

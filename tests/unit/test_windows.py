@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
 from functions.transcribe.whisper.speech.gate import VAD_FRAME, Loudness
 from functions.transcribe.whisper.speech.spans import (
     Detector,
@@ -21,6 +21,7 @@ from functions.transcribe.whisper.speech.spans import (
     widest_pause,
 )
 from functions.transcribe.whisper.speech.windows import Window, Windower
+from shared.audio.pcm import SAMPLE_RATE
 
 PADDING = round(0.1 * SAMPLE_RATE)
 OPEN = Loudness(never=-200)

@@ -9,7 +9,7 @@ from functions.transcribe.whisper.words import (
     SEGMENT_PAUSE,
     Token,
     in_order,
-    is_stretched,
+    is_overlong,
     segments_of,
     words_of,
 )
@@ -58,11 +58,11 @@ def test_where_no_spaces_are_written_every_piece_is_a_word_and_the_text_has_none
     assert segment.text == "你好。"
 
 
-def test_a_word_is_stretched_if_it_lasts_longer_than_it_can_be_said_in() -> None:
-    assert is_stretched(Token("no", 1, 1.7, 0.8))
-    assert not is_stretched(Token("no", 1, 1.5, 0.8))
-    assert not is_stretched(Token("$1,250", 1, 3.9, 0.8))
-    assert is_stretched(Token("$1,250", 1, 4.1, 0.8))
+def test_a_word_is_overlong_if_it_lasts_longer_than_it_can_be_said_in() -> None:
+    assert is_overlong(Token("no", 1, 1.7, 0.8))
+    assert not is_overlong(Token("no", 1, 1.5, 0.8))
+    assert not is_overlong(Token("$1,250", 1, 3.9, 0.8))
+    assert is_overlong(Token("$1,250", 1, 4.1, 0.8))
 
 
 def test_punctuation_adds_nothing_to_a_word_but_its_sign() -> None:

@@ -1,4 +1,4 @@
-"""The summarizer that needs no model: it quotes what was said and adds nothing."""
+"""The summarizer that needs no model: it quotes sentences of the call and adds nothing."""
 
 import asyncio
 from collections.abc import Sequence

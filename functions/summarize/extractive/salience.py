@@ -21,13 +21,20 @@ FEWEST, MOST = 2, 5
 """Fewest and most key points of a call with enough distinct sentences."""
 
 _KEY, _CUE, _LOCATION = 1.0, 0.35, 0.3
+"""Weights of the three parts of a sentence's worth."""
 _REPEATED = 0.3
+"""Share of its worth that a word or cue keeps with each chosen sentence that has it already."""
 _MOST_CUES = 2
 _HEADLINES = 3
+"""Key points that the summary's text quotes."""
 _SHORT, _LONG = 5, 40
+"""Content words below which, and words above which, a sentence is worth less."""
 _ALIKE = 0.6
+"""Jaccard's index from which two sentences say the same."""
 _POINTS_PER_SENTENCE = 0.6
+"""Key points for each informative sentence of a short call."""
 _QUESTION_WORTH = 0.5
+"""Factor on the worth of a question, whose answer says more."""
 
 _STARTS = {
     pointer: tuple(start.replace("_", " ") for start in starts.split())

@@ -14,16 +14,19 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Protocol
 
-from events.documents import Segment, Sentiment
-from functions.summarize.extractive.sentences import Sentence, split_sentences
+from events.documents import Sentiment
+from functions.summarize.extractive.sentences import Sentence
 from functions.summarize.extractive.words import BARE_THANKS, NEUTRAL_IN_CALLS
 
 THRESHOLD = 0.05
 """VADER's own: scores from here on are positive, below the opposite negative, else neutral."""
 
 _WINDOW = 50
+"""Most words that are scored at a time."""
 _OUTCOME = 3.0
+"""Weight of the last sentence over that of the first."""
 _UNMOVED = 0.5
+"""Factor on the weight of a sentence without any sentiment."""
 
 
 class _Analyzer(Protocol):
@@ -37,11 +40,6 @@ def label(score: float) -> Sentiment:
     if score >= THRESHOLD:
         return "positive"
     return "negative" if score <= -THRESHOLD else "neutral"
-
-
-def segment_scores(segments: Sequence[Segment]) -> tuple[float, ...]:
-    """One score of -1 to 1 per segment: the mean of its sentences that carry any sentiment."""
-    return tuple(_segment_score(segment.text) for segment in segments)
 
 
 def call_score(spoken: Sequence[Sentence]) -> float:
@@ -97,10 +95,6 @@ def _own_text(sentence: Sentence) -> str:
     """Return the sentence with capitals and exclamation marks, unless set phrases are removed."""
     text = sentence.text if sentence.own == sentence.words else " ".join(sentence.own)
     return BARE_THANKS.sub("", text)
-
-
-def _segment_score(text: str) -> float:
-    return round(_mean([score for piece in split_sentences(text) if (score := score_of(piece))]), 4)
 
 
 def _windows(text: str) -> Iterator[str]:

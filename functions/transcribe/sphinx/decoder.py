@@ -1,4 +1,4 @@
-"""What a child process does: decode utterances with pocketsphinx's English model."""
+"""Decode utterances with pocketsphinx's English model: the work of a child process."""
 
 import hashlib
 import signal
@@ -25,7 +25,7 @@ logger = structlog.get_logger()
 SPHINX_FRAME_RATE = 100
 """Frames a second in the decoder's word times."""
 SEARCH = {"maxhmmpf": 5_000}
-"""Where the search differs from the engine's own settings: faster in noise, hardly a word worse."""
+"""Settings other than the engine's own: the search is faster in noise, hardly a word worse."""
 DECODING_REVISION = 2
 """Raised when equal samples and an equal model come to other words than before: 2 refuses tones."""
 
@@ -74,7 +74,7 @@ def _words(decoder: "Decoder", samples: bytes) -> list[TimedWord]:
 
 
 def _decode(decoder: "Decoder", samples: bytes) -> list[TimedWord]:
-    """Forget the line's noise, then take the utterance as a whole (its own cepstral mean)."""
+    """Decode one utterance, with a noise estimate and a cepstral mean of its own."""
     decoder.start_stream()
     decoder.start_utt()
     decoder.process_raw(samples, full_utt=True)
@@ -89,7 +89,7 @@ def _decode(decoder: "Decoder", samples: bytes) -> list[TimedWord]:
 
 
 def _model() -> dict[str, Path]:
-    """Acoustic model, language model and dictionary, by the decoder's names for them."""
+    """Return the acoustic model, language model and dictionary, by the decoder's names for them."""
     package = find_spec("pocketsphinx")
     if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError("pocketsphinx is not installed", name="pocketsphinx")
@@ -100,7 +100,7 @@ def _model() -> dict[str, Path]:
 
 @cache
 def engine() -> Engine:
-    """The engine's name, version and digest; reads the model's files (36 MB) the first time."""
+    """Return the engine's name, version and digest; reads the model (36 MB) the first time."""
     digest = hashlib.sha256(repr((DECODING_REVISION, SEARCH)).encode())
     for path in _model().values():
         for file in sorted(path.iterdir()) if path.is_dir() else (path,):

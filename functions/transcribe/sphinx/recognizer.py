@@ -12,16 +12,11 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from events.documents import Engine, Language, Request, Segment, Word
-from functions.transcribe.recognizer import (
-    FROM_START,
-    SAMPLE_RATE,
-    Hypothesis,
-    ResumePoint,
-    Samples,
-)
+from functions.transcribe.recognizer import FROM_START, Hypothesis, ResumePoint, Samples
 from functions.transcribe.sphinx.children import Children
 from functions.transcribe.sphinx.decoder import SPHINX_FRAME_RATE, TimedWord, engine
 from functions.transcribe.sphinx.utterances import Cutting, Utterance, UtteranceCutter
+from shared.audio.pcm import SAMPLE_RATE
 from shared.errors import Permanent
 from shared.languages import language_code
 
@@ -63,7 +58,7 @@ class SphinxRecognizer:
         return engine()
 
     @property
-    def figures(self) -> None:
+    def totals(self) -> None:
         """There are no batches: utterances are decoded one by one."""
 
     async def warm(self) -> None:
@@ -71,7 +66,11 @@ class SphinxRecognizer:
         await asyncio.gather(asyncio.to_thread(engine), self._children.warm())
 
     async def check(self) -> None:
-        """A child that died is replaced with the next utterance."""
+        """Do nothing: a child that died is replaced with the next utterance."""
+
+    async def until_broken(self) -> None:
+        """Wait for ever: a child that died is replaced with the next utterance."""
+        await asyncio.Event().wait()
 
     async def close(self) -> None:
         """End the children, after the utterances they are decoding."""
@@ -109,9 +108,9 @@ class SphinxRecognizer:
 async def _utterances(blocks: AsyncIterator[Samples], cutting: Cutting) -> AsyncIterator[Utterance]:
     cutter = UtteranceCutter(cutting)
     async for block in blocks:
-        for utterance in cutter.push(block):
+        for utterance in await asyncio.to_thread(cutter.push, block):
             yield utterance
-    for utterance in cutter.flush():
+    for utterance in await asyncio.to_thread(cutter.flush):
         yield utterance
 
 

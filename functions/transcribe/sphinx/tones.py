@@ -9,17 +9,18 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import SAMPLE_RATE, Samples
-from functions.transcribe.whisper.speech.gate import Flags
-from functions.transcribe.whisper.speech.spans import runs
+from functions.transcribe.flags import Flags, runs
+from functions.transcribe.recognizer import Samples
+from shared.audio.pcm import SAMPLE_RATE
 
 WINDOW = 1_024
 """Samples of a spectrum: 64 ms, which tell lines 32 Hz apart."""
 SPECTRUM_HOP = SAMPLE_RATE // 50
+"""Samples from one spectrum to the next: 20 ms."""
 FRAMES_APART = 3
 """Frames between two spectra that are compared: 60 ms."""
 SPECTRUM_BAND = slice(120 * WINDOW // SAMPLE_RATE, 4_000 * WINDOW // SAMPLE_RATE)
-"""Where telephone speech is, by the spectrum's lines."""
+"""The spectrum's lines in which telephone speech lies."""
 SAME_SPECTRUM = 0.9
 """Correlation above which two spectra are the same sound."""
 HELD = 14
@@ -27,7 +28,7 @@ HELD = 14
 TONE_SHARE = 0.55
 """Tones are held for more of their loud frames than this; the sample calls for 0.42 at most."""
 LIVELY = 12
-"""Loud frames in a row that are like none around: 0.24 s of speech, whatever else there is."""
+"""Loud frames in a row, none like those around, that are speech for certain: 0.24 s."""
 LOUD = 10**-1.5
 """Power of a loud frame over that of the loudest ones: -15 dB."""
 

@@ -13,11 +13,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import DIGITAL_SILENCE, PCM16_FULL_SCALE, SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import DIGITAL_SILENCE, Samples
+from shared.audio.pcm import PCM16_FULL_SCALE, SAMPLE_RATE
 
 LEVEL_FRAME = SAMPLE_RATE // 50
 """Samples a frame: 20 ms, one period of 50 Hz hum."""
 PART = LEVEL_FRAME // 5
+"""Samples within which the variance is taken: 4 ms."""
 STEP = 50
 """Frames classified at a time: the noise floor is estimated once a second."""
 
@@ -27,7 +29,7 @@ VoiceLevels: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Cutting:
-    """Where to cut: durations in seconds, levels in dB(FS)."""
+    """The settings of cutting utterances: durations in seconds, levels in dBFS, margins in dB."""
 
     pause: float = 0.4
     """Silence that ends an utterance."""
@@ -172,7 +174,7 @@ class UtteranceCutter:
 
 
 class _Line:
-    """The samples and levels still needed, addressed by their index in the whole stream."""
+    """The samples and levels still needed, by their index in the whole stream."""
 
     def __init__(self) -> None:
         self._samples: Samples = np.zeros(0, np.int16)

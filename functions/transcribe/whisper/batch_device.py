@@ -21,12 +21,17 @@ class TooLarge(Exception):
     """The device has no memory for a batch of this size."""
 
 
+class Broken(Exception):
+    """The device can be used no more by this process."""
+
+
 class BatchDevice(Generic[Key, Item, Result]):
     """A device with its own batch size. All of `work` happens in one thread at a time.
 
     `size` is halved when the device runs out of memory, which another process may have held. After
     `PROBATION` full batches of the smaller size it is doubled again, up to `most`; each further
-    time that the memory runs out doubles the probation.
+    time that the memory runs out doubles the probation. `is_broken` once the device raised
+    `Broken`; it must be given no work then.
     """
 
     def __init__(self, device: Device[Key, Item, Result], most: int) -> None:
@@ -35,6 +40,7 @@ class BatchDevice(Generic[Key, Item, Result]):
         self._probation = PROBATION // 2
         self._full = 0
         self.size = most
+        self.is_broken = False
         self.batches = 0
         self.items = 0
         self.seconds = 0.0
@@ -44,7 +50,8 @@ class BatchDevice(Generic[Key, Item, Result]):
         try:
             return [*self._results(key, items)]
         except Exception as error:  # noqa: BLE001 - whatever it is, it is somebody's item's
-            if len(items) == 1 or isinstance(error, Unavailable):
+            self.is_broken |= isinstance(error, Broken)
+            if len(items) == 1 or isinstance(error, Unavailable | Broken):
                 return [_failure(error)] * len(items)
             half = len(items) // 2
             if isinstance(error, TooLarge):
@@ -87,7 +94,7 @@ def _failure(error: Exception) -> PocWhispError:
     if isinstance(error, PocWhispError):
         return error
     message = f"The device failed: {error}"
-    is_outage = isinstance(error, TooLarge)
+    is_outage = isinstance(error, TooLarge | Broken)
     failure = Unavailable(message, part="The device") if is_outage else Transient(message)
     failure.__cause__ = error
     return failure

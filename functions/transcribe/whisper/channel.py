@@ -13,10 +13,10 @@ from itertools import groupby
 from operator import itemgetter
 
 from events.documents import Language, Segment
-from functions.transcribe.recognizer import SAMPLE_RATE, Hypothesis
+from functions.transcribe.recognizer import Hypothesis
 from functions.transcribe.whisper.decoding import DecodedWindow, DecodeRequest
 from functions.transcribe.whisper.gaps import fill_gaps, gaps_to_retry
-from functions.transcribe.whisper.guards import Guards, Verdict, without_loops
+from functions.transcribe.whisper.guards import Guards, TextQuality, without_loops
 from functions.transcribe.whisper.language import LanguageVote
 from functions.transcribe.whisper.speech.windows import Window
 from functions.transcribe.whisper.vocabulary import ENGLISH, Vocabulary
@@ -24,11 +24,12 @@ from functions.transcribe.whisper.window_decoder import WindowDecoder
 from functions.transcribe.whisper.words import (
     Token,
     in_order,
-    is_stretched,
+    is_overlong,
     longest_duration,
     segments_of,
     words_of,
 )
+from shared.audio.pcm import SAMPLE_RATE
 
 GAP_RETRIES = 2
 """Times that speech without a word is decoded again, at most."""
@@ -95,19 +96,17 @@ class ChannelDecoder:
         for temperature in self.guards.temperatures:
             decoded = vote or await self.decoder.decode(request, self.language.code, temperature)
             vote = None
-            verdict = self._verdict(decoded)
-            if verdict is Verdict.SILENT:
+            quality = self._quality(decoded)
+            if quality is TextQuality.SILENT:
                 return None
-            if verdict is Verdict.GOOD:
+            if quality is TextQuality.GOOD:
                 return decoded
             doubtful.append(decoded)
         return max(doubtful, key=self._merit)
 
-    def _verdict(self, decoded: DecodedWindow) -> Verdict:
+    def _quality(self, decoded: DecodedWindow) -> TextQuality:
         text = self.vocabulary.text(decoded.tokens)
-        return self.guards.verdict(
-            text, decoded.mean_log_probability, decoded.no_speech_probability
-        )
+        return self.guards.assess(text, decoded.mean_log_probability, decoded.no_speech_probability)
 
     def _merit(self, decoded: DecodedWindow) -> tuple[bool, float]:
         return not self._repeats(decoded), decoded.mean_log_probability
@@ -132,7 +131,7 @@ class ChannelDecoder:
     ) -> Iterator[Segment]:
         """Yield segments at their place in the recording, none across two spans of speech.
 
-        A stretched word is a segment by itself, because a retried gap may replace it.
+        An overlong word is a segment by itself, because a retried gap may replace it.
         """
         for (index, _), group in groupby(_in_recording(window, words), key=itemgetter(0, 1)):
             span = window.spans[index]
@@ -146,9 +145,9 @@ class ChannelDecoder:
 
 
 def _in_recording(window: Window, words: Sequence[Token]) -> Iterator[tuple[int, bool, Token]]:
-    """Yield each word's span, whether it is stretched, and the word with times in the recording.
+    """Yield each word's span, whether it is overlong, and the word with times in the recording.
 
-    Spans never go backwards. A stretched word is shortened: the first of a window, which gets the
+    Spans never go backwards. An overlong word is shortened: the first of a window, which gets the
     time of what is before it, keeps its end; any other keeps its start.
     """
     last = 0
@@ -158,4 +157,4 @@ def _in_recording(window: Window, words: Sequence[Token]) -> Iterator[tuple[int,
         if number == 0:
             start = max(start, end - longest_duration(word.text))
         end = min(end, start + longest_duration(word.text))
-        yield last, is_stretched(word), word._replace(start=start, end=end)
+        yield last, is_overlong(word), word._replace(start=start, end=end)

@@ -1,4 +1,4 @@
-"""What a Whisper model is given for a window, and what it returns."""
+"""The input and the output of a Whisper model for a window."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ Task: TypeAlias = Literal["transcribe", "translate"]
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How texts are searched for, the same for all windows.
+    """The settings of the search for the likeliest text, the same for all windows.
 
     `beam` is the beam's width. With a temperature above 0 the best of `samples` texts is taken.
     `tokens`, if given, is the exact length of every text; benchmarks of untrained models need it.
@@ -26,7 +26,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
-    """What all windows of one batch have in common, because the engine takes it once per call.
+    """The options that all windows of a batch share, because the engine takes one set per call.
 
     `language` is None if the model is to detect it. `hints` counts the tokens that precede
     `<|startoftranscript|>`, which must have the same place in every prompt.
@@ -48,7 +48,7 @@ class DecodeRequest:
 
 
 class Alignment(Protocol):
-    """Where the tokens lie, as CTranslate2 returns it.
+    """The places of the tokens in time, as CTranslate2 returns them.
 
     `alignments` are pairs of token and 20 ms frame along the best path, `text_token_probs` the
     tokens' probabilities.
@@ -63,7 +63,7 @@ class Alignment(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedWindow:
-    """What the model wrote for one window.
+    """The text that the model wrote for one window.
 
     `tokens` are those of the text alone. `mean_log_probability` is over all tokens and the end
     of the text. `languages` holds the probability of each, if the language was to be detected.

@@ -5,18 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from functions.transcribe.whisper.batch_device import TooLarge
+from functions.transcribe.whisper.batch_device import Broken, TooLarge
 from functions.transcribe.whisper.decoding import BatchOptions, DecodedWindow, DecodeRequest, Search
 from functions.transcribe.whisper.memory import TOKENS
 from functions.transcribe.whisper.vocabulary import Vocabulary
-from shared.errors import Unavailable
 
 if TYPE_CHECKING:
     from ctranslate2 import StorageView
     from faster_whisper import WhisperModel
 
-NO_MEMORY = ("out of memory", "bad_alloc", "cudaErrorMemoryAllocation", "ALLOC_FAILED")
-BROKEN = ("CUDA failed", "cuBLAS failed", "cuDNN failed")
+NO_MEMORY_SIGNS = ("out of memory", "bad_alloc", "cudaErrorMemoryAllocation", "ALLOC_FAILED")
+BROKEN_SIGNS = ("CUDA failed", "cuBLAS failed", "cuDNN failed")
 """After such an error a process can use its GPU no more."""
 
 
@@ -24,8 +23,8 @@ class WhisperDevice:
     """Encodes, decodes and aligns a batch: three calls of the engine for any mixture of windows.
 
     It blocks its thread without the GIL. It raises `TooLarge` if the device has no memory for the
-    batch, and `Unavailable` once the device is broken, which is no fault of a call; `failure` is
-    the reason then. Where the language is to be detected, each window is decoded in its likeliest.
+    batch, and `Broken` once the device is broken, which is no fault of a call. Where the language
+    is to be detected, each window is decoded in its likeliest.
     """
 
     def __init__(self, whisper: "WhisperModel", vocabulary: Vocabulary, search: Search) -> None:
@@ -33,7 +32,6 @@ class WhisperDevice:
         self._model: Any = whisper.model
         self._vocabulary = vocabulary
         self._search = search
-        self.failure = ""
 
     def __call__(
         self, options: BatchOptions, windows: Sequence[DecodeRequest]
@@ -41,11 +39,12 @@ class WhisperDevice:
         try:
             return self._decode(options, windows)
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, MemoryError) or any(sign in str(error) for sign in NO_MEMORY):
+            if isinstance(error, MemoryError) or any(
+                sign in str(error) for sign in NO_MEMORY_SIGNS
+            ):
                 raise TooLarge(str(error)) from error
-            if any(sign in str(error) for sign in BROKEN):
-                self.failure = str(error)
-                raise Unavailable(f"The GPU is broken: {error}", part="The GPU") from error
+            if any(sign in str(error) for sign in BROKEN_SIGNS):
+                raise Broken(f"the GPU is broken: {error}") from error
             raise
 
     def _decode(

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from events.documents import Segment
-from functions.transcribe.recognizer import SAMPLE_RATE
 from functions.transcribe.whisper.speech.spans import Span
 from functions.transcribe.whisper.speech.windows import Window
-from functions.transcribe.whisper.words import Token, is_spoken, is_stretched
+from functions.transcribe.whisper.words import Token, is_overlong, is_spoken
+from shared.audio.pcm import SAMPLE_RATE
 
 TimeRange: TypeAlias = tuple[float, float]
 """A part of a window, in seconds from the window's start."""
@@ -44,10 +44,10 @@ def gaps_to_retry(window: Window, words: Sequence[Token], least: float) -> list[
 def gaps_between(words: Sequence[Token], seconds: float, least: float) -> list[TimeRange]:
     """Return the gaps of `least` seconds or more before, between and after the words.
 
-    `seconds` is the window's length. A stretched word counts as a gap, since it may lie anywhere
+    `seconds` is the window's length. An overlong word counts as a gap, since it may lie anywhere
     in its time.
     """
-    certain = [word for word in words if not is_stretched(word)]
+    certain = [word for word in words if not is_overlong(word)]
     edges = (0.0, *(edge for word in certain for edge in (word.start, word.end)), seconds)
     between = zip(edges[::2], edges[1::2], strict=True)
     return [(last, start) for last, start in between if start - last >= least]

@@ -1,24 +1,25 @@
-"""The GPUs of this machine."""
+"""The GPUs of this machine: their number and their memory."""
 
 from typing import Any
 
 
 def gpus() -> int:
-    """How many there are that CTranslate2 can use."""
+    """Return the number of GPUs that CTranslate2 can use."""
     import ctranslate2  # noqa: PLC0415 - only who asks pays for it
 
     return int(ctranslate2.get_cuda_device_count())
 
 
 def has_gpu() -> bool:
-    """Whether there is one."""
+    """Return whether CTranslate2 can use a GPU."""
     return gpus() > 0
 
 
 def smallest_memory() -> int | None:
-    """Bytes of memory that each GPU has at least; None if the driver does not tell.
+    """Return the memory in bytes of the smallest GPU.
 
-    Of a GPU that is divided (MIG) it tells the whole, so that counts as not told.
+    Returns None if the driver does not report it, or if a GPU is in MIG mode, for which it reports
+    the whole card.
     """
     import pynvml  # noqa: PLC0415 - only who asks pays for it
 

@@ -1,4 +1,4 @@
-"""Judge whether a model's text can be trusted.
+"""Assess whether a model's text can be trusted.
 
 The signs are Whisper's own (Radford et al. 2022, section 4.5): text that compresses too well is a
 loop, a low mean log-probability is a guess, and a guess at what may be no speech is silence.
@@ -13,8 +13,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Verdict(Enum):
-    """What becomes of a window's text."""
+class TextQuality(Enum):
+    """Whether a window's text can be trusted; `SILENT` if nobody speaks in the window."""
 
     GOOD = auto()
     SILENT = auto()
@@ -38,12 +38,12 @@ class Guards:
     no_speech: float = 0.6
     gap: float = 2.0
 
-    def verdict(self, text: str, mean_log_probability: float, no_speech: float) -> Verdict:
-        """Judge a text. An empty text is good unless it is unlikely."""
+    def assess(self, text: str, mean_log_probability: float, no_speech: float) -> TextQuality:
+        """Assess a text. An empty text is good unless it is unlikely."""
         unlikely = mean_log_probability < self.unlikely
         if unlikely and no_speech > self.no_speech:
-            return Verdict.SILENT
-        return Verdict.DOUBTFUL if unlikely or self.repeats(text) else Verdict.GOOD
+            return TextQuality.SILENT
+        return TextQuality.DOUBTFUL if unlikely or self.repeats(text) else TextQuality.GOOD
 
     def repeats(self, text: str) -> bool:
         """Return whether the text is a loop."""

@@ -10,16 +10,21 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import PCM16_FULL_SCALE, SAMPLE_RATE, Samples
+from functions.transcribe.recognizer import Samples
+from shared.audio.pcm import PCM16_FULL_SCALE, SAMPLE_RATE
 
 Mel: TypeAlias = NDArray[np.float32]
 """Shape (bands, 3000): 30 s, padded."""
 Padding: TypeAlias = Literal["silence", "zero"]
 FRAMES = 3_000
+"""Frames of the model's input: 30 s."""
 LENGTH = 400
+"""Samples that a frame is computed from: 25 ms."""
 HOP = 160
+"""Samples from one frame to the next: 10 ms."""
 MEL_FRAME_RATE = SAMPLE_RATE // HOP
 FAINTEST = 1e-10
+"""Least power of a band, so that it has a logarithm."""
 RANGE = 8.0
 """Range kept below the loudest value, in powers of ten: 80 dB."""
 FRAMES_PER_FFT = 500

@@ -18,7 +18,7 @@ SPARE = 1.25
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The figures that a model's memory follows from.
+    """The sizes that the memory of a model and its windows follows from.
 
     `weights` in bytes, the model's `width`, the decoder's `layers`, and the bytes of one `number`.
     """

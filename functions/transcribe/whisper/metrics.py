@@ -1,4 +1,4 @@
-"""What the batches did, for Prometheus."""
+"""The totals of the batches, as metrics for Prometheus."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,23 +9,24 @@ from functions.transcribe.whisper.batcher import BatchTotals
 
 
 class BatchMetrics(Collector):
-    """Counts batches, the windows in them and the seconds they took; nothing before the first.
+    """Counters of batches, of the windows in them and of the seconds they took.
 
-    Windows over batches, over the size of a full one, tells how busy a device could be.
+    There are none while `totals` returns None. Windows over batches, over the size of a full one,
+    tells how busy a device could be.
     """
 
-    def __init__(self, figures: Callable[[], BatchTotals | None]) -> None:
-        self._figures = figures
+    def __init__(self, totals: Callable[[], BatchTotals | None]) -> None:
+        self._totals = totals
 
     def collect(self) -> Iterator[Metric]:
-        figures = self._figures()
-        if figures is not None:
+        totals = self._totals()
+        if totals is not None:
             yield CounterMetricFamily(
-                "pocwhisp_batches", "Batches that were decoded.", figures.batches
+                "pocwhisp_batches", "Batches that were decoded.", totals.batches
             )
             yield CounterMetricFamily(
-                "pocwhisp_batch_windows", "Windows of speech in them.", figures.items
+                "pocwhisp_batch_windows", "Windows of speech in them.", totals.items
             )
             yield CounterMetricFamily(
-                "pocwhisp_batch_seconds", "Seconds that devices worked on them.", figures.seconds
+                "pocwhisp_batch_seconds", "Seconds that devices worked on them.", totals.seconds
             )

@@ -1,8 +1,8 @@
-"""Which Whisper models are on this machine: folders, and the Hugging Face hub's cache.
+"""Find the Whisper models on this machine: in folders, and in the Hugging Face hub's cache.
 
 Only files are looked at, so it costs nothing where there are none and never waits for a network.
-A model counts as there when each file is there that faster-whisper reads; a download that was
-broken off leaves one missing.
+A model is whole if it has each file that faster-whisper reads; a download that was broken off
+leaves one missing.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ REPOSITORIES = {
     "distil-large-v3": "Systran/faster-distil-whisper-large-v3",
     "distil-large-v3.5": "distil-whisper/distil-large-v3.5-ct2",
 }
-"""Where faster-whisper's names lie in the hub."""
+"""The hub's repository for each of faster-whisper's names."""
 
 NEEDED_FILES = ("model.bin", "config.json", "tokenizer.json")
 """Without a tokenizer, faster-whisper would ask the hub for one."""
@@ -64,7 +64,7 @@ class Model:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The files it lacks; empty if it is whole."""
+        """The names of the files that it lacks; empty if it is whole."""
         lacking = [name for name in NEEDED_FILES if not (self.folder / name).is_file()]
         if not any((self.folder / name).is_file() for name in VOCABULARIES):
             lacking.append(VOCABULARIES[0])
@@ -81,7 +81,10 @@ class Model:
 
     @property
     def layers(self) -> int:
-        """Layers of the decoder, as far as the heads tell by which words are aligned."""
+        """The decoder's layers, counted up to the last with a head that aligns words.
+
+        It is 32 if the configuration names no such head.
+        """
         config = json.loads((self.folder / "config.json").read_bytes())
         return 1 + max((layer for layer, _ in config.get("alignment_heads", ())), default=31)
 
@@ -100,9 +103,9 @@ class Model:
 
 
 def find_model(wanted: str, cache: Path) -> Model:
-    """The model of this name (or `owner/name`), of that folder, or `NAME@REVISION`.
+    """Return the model for a folder, a name, `owner/name` or `NAME@REVISION`.
 
-    Raises `NoEngine`, which says what was looked for and where, if it is not there as a whole.
+    Raises `NoEngine`, which says what was looked for and where, if it is missing or not whole.
     """
     folder = Path(wanted).expanduser()
     if folder.is_dir():
@@ -119,7 +122,7 @@ def find_model(wanted: str, cache: Path) -> Model:
 
 
 def cached(name: str, revision: str, cache: Path) -> Model | None:
-    """What the hub's cache has of a model; of several, a whole one rather than another."""
+    """Return the cached model, a whole revision first. Returns None if there is none."""
     folder = cache / f"models--{repository_of(name).replace('/', '--')}"
     there = [
         Model(_short(name), folder / "snapshots" / commit, commit)
@@ -129,7 +132,7 @@ def cached(name: str, revision: str, cache: Path) -> Model | None:
 
 
 def in_cache(cache: Path) -> Iterator[Model]:
-    """Every Whisper model in the hub's cache with each of its revisions, whole or not."""
+    """Yield every Whisper model in the hub's cache, each revision of it, whole or not."""
     for folder in sorted(cache.glob("models--*")):
         repository = folder.name.removeprefix("models--").replace("--", "/", 1)
         for snapshot in sorted((folder / "snapshots").glob("*")):
@@ -139,12 +142,12 @@ def in_cache(cache: Path) -> Iterator[Model]:
 
 
 def repository_of(name: str) -> str:
-    """Where a name lies in the hub."""
+    """Return the hub's repository for a name."""
     return REPOSITORIES.get(name, name)
 
 
 def _is_in_hub(name: str) -> bool:
-    """Whether this can be a name in the hub, and not a path only."""
+    """Return whether this can be a name in the hub, and not only a path."""
     owner, _, rest = name.partition("/")
     return name in REPOSITORIES or bool(owner.strip("./~") and rest and "/" not in rest)
 
@@ -156,13 +159,16 @@ def _no_folder(wanted: str) -> str:
 
 
 def _short(name: str) -> str:
-    """faster-whisper's name for a repository, or the repository's own without its owner."""
+    """Return faster-whisper's name for a repository, or the repository's without its owner."""
     by_repository = {repository: short for short, repository in reversed(REPOSITORIES.items())}
     return name if name in REPOSITORIES else by_repository.get(name, name.rpartition("/")[2])
 
 
 def _commits(folder: Path, revision: str) -> Iterator[str]:
-    """The commits a revision may mean: what it names (none: `main`), then by date, newest first."""
+    """Yield the commits that a revision may mean: what it names, then by date, newest first.
+
+    An empty revision names `main`.
+    """
     reference = folder / "refs" / (revision or "main")
     if reference.is_file():
         yield reference.read_text(encoding="utf-8").strip()

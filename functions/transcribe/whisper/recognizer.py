@@ -9,7 +9,7 @@ windows are made while the present ones are decoded, and the event loop stays fr
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -46,15 +46,16 @@ if TYPE_CHECKING:
 WHISPER_REVISION = 3
 """Raised when equal samples and an equal model come to other words than before."""
 CPU_BATCH = 8
+"""Windows in a batch on a CPU."""
 INSTANCES = 2
-"""At most on each GPU, with the same weights."""
+"""Most instances of the model on each GPU, which share the weights."""
 GPU_BATCH = 16
-"""Where nobody can tell how much memory the GPU has."""
+"""Windows in a batch on a GPU whose memory is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WhisperSetup:
-    """How a model is run.
+    """The settings under which a model runs.
 
     `device` is `cpu`, `cuda` or `auto`; of several GPUs, those of `indices`, or all. `fraction` is
     the share of a GPU's memory that may be used. `batch` windows are decoded at a time on each
@@ -115,19 +116,23 @@ class WhisperRecognizer:
         )
 
     @property
-    def figures(self) -> BatchTotals | None:
-        """What the batches did; None before the first."""
-        return self._loaded.batcher.figures if self._loaded else None
+    def totals(self) -> BatchTotals | None:
+        """The totals of the batches; None until the model is loaded."""
+        return self._loaded.batcher.totals if self._loaded else None
 
     async def warm(self) -> None:
         """Load the model, so that the first recording need not wait for it."""
         await asyncio.gather(asyncio.to_thread(lambda: self.engine), asyncio.to_thread(self._load))
 
     async def check(self) -> None:
-        """Raise `Unavailable` once a device is broken: only a new process helps."""
-        for device in self._loaded.devices if self._loaded else ():
-            if device.failure:
-                raise Unavailable(f"The GPU is broken: {device.failure}", part="The GPU")
+        """Raise `Unavailable` once all devices are broken."""
+        if self._loaded and self._loaded.batcher.broken.is_set():
+            raise Unavailable("All devices are broken.", part="The GPU")
+
+    async def until_broken(self) -> None:
+        """Load the model, then wait until all devices are broken: only a new process helps."""
+        loaded = await asyncio.to_thread(self._load)
+        await loaded.batcher.broken.wait()
 
     async def close(self) -> None:
         """Let go of the model; its memory is free when the batches in work have ended."""
@@ -174,7 +179,7 @@ class WhisperRecognizer:
             vocabulary=loaded.vocabulary,
             guards=self._setup.guards,
             language=language,
-            ahead=lambda: max(2, 2 * loaded.at_once // max(loaded.batcher.callers, 1)),
+            ahead=lambda: max(2, 2 * loaded.at_once // max(loaded.batcher.open_lanes, 1)),
             votes=votes,
         )
 
@@ -217,12 +222,11 @@ class WhisperRecognizer:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A model in memory. `at_once`: the windows that all its instances decode at a time."""
+    """A model in memory. `at_once` is how many windows all its instances decode at a time."""
 
     batcher: Batcher[BatchOptions, DecodeRequest, DecodedWindow]
     vocabulary: Vocabulary
     spectrogram: Spectrogram
-    devices: Sequence[WhisperDevice]
     at_once: int
 
     def window_decoder(self, submit: Submit, request: Request) -> WindowDecoder:
@@ -236,7 +240,7 @@ class _Loaded:
 
 
 def _loaded(model: Model, setup: WhisperSetup, device: str, arithmetic: str) -> _Loaded:
-    """Everything that a recognition needs, in memory. Raises `NoEngine`."""
+    """Load everything that a recognition needs. Raises `NoEngine` if that fails."""
     try:
         whispers = _whispers(model, setup, device, arithmetic)
         own = _share(model, whispers[0], setup, device)
@@ -255,7 +259,6 @@ def _loaded(model: Model, setup: WhisperSetup, device: str, arithmetic: str) -> 
         Batcher(devices, size=own.batch, lanes=setup.lanes),
         vocabulary,
         Spectrogram(whispers[0].feature_extractor.mel_filters, setup.padding),
-        devices,
         own.batch * len(devices),
     )
 
@@ -263,7 +266,7 @@ def _loaded(model: Model, setup: WhisperSetup, device: str, arithmetic: str) -> 
 def _whispers(
     model: Model, setup: WhisperSetup, device: str, arithmetic: str
 ) -> list["WhisperModel"]:
-    """The model on each device, tried out: what would fail at the first recording fails now."""
+    """Load the model on each device and try it, so that nothing first fails at a recording."""
     from faster_whisper import WhisperModel  # noqa: PLC0415 - only this engine pays for it
     from faster_whisper.vad import get_vad_model  # noqa: PLC0415
 
@@ -286,7 +289,7 @@ def _whispers(
 
 
 def _indices(setup: WhisperSetup, device: str) -> tuple[int, ...]:
-    """The devices to be used. Raises `ValueError` for one that is not there."""
+    """Return the devices to be used. Raises `ValueError` for one that does not exist."""
     if device == "cpu":
         return (0,)
     available = range(gpus())

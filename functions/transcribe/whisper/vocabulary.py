@@ -58,7 +58,7 @@ class Vocabulary:
         return [*before, *words.sot_sequence, *([] if timestamps else [words.no_timestamps])]
 
     def language_of(self, token: str) -> str:
-        """The language that a token such as `<|en|>` stands for."""
+        """Return the language that a token such as `<|en|>` stands for."""
         return token[2:-2]
 
     def hints(self, prompt: str, hotwords: Sequence[str]) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from functions.transcribe.whisper.mel import FRAMES, HOP, Mel
 from functions.transcribe.whisper.speech.windows import Window
 
 Submit = Callable[[BatchOptions, DecodeRequest], Awaitable[asyncio.Future[DecodedWindow]]]
-"""Hands a window to the batches once there is room; the future is what the model wrote."""
+"""Hands a window to the batches once there is room; returns the future of the decoded window."""
 
 
 @dataclass(frozen=True, kw_only=True)

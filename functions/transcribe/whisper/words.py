@@ -59,8 +59,8 @@ def longest_duration(word: str) -> float:
     return AT_LEAST + PER_DIGIT * digits + PER_CHARACTER * (len(word) - digits)
 
 
-def is_stretched(word: Token) -> bool:
-    """Return whether the word is too long: a word gets the time of skipped speech beside it."""
+def is_overlong(word: Token) -> bool:
+    """Return whether the word lasts too long: it got the time of skipped speech beside it."""
     return word.end - word.start > longest_duration(word.text)
 
 

@@ -13,15 +13,15 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import DIGITAL_SILENCE, PCM16_FULL_SCALE, Samples
+from functions.transcribe.flags import Flags
+from functions.transcribe.recognizer import DIGITAL_SILENCE, Samples
+from shared.audio.pcm import PCM16_FULL_SCALE
 
 VAD_FRAME = 512
 """Samples a frame: 32 ms, what Silero VAD takes at a time."""
 
 FrameLevels: TypeAlias = NDArray[np.float32]
 """One level per frame in dBFS (RMS), shape (frames,)."""
-Flags: TypeAlias = NDArray[np.bool_]
-"""One truth value per frame, shape (frames,)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import SAMPLE_RATE
-from functions.transcribe.whisper.speech.gate import VAD_FRAME, Flags, FrameLevels
+from functions.transcribe.flags import Flags, runs
+from functions.transcribe.whisper.speech.gate import VAD_FRAME, FrameLevels
+from shared.audio.pcm import SAMPLE_RATE
 
 
 class Detector(Protocol):
@@ -26,7 +27,7 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SpeechSettings:
-    """What counts as speech and how it is cut: probabilities, and durations in seconds.
+    """The settings of finding and cutting speech: probabilities, and durations in seconds.
 
     Raises `ValueError` for settings that contradict each other.
     """
@@ -82,12 +83,6 @@ class Hysteresis:
         if len(spoken):
             self._speaking = bool(spoken[-1])
         return spoken
-
-
-def runs(flags: Flags) -> NDArray[np.int64]:
-    """Return first and last + 1 of each run of true flags, shape (runs, 2)."""
-    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
-    return edges.reshape(-1, 2).astype(np.int64)
 
 
 def between_pauses(spoken: Flags, pause: int) -> Iterator[tuple[int, int]]:

@@ -13,10 +13,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.transcribe.recognizer import PCM16_FULL_SCALE, SAMPLE_RATE, Samples
+from functions.transcribe.flags import Flags, runs
+from functions.transcribe.recognizer import Samples
 from functions.transcribe.whisper.speech.gate import (
     VAD_FRAME,
-    Flags,
     FrameLevels,
     Gate,
     Loudness,
@@ -29,11 +29,11 @@ from functions.transcribe.whisper.speech.spans import (
     SpeechSettings,
     between_pauses,
     quietest,
-    runs,
     sample_count,
     whole_frames,
     widest_pause,
 )
+from shared.audio.pcm import PCM16_FULL_SCALE, SAMPLE_RATE
 
 STRETCH = 1_024
 """Frames that are classified at a time: 33 s."""
@@ -41,7 +41,7 @@ STRETCH = 1_024
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a part of a window lies: the index of its span, and its times in the recording.
+    """The place of a part of a window: the index of its span, and its times in the recording.
 
     Times are seconds from the recording's start, both inside the span.
     """
@@ -242,7 +242,7 @@ class _Pack:
 
 
 class _Line:
-    """What is still needed of the channel, from frame `since` of the recording on.
+    """The samples, levels and flags still needed, from frame `since` of the recording on.
 
     `until` is the number of samples in the recording, or None while it is not known.
     """
