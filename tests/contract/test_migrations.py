@@ -18,7 +18,8 @@ from sqlalchemy.pool import NullPool
 import shared.record.migrate
 from functions.ingest.adapters import PostgresRecord as IngestRecord
 from shared.errors import Unavailable
-from shared.record.database import NEEDED_MIGRATION, SCHEMA, Database, conninfo
+from shared.record.connection import SCHEMA, conninfo
+from shared.record.database import NEEDED_MIGRATION, Database
 from shared.record.migrate import configuration, migrate
 from tests.support.examples import RECORDING
 from tests.support.records import (
