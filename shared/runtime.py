@@ -143,7 +143,7 @@ class Runtime:
 
 
 def unavailable_response(error: Unavailable) -> Response:
-    """Return a 503, after which the pusher tries again for an hour at least and never parks."""
+    """Return a 503, after which the event is sent again as long as it takes, and never parked."""
     return JSONResponse({"error": error.code, "message": error.answer}, 503, {"Retry-After": "5"})
 
 
