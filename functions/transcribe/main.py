@@ -18,10 +18,11 @@ from functions.transcribe.whisper.models import NoEngine
 from shared.delivery import Delivery
 from shared.runtime import Parts, Runtime, bus_and_blobs
 from shared.serving import serve
-from shared.settings import read_settings
+from shared.settings import StoreSettings, read_settings
 from shared.telemetry import configure_logging
 
 settings = read_settings(Settings)
+stores = read_settings(StoreSettings)
 logger = structlog.get_logger()
 
 
@@ -32,7 +33,7 @@ async def compose() -> AsyncIterator[Parts]:
     await chosen.recognizer.warm()
     logger.info("recognizer", engine=str(chosen.recognizer.engine), because=chosen.because)
     figures = BatchMetrics(lambda: chosen.recognizer.figures)
-    async with bus_and_blobs() as (bus, blobs, checks):
+    async with bus_and_blobs(stores) as (bus, blobs, checks):
         REGISTRY.register(figures)
         try:
             ports = {
