@@ -26,7 +26,10 @@ FunctionName = Annotated[
 BlobKey = Annotated[str, Field(description="Key of a blob in the object store.")]
 DocumentDigest = Annotated[
     str | None,
-    Field(description="Digest of the document under the key; null in events of older releases."),
+    Field(
+        description="The work digest, field `digest`, of the document under the key; "
+        "null in events of older releases."
+    ),
 ]
 
 FINGERPRINT_DIGITS = 8

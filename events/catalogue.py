@@ -154,9 +154,11 @@ class DeliveryParked(Event):
     original_type: Annotated[str, Field(description="Type of the event that was given up.")]
     series: Annotated[
         int,
-        Field(ge=1, description="Series of attempts, counted from 1; a replay begins a new one."),
+        Field(ge=1, description="Series of attempts, counted from 1; a re-drive begins a new one."),
     ] = 1
-    attempts: Annotated[int, Field(ge=1, description="Deliveries in this series.")] = 1
+    attempts: Annotated[
+        int, Field(ge=1, description="Deliveries in this series, as far as known.")
+    ] = 1
     error_class: Annotated[ErrorClass, Field(description="Why no further attempt is made.")]
     error_code: ErrorCode
 

@@ -44,7 +44,7 @@ class Engine(Frozen):
     name: Annotated[str, Field(description="Engine, such as sphinx or whisper.")]
     revision: Annotated[str, Field(description="Version of the engine and its model.")]
     digest: Annotated[
-        str, Field(description="SHA-256 of the model's files, empty without a model.")
+        str, Field(description="Model digest: SHA-256 of the model's files, empty without a model.")
     ]
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ class Word:
 
 
 class Segment(Frozen):
-    """One utterance of one channel: words without a long pause between them."""
+    """Words of one channel without a long pause between them."""
 
     start_time: Seconds
     end_time: Seconds
@@ -82,7 +82,11 @@ class Segment(Frozen):
     ] = None
     no_speech_probability: Annotated[
         float | None,
-        Field(ge=0, le=1, description="The engine's doubt that anybody spoke; null: it has none."),
+        Field(
+            ge=0,
+            le=1,
+            description="Probability that the window holds no speech; null: the engine has none.",
+        ),
     ] = None
 
 
@@ -243,7 +247,11 @@ class Checkpoint(RunDocument):
     document: Literal["io.pocwhisp.document.passage.v1"] = "io.pocwhisp.document.passage.v1"
     channel: Annotated[Channel, Field(description="The channel that is being transcribed.")]
     until: Annotated[
-        int, Field(ge=1, description="Hypotheses of the channel that are done, from its start.")
+        int,
+        Field(
+            ge=1,
+            description="Hypotheses, from the channel's start, that the checkpoints cover.",
+        ),
     ]
     segments: Annotated[tuple[Segment, ...], Field(description="Since the checkpoint before.")]
     language: Annotated[Language | None, Field(description="Null: not known yet.")] = None

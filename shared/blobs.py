@@ -25,6 +25,8 @@ D = TypeVar("D", bound=Document)
 READ_CHUNK = MIB
 WRITE_CHUNK = MIB
 UPLOAD_CONCURRENCY = 2
+CLAIM_TURNS = 10
+"""Claims of other writers, gone or stale, after which a writer gives up."""
 BUCKET_CHECK_TIMEOUT = 5.0
 SUCCESS_VALIDITY = 15.0
 FAILURE_VALIDITY = 5.0
@@ -80,11 +82,17 @@ class ObjectBlobs:
         return cls(from_url(url))
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
-        with _store_errors():
-            if await self.size(key) is None:
-                await self._writer.create(key, chunks)
-            else:
-                await self._writer.settle(key)
+        source = _Source(chunks)
+        try:
+            with _store_errors():
+                if await self.size(key) is None:
+                    await self._writer.create(key, aiter(source))
+                else:
+                    await self._writer.settle(key)
+        except Unavailable:
+            if source.failure is not None:
+                raise source.failure from None
+            raise
 
     async def put_json(self, key: str, document: Document) -> str:
         content = document.model_dump_json().encode()
@@ -124,11 +132,8 @@ class ObjectBlobs:
 
     async def delete(self, key: str) -> None:
         """Remove the blob; one that is not there is no error."""
-        with _store_errors():
-            try:
-                await obstore.delete_async(self._store, key)
-            except FileNotFoundError:
-                return
+        with _store_errors(), suppress(FileNotFoundError):
+            await obstore.delete_async(self._store, key)
 
     async def check(self) -> None:
         """Raise `Unavailable` unless blobs can be stored. A bucket is asked only now and then."""
@@ -153,8 +158,10 @@ class BucketWriter:
         upload = f"{STAGING}/{uuid4().hex}"
         parts = (b"".join(batch) async for batch in batches(chunks, WRITE_CHUNK))
         await obstore.put_async(self._store, upload, parts, max_concurrency=UPLOAD_CONCURRENCY)
-        while not await self._publish(key, upload):
-            pass
+        for _ in range(CLAIM_TURNS):
+            if await self._publish(key, upload):
+                return
+        raise Unavailable("The blob store does not settle which upload is the first.")
 
     async def write(self, key: str, content: bytes, *, replace: bool) -> bool:
         try:
@@ -174,8 +181,8 @@ class BucketWriter:
     async def _publish(self, key: str, upload: str) -> bool:
         """Copy the first complete upload to the key. Returns False if that upload is gone.
 
-        The key is looked for after the claim is read: a claim is removed once its key is taken, so
-        a later one is seen together with the key.
+        The key is looked for only after the claim. In the other order, a writer could publish and
+        remove its claim in between; this one would then claim its own upload and copy it as well.
         """
         claim = f"{STAGING}/{key}"
         first = await self._claimed(claim, upload)
@@ -186,7 +193,7 @@ class BucketWriter:
                 await obstore.copy_async(self._store, first, key)
         except FileNotFoundError:
             if not await self._has(key):
-                await self._discard(claim)
+                await self._remove(claim)
                 if first == upload:
                     raise
                 return False
@@ -214,7 +221,11 @@ class BucketWriter:
         """Remove blobs that are no longer needed. What cannot be removed does no harm."""
         for name in dict.fromkeys(names):
             with suppress(BaseError, OSError):
-                await obstore.delete_async(self._store, name)
+                await self._remove(name)
+
+    async def _remove(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            await obstore.delete_async(self._store, name)
 
     async def _answers(self) -> None:
         with _store_errors():
@@ -249,6 +260,22 @@ class RecentCheck:
         else:
             self._trouble = None
             self._until = self._clock() + SUCCESS_VALIDITY
+
+
+class _Source:
+    """The chunks of a blob. `failure` is the error that ended them, as it was."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self.failure: Exception | None = None
+        self._chunks = chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._chunks:
+                yield chunk
+        except Exception as error:
+            self.failure = error
+            raise
 
 
 def _local_store(url: str) -> LocalStore:

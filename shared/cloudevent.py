@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import structlog
 from cloudevents.http import CloudEvent, from_http
 from pydantic import ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from events import EVENTS, DeliveryParked, Envelope, Event
@@ -19,15 +19,23 @@ from shared.telemetry import next_traceparent, trace_id
 
 logger = structlog.get_logger()
 ATTRIBUTE_HEADER = "ce-"
+ATTEMPT_HEADER = "x-pocwhisp-attempt"
+"""Header in which the dispatcher gives the number of the attempt, from 1."""
 NUMBER = re.compile("[0-9]{1,9}")
+MOST_EVENT_BYTES = 1 << 20
+"""Length of the longest event; the broker takes none that is longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingEvent:
-    """An event as it was delivered: CloudEvents attributes, and data not yet validated."""
+    """An event as it was delivered: CloudEvents attributes, and data not yet validated.
+
+    `attempt` is the number of the delivery, from 1; None if the pusher does not tell.
+    """
 
     attributes: Mapping[str, Any]
     data: Any
+    attempt: int | None = None
 
     @property
     def id(self) -> str:
@@ -39,7 +47,7 @@ class IncomingEvent:
 
     @property
     def redrive(self) -> int:
-        return int(self.attributes.get("redrive") or 0)
+        return whole_number(str(self.attributes.get("redrive"))) or 0
 
     @property
     def time(self) -> datetime | None:
@@ -60,6 +68,7 @@ class IncomingEvent:
             "recording": recording or self.attributes.get("subject"),
             "run": whole_number(run),
             "trace": trace_id(self.traceparent),
+            "attempt": self.attempt,
         }
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -111,12 +120,15 @@ async def receive_event(request: Request) -> IncomingEvent | Response:
     """Parse a CloudEvent in binary or structured mode.
 
     Returns an answer instead if it cannot be read: 400 for a request without any CloudEvents
-    header, which no pusher sends; 500 for a broken CloudEvent, so that the pusher keeps it and
-    finally sends it to the dead letters.
+    header, which no pusher sends; 500 for a broken or too long CloudEvent, so that the pusher keeps
+    it and finally sends it to the dead letters, and for one that was cut off.
     """
-    body = await request.body()
     try:
-        return parse_event(dict(request.headers), body)
+        event = parse_event(dict(request.headers), await _read_body(request))
+        return replace(event, attempt=whole_number(request.headers.get(ATTEMPT_HEADER, "")))
+    except ClientDisconnect:
+        logger.info("cut_off", path=request.url.path)
+        return Response(status_code=500)
     except Exception as error:  # the parser lets TypeError and ValueError out, too
         pushed = "cloudevents" in request.headers.get("content-type", "") or any(
             name.startswith(ATTRIBUTE_HEADER) for name in request.headers
@@ -126,6 +138,15 @@ async def receive_event(request: Request) -> IncomingEvent | Response:
             {"error": "invalid_request", "message": f"Not a CloudEvent: {error}"},
             500 if pushed else 400,
         )
+
+
+async def _read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_EVENT_BYTES:
+            raise ValueError(f"It has more than {MOST_EVENT_BYTES} bytes.")
+    return bytes(body)
 
 
 def parse_event(headers: Mapping[str, str], body: bytes) -> IncomingEvent:
@@ -144,7 +165,7 @@ def parse_event(headers: Mapping[str, str], body: bytes) -> IncomingEvent:
 
 
 def park(
-    received: IncomingEvent, function: str, *, error_class: str, error_code: str, attempts: int = 1
+    received: IncomingEvent, function: str, *, error_class: str, error_code: str, attempts: int
 ) -> DeliveryParked:
     """Return the event that a delivery was given up. Each re-drive is a series of attempts.
 

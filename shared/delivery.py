@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from structlog.contextvars import bound_contextvars
 
 from events import DeliveryParked
-from shared.cloudevent import IncomingEvent, park, receive_event, whole_number
+from shared.cloudevent import IncomingEvent, park, receive_event
 from shared.errors import Permanent, Unavailable
 from shared.function import Function
 from shared.ports import Clock, utc_now
@@ -40,8 +40,6 @@ REFUSALS = Counter(
     "Deliveries that this process had no room for; they are sent again.",
     ["function"],
 )
-ATTEMPT_HEADER = "x-pocwhisp-attempt"
-"""Header in which the dispatcher gives the number of the attempt, from 1."""
 DELIVERIES_PER_SLOT = 2
 """Deliveries that a function accepts per slot: one at work and one waiting."""
 
@@ -65,9 +63,7 @@ class Delivery:
         received = await receive_event(request)
         if isinstance(received, Response):
             return received
-        attempt = whole_number(request.headers.get(ATTEMPT_HEADER, ""))
-        counted = {} if attempt is None else {"attempt": attempt}
-        with bound_contextvars(function=self._function.name, **received.log_fields, **counted):
+        with bound_contextvars(function=self._function.name, **received.log_fields):
             return await self._queue(received, parts)
 
     def check_ports(self, given: Mapping[str, Any]) -> None:
@@ -125,7 +121,13 @@ class Delivery:
         return {name: facts[name] for name in self._function.event_parameters}
 
     def _parked(self, received: IncomingEvent, error: Permanent) -> DeliveryParked:
-        return park(received, self._function.name, error_class="permanent", error_code=error.code)
+        return park(
+            received,
+            self._function.name,
+            error_class="permanent",
+            error_code=error.code,
+            attempts=received.attempt or 1,
+        )
 
     def _log(self, outcome: str, reason: str, seconds: float, failure: Exception | None) -> None:
         DELIVERIES.labels(self._function.name, outcome).inc()

@@ -2,9 +2,9 @@
 
     PocWhispError
     ├── Transient      retried with back-off, parked after the last attempt
-    ├── Unavailable    a store or the broker is away: retried for an hour at least, never parked
+    ├── Unavailable    a store or the broker is away: retried as long as it takes, never parked
     └── Permanent      parked at once; no retry can help
-        └── Missing    a blob that an event refers to is not there
+        └── Missing    a blob that the step reads is not there
 
 Any other exception counts as `Transient`.
 """
@@ -55,7 +55,7 @@ class Permanent(PocWhispError):
 
 
 class Missing(Permanent):
-    """A blob that an event refers to and that does not exist."""
+    """A blob that a step reads and that does not exist."""
 
     def __init__(self, key: str) -> None:
         super().__init__("missing_blob", f"No blob at {key}.")

@@ -1,4 +1,4 @@
-"""Blobs as files. A file that has its name is whole, and is on the disk before a writer returns."""
+"""Blobs as files. Under its key a file has all its bytes, on the disk before a writer returns."""
 
 import asyncio
 import os
@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 from uuid import uuid4
 
 from shared.errors import Unavailable
+from shared.tasks import ended
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -131,11 +132,8 @@ async def batches(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[list
 async def to_the_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run `work` in a thread, to its end even if the caller is cancelled: it may use a file."""
     task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.gather(task, return_exceptions=True)
-        raise
+    await ended(task)
+    return task.result()
 
 
 def _write(file: FileIO, batch: list[bytes]) -> None:

@@ -28,7 +28,7 @@ class Blobs(Protocol):
     own: a rule that ends incomplete uploads in parts, and one that removes what is older than a day
     or more below `.staging/` (under the URL's prefix, if it has one), where a killed writer may
     leave an upload. Blobs are copied inside the bucket; where a copy of the longest takes more than
-    30 s, the client's patience, set `AWS_TIMEOUT` (`5m`).
+    30 s, obstore's time limit of a request, set `AWS_TIMEOUT` (`5m`).
 
     Every method raises `errors.Unavailable` while the store is away; reading what is not there
     raises `errors.Missing`.

@@ -13,10 +13,7 @@ D = TypeVar("D", bound=EngineDocument)
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A document to be made in a run: where it lies in a run, the digest of its input and engine.
-
-    `engine` is the one that is to make it.
-    """
+    """The work that a document is the result of: its run, key, digest and the engine chosen."""
 
     run: RunKey
     key_of: Callable[[RunKey], str]
@@ -25,11 +22,10 @@ class Work:
 
 
 async def made_before(blobs: Blobs, work: Work, model: type[D]) -> D | None:
-    """The document of the work, made in this run or else in the run before.
+    """Return the document if equal work was done in this run, or in the previous one.
 
-    That run's is copied to this run, as it is but for the run's number; not so if an engine made
-    it that stood in for `work.engine`, which may do better this time. Returns None if the work is
-    still to be done.
+    That of the previous run counts only if `work.engine` itself made it, and is copied into this
+    run. Returns None if the work is still to be done.
     """
     key = work.key_of(work.run)
     done = await blobs.get_json(key, model)

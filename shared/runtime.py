@@ -16,7 +16,7 @@ from shared.blobs import ObjectBlobs
 from shared.bus import Bus
 from shared.errors import PocWhispError, Unavailable
 from shared.ports import Check, Publisher
-from shared.settings import BlobSettings, BusSettings
+from shared.settings import StoreSettings
 
 T = TypeVar("T")
 logger = structlog.get_logger()
@@ -143,7 +143,7 @@ class Runtime:
 
 
 def unavailable_response(error: Unavailable) -> Response:
-    """Return a 503, after which the pusher tries again for an hour at least and never parks."""
+    """Return a 503, after which the event is sent again as long as it takes, and never parked."""
     return JSONResponse({"error": error.code, "message": error.answer}, 503, {"Retry-After": "5"})
 
 
@@ -155,9 +155,10 @@ def unexpected_error() -> Response:
 
 
 @asynccontextmanager
-async def bus_and_blobs() -> AsyncIterator[tuple[Bus, ObjectBlobs, dict[str, Check]]]:
+async def bus_and_blobs(
+    settings: StoreSettings,
+) -> AsyncIterator[tuple[Bus, ObjectBlobs, dict[str, Check]]]:
     """Open the stores that every function of the pipeline uses, and their checks."""
-    async with Bus.connect(BusSettings().nats_url) as bus:
-        settings = BlobSettings()
+    async with Bus.connect(settings.nats_url) as bus:
         blobs = ObjectBlobs.open(settings.blobs_url, reserve=settings.blobs_reserve_bytes)
         yield bus, blobs, {"broker": bus.check, "blobs": blobs.check}

@@ -85,6 +85,10 @@ class BusSettings(BaseSettings):
     )
 
 
+class StoreSettings(BusSettings, BlobSettings):
+    """Settings of the stores that every function uses."""
+
+
 class DatabaseSettings(BaseSettings):
     """Settings of the database."""
 

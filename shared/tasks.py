@@ -24,7 +24,27 @@ async def together(*works: Coroutine[Any, Any, T]) -> list[T]:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*tasks)
+
+
+async def ended(*tasks: asyncio.Future[Any]) -> None:
+    """Wait until the tasks have ended, however they do and however often the caller is cancelled.
+
+    A cancellation of the caller is raised after that.
+    """
+    pending = {task for task in tasks if not task.done()}
+    cancellation: asyncio.CancelledError | None = None
+    while pending:
+        try:
+            _, pending = await asyncio.wait(pending)
+        except asyncio.CancelledError as error:
+            cancellation = error
+            pending = {task for task in pending if not task.done()}
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not report it
+    if cancellation is not None:
+        raise cancellation
 
 
 async def in_turns(items: Iterable[T], batch: int = 20) -> AsyncIterator[T]:

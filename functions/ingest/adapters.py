@@ -139,12 +139,12 @@ def _session(found: RecordingRow, reached: Sequence[stages.ReachedStage], made: 
 
 
 def _stage(found: RecordingRow, stage: stages.ReachedStage) -> Stage:
-    seconds = (stage.at - found.began_at).total_seconds()
+    seconds = (stage.reached_at - found.began_at).total_seconds()
     return Stage(
         stage=stage.stage,
         channel=stage.channel or None,
         sequence=stage.sequence,
-        at=stage.at,
+        at=stage.reached_at,
         seconds=round(seconds, 3),
     )
 

@@ -17,17 +17,19 @@ from shared.ports import utc_now
 from shared.record.database import Database
 from shared.runtime import Lifespan, bus_and_blobs
 from shared.serving import serve
-from shared.settings import DatabaseSettings, read_settings
+from shared.settings import DatabaseSettings, StoreSettings, read_settings
+
+stores = read_settings(StoreSettings)
+database_url = read_settings(DatabaseSettings).database_url.get_secret_value()
 
 
 @asynccontextmanager
 async def compose() -> AsyncIterator[Ports]:
-    url = DatabaseSettings().database_url.get_secret_value()
     async with (
-        bus_and_blobs() as (bus, blobs, stores),
-        Database.open(url, "pocwhisp_app") as database,
+        bus_and_blobs(stores) as (bus, blobs, checks),
+        Database.open(database_url, "pocwhisp_app") as database,
     ):
-        checks = {**stores, "database": database.check}
+        checks["database"] = database.check
         yield Ports(PostgresRecord(database), blobs, bus, bus, utc_now, checks)
 
 

@@ -20,6 +20,8 @@ from shared.runtime import Parts, unavailable_response
 
 OUTAGE_STATUS = "503"
 PERSIST = "persist"
+UNTOLD_ATTEMPTS = 1
+"""The attempts that are certain: Knative does not tell how many there were."""
 logger = structlog.get_logger()
 
 
@@ -57,7 +59,9 @@ class DeadLetters:
             again = received.event((Event,))
             return received.causes(again, PERSIST, self._clock(), redrive=received.redrive + 1)
         error = f"http_{code}" if code.isdigit() else "undeliverable"
-        parked = park(received, function, error_class="exhausted", error_code=error)
+        parked = park(
+            received, function, error_class="exhausted", error_code=error, attempts=UNTOLD_ATTEMPTS
+        )
         return received.causes(parked, PERSIST, self._clock())
 
 

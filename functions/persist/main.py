@@ -22,25 +22,28 @@ from shared.ports import utc_now
 from shared.record.database import Database
 from shared.runtime import Parts, Runtime, bus_and_blobs, unavailable_response
 from shared.serving import serve
-from shared.settings import BusSettings, DatabaseSettings, read_settings
+from shared.settings import DatabaseSettings, StoreSettings, read_settings
 
 settings = read_settings(Settings)
+stores = read_settings(StoreSettings)
+database_url = read_settings(DatabaseSettings).database_url.get_secret_value()
 
 
 @asynccontextmanager
 async def compose() -> AsyncIterator[Parts]:
-    url = DatabaseSettings().database_url.get_secret_value()
-    async with bus_and_blobs() as (bus, blobs, checks), Database.open(url, "pocwhisp_app") as db:
+    async with (
+        bus_and_blobs(stores) as (bus, blobs, checks),
+        Database.open(database_url, "pocwhisp_app") as db,
+    ):
         ports = {"record": PostgresRecordWriter(db), "blobs": blobs}
         yield Parts(bus, ports, {**checks, "database": db.check})
 
 
 @asynccontextmanager
 async def compose_sweep() -> AsyncIterator[Parts]:
-    url = DatabaseSettings().database_url.get_secret_value()
     async with (
-        Bus.connect(BusSettings().nats_url) as bus,
-        Database.open(url, "pocwhisp_system", size=1) as db,
+        Bus.connect(stores.nats_url) as bus,
+        Database.open(database_url, "pocwhisp_system", size=1) as db,
     ):
         ports = {"bus": bus, "database": db}
         yield Parts(bus, ports, {"broker": bus.check, "database": db.check})

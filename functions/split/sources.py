@@ -8,7 +8,7 @@ from events.documents import AudioWarning
 from functions.split.decoder import AudioSource, Decoder
 from shared.audio.formats import Limits
 from shared.audio.validator import UploadValidator
-from shared.audio.wav import LOOK_BEHIND_SAMPLES, Extent, Header
+from shared.audio.wav import TRAILER_BYTES, Extent, Header
 from shared.errors import Missing
 from shared.ports import Blobs
 
@@ -69,7 +69,7 @@ async def sample_extent(blobs: Blobs, key: str, header: Header) -> Extent:
         raise Missing(key)
     behind, end = b"", header.declared_end
     if end is not None and end < size:
-        async for chunk in first_bytes(blobs.read(key, end), LOOK_BEHIND_SAMPLES):
+        async for chunk in first_bytes(blobs.read(key, end), TRAILER_BYTES):
             behind += chunk
     return header.extent(size, behind)
 

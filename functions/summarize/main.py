@@ -13,14 +13,15 @@ from functions.summarize.settings import Settings
 from shared.delivery import Delivery
 from shared.runtime import Parts, Runtime, bus_and_blobs
 from shared.serving import serve
-from shared.settings import read_settings
+from shared.settings import StoreSettings, read_settings
 
 settings = read_settings(Settings)
+stores = read_settings(StoreSettings)
 
 
 @asynccontextmanager
 async def compose() -> AsyncIterator[Parts]:
-    async with bus_and_blobs() as (bus, blobs, checks):
+    async with bus_and_blobs(stores) as (bus, blobs, checks):
         yield Parts(bus, {"blobs": blobs, "summarizer": choose_summarizer(settings)}, checks)
 
 

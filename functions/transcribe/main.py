@@ -20,10 +20,11 @@ from functions.transcribe.whisper.models import NoEngine
 from shared.delivery import Delivery
 from shared.runtime import Parts, Runtime, bus_and_blobs
 from shared.serving import serve
-from shared.settings import read_settings
+from shared.settings import StoreSettings, read_settings
 from shared.telemetry import configure_logging
 
 settings = read_settings(Settings)
+stores = read_settings(StoreSettings)
 logger = structlog.get_logger()
 
 
@@ -31,7 +32,7 @@ logger = structlog.get_logger()
 async def compose() -> AsyncIterator[Parts]:
     """Open the ports. The model is loaded here, so that the function is ready only with it."""
     chosen = choose_recognizer(settings)
-    async with bus_and_blobs() as (bus, blobs, checks), running(chosen.recognizer):
+    async with bus_and_blobs(stores) as (bus, blobs, checks), running(chosen.recognizer):
         logger.info("recognizer", engine=str(chosen.recognizer.engine), because=chosen.because)
         ports = {
             "blobs": blobs,

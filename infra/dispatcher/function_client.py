@@ -10,9 +10,8 @@ import httpx
 from infra.dispatcher.delivery_request import DeliveryRequest
 from infra.dispatcher.heartbeat import Liveness
 from infra.dispatcher.retry_policy import AttemptOutcome, FunctionAnswer, NoAnswer
+from shared.cloudevent import ATTEMPT_HEADER
 
-ATTEMPT = "x-pocwhisp-attempt"
-"""Header with the number of the attempt, from 1, which the function logs."""
 ERROR_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 # Below uvicorn's 5 s: a connection that the function is about to close would look like its death.
@@ -41,7 +40,7 @@ class FunctionClient:
 
     async def post(self, url: str, event: DeliveryRequest, attempt: int = 1) -> AttemptOutcome:
         """Post the event, and wait for the answer without a time limit."""
-        headers = {**event.headers, ATTEMPT: str(attempt)}
+        headers = {**event.headers, ATTEMPT_HEADER: str(attempt)}
         try:
             response = await self._client.post(url, content=event.body, headers=headers)
         except httpx.HTTPError as error:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
 
+from shared.audio.formats import unknown_file_type
 from shared.errors import Permanent
 
 LONGEST_OPENING = 1 << 13
-ALLOWED_FILES = "WAV, RF64, FLAC, MP3, Ogg with Opus or Vorbis, M4A"
 ID3_HEADER_BYTES = 10
 STREAMINFO_END = 42
 OGG_PAGE_BYTES = 27
@@ -73,12 +73,6 @@ def opening_reader(start: bytes) -> OpeningReader:
     if reader is None:
         raise unknown_file_type(start)
     return reader
-
-
-def unknown_file_type(start: bytes) -> Permanent:
-    """Return the error for a file of a kind that is not accepted."""
-    found = f"begins with {start[:12]!r}" if start else "is empty"
-    return Permanent("invalid_file_type", f"The upload {found}; allowed: {ALLOWED_FILES}.")
 
 
 def flac(start: bytes) -> AudioProperties | None:

@@ -12,6 +12,13 @@ A_LAW = 0x0006
 MU_LAW = 0x0007
 GSM = 0x0031
 EXTENSIBLE = 0xFFFE
+ALLOWED_FILES = "WAV, RF64, FLAC, MP3, Ogg with Opus or Vorbis, M4A"
+
+
+def unknown_file_type(start: bytes, allowed: str = ALLOWED_FILES) -> Permanent:
+    """Return the error for a file of a kind that is not accepted, by its first bytes."""
+    found = f"begins with {start[:12]!r}" if start else "is empty"
+    return Permanent("invalid_file_type", f"The upload {found}; allowed: {allowed}.")
 
 
 def a_law(code: int) -> int:

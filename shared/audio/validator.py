@@ -8,10 +8,9 @@ from shared.audio.compressed import (
     id3_length,
     mp3,
     opening_reader,
-    unknown_file_type,
 )
-from shared.audio.formats import ENCODINGS, GSM, Limits
-from shared.audio.wav import LOOK_BEHIND_SAMPLES, SIGNATURE_BYTES, SIGNATURES, Header, HeaderReader
+from shared.audio.formats import ENCODINGS, GSM, Limits, unknown_file_type
+from shared.audio.wav import SIGNATURE_BYTES, SIGNATURES, TRAILER_BYTES, Header, HeaderReader
 from shared.errors import Permanent
 
 __all__ = ["AudioProperties", "UploadValidator"]
@@ -106,7 +105,7 @@ class _WavValidator:
         self._limits = limits
         self._reader = HeaderReader()
         self._size = 0
-        self._behind = b""
+        self._trailer = b""
         self.header: Header | None = None
 
     @property
@@ -120,23 +119,23 @@ class _WavValidator:
             if self.header is None:
                 return
             self._limits.check_format(self.header.audio)
-        self._look_behind(self.header, chunk)
+        self._keep_trailer(self.header, chunk)
         self._check_longest(self.header)
 
     def finish(self) -> AudioProperties:
         if self.header is None:
             raise self._reader.end()
-        available = self.header.extent(self._size, self._behind).size
+        available = self.header.extent(self._size, self._trailer).size
         seconds = self.header.audio.seconds(available)
         self._limits.check_duration(seconds)
         return _properties(self.header, seconds)
 
-    def _look_behind(self, header: Header, chunk: bytes) -> None:
+    def _keep_trailer(self, header: Header, chunk: bytes) -> None:
         """Keep the first bytes after the declared samples."""
-        missing = LOOK_BEHIND_SAMPLES - len(self._behind)
+        missing = TRAILER_BYTES - len(self._trailer)
         end = header.declared_end
         if missing and end is not None and self._size > end:
-            self._behind += chunk[max(0, len(chunk) - (self._size - end)) :][:missing]
+            self._trailer += chunk[max(0, len(chunk) - (self._size - end)) :][:missing]
 
     def _check_longest(self, header: Header) -> None:
         audio, limit = header.audio, self._limits.max_seconds

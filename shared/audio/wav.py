@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from events.documents import AudioWarning
-from shared.audio.formats import ENCODINGS, EXTENSIBLE, GSM, AudioFormat
+from shared.audio.formats import ENCODINGS, EXTENSIBLE, GSM, AudioFormat, unknown_file_type
 from shared.errors import Permanent
 
 SIGNATURES: Mapping[bytes, str] = MappingProxyType(
@@ -36,7 +36,8 @@ SIZE_IN_DS64 = 0xFFFFFFFF
 SIZES_OF_STREAMS = (range(1), range(0x7FFFF000, 0x80000001), range(0xFFFFF000, 0x1_0000_0000))
 """Sizes that programs write when they do not know the size: 0, sox's, ffmpeg's and such."""
 CHUNK_NAMES = {b"data", b"fmt ", b"fact", b"LIST", b"JUNK", b"bext", b"id3 ", b"ID3 ", b"iXML"}
-LOOK_BEHIND_SAMPLES = 1 + CHUNK_HEADER_BYTES
+WAV_FILES = "a RIFF/WAVE file"
+TRAILER_BYTES = 1 + CHUNK_HEADER_BYTES
 """Bytes after the samples that tell whether a chunk follows, with a byte of padding or without."""
 
 
@@ -70,10 +71,10 @@ class Header:
         there = max(0, file_bytes - self.data_start)
         return there if self.declared_bytes is None else min(self.declared_bytes, there)
 
-    def extent(self, file_bytes: int, behind: bytes) -> Extent:
+    def extent(self, file_bytes: int, trailer: bytes) -> Extent:
         """Return the samples in a file of `file_bytes`.
 
-        `behind` are the bytes from `declared_end` on; the first `LOOK_BEHIND_SAMPLES` are enough.
+        `trailer` are the bytes from `declared_end` on; the first `TRAILER_BYTES` are enough.
         If they begin no chunk, the declared size is too small, and all that follows is samples.
         """
         available, declared = self.available_bytes(file_bytes), self.declared_bytes
@@ -84,7 +85,7 @@ class Header:
         if available < declared:
             return Extent(available, _wrong_size("truncated", declared, available))
         there = file_bytes - self.data_start
-        if there - declared < CHUNK_HEADER_BYTES or _begins_chunk(behind, there - declared):
+        if there - declared < CHUNK_HEADER_BYTES or _begins_chunk(trailer, there - declared):
             return Extent(available)
         return Extent(there, _wrong_size("size_lies", declared, there))
 
@@ -116,7 +117,7 @@ class HeaderReader:
     def end(self) -> Permanent:
         """Return the error for a file that ended before its samples began."""
         if self._container is None:
-            return _no_wav(bytes(self._pending))
+            return unknown_file_type(bytes(self._pending), WAV_FILES)
         missing = "samples (no data chunk)" if self._audio else "format (no fmt chunk)"
         return _broken(f"The WAV ended before its {missing}.")
 
@@ -204,7 +205,7 @@ class HeaderReader:
 
 def _container(start: bytes) -> str:
     if start[:4] not in SIGNATURES or start[8:] != b"WAVE":
-        raise _no_wav(start)
+        raise unknown_file_type(start, WAV_FILES)
     return SIGNATURES[start[:4]]
 
 
@@ -241,12 +242,12 @@ def _read_long_sizes(chunk: bytes) -> dict[bytes, int]:
     return dict(struct.iter_unpack("<4sQ", table[:whole])) | {b"data": data_size}
 
 
-def _begins_chunk(behind: bytes, rest: int) -> bool:
+def _begins_chunk(trailer: bytes, rest: int) -> bool:
     """Return whether a chunk begins at once or after a byte of padding; `rest` bytes are left."""
     return any(
         len(head) == CHUNK_HEADER_BYTES
         and (head[:4] in CHUNK_NAMES or (_printable(head[:4]) and _size(head) <= rest))
-        for head in (behind[:CHUNK_HEADER_BYTES], behind[1:LOOK_BEHIND_SAMPLES])
+        for head in (trailer[:CHUNK_HEADER_BYTES], trailer[1:TRAILER_BYTES])
     )
 
 
@@ -273,11 +274,6 @@ def _no_size(there: int) -> AudioWarning:
         message=f"The header does not say how many bytes of samples there are, and {there} are "
         "there; what is there was used.",
     )
-
-
-def _no_wav(start: bytes) -> Permanent:
-    found = f"begins with {start[:12]!r}" if start else "is empty"
-    return Permanent("invalid_file_type", f"The upload {found}; allowed: a RIFF/WAVE file.")
 
 
 def _broken(message: str) -> Permanent:

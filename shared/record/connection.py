@@ -1,7 +1,7 @@
 """Connections to PostgreSQL on which nothing waits without a limit.
 
-A server that is gone says nothing, and neither does one that is stopped: its limits (statement,
-lock, idle transaction) help only while it runs. So the client has limits of its own, and hangs up.
+A server that hangs, or that the network no longer reaches, ends no connection: its own limits
+(statement, lock, idle transaction) help only while it runs. So the client hangs up by itself.
 """
 
 import asyncio
@@ -53,9 +53,9 @@ def conninfo(url: str, role: str) -> str:
 
 
 class Connection(AsyncConnection[DictRow]):
-    """A connection that is hung up when the server owes it an answer for too long.
+    """A connection that is hung up if the server takes longer than `ANSWER_LIMIT` to answer.
 
-    The waiting call then raises `OperationalError`, within `ANSWER_LIMIT`, cancelled or not.
+    The waiting call then raises `OperationalError`, cancelled or not.
     """
 
     async def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:  # noqa: ANN401 - passed on

@@ -7,8 +7,12 @@ from typing import Literal, TypeAlias
 import structlog
 from psycopg import InterfaceError, OperationalError
 from psycopg.errors import (
+    DeadlockDetected,
     InvalidSchemaName,
+    LockNotAvailable,
+    QueryCanceled,
     ReadOnlySqlTransaction,
+    SerializationFailure,
     UndefinedColumn,
     UndefinedFunction,
     UndefinedTable,
@@ -18,9 +22,7 @@ from psycopg.sql import SQL, Identifier
 from psycopg_pool import AsyncConnectionPool
 
 from shared.errors import Unavailable
-from shared.record.connection import CHECK_LIMIT, SCHEMA, Connection, conninfo
-
-__all__ = ["SCHEMA", "Connection", "Database", "Role", "conninfo"]
+from shared.record.connection import CHECK_LIMIT, Connection, conninfo
 
 Role: TypeAlias = Literal["pocwhisp_app", "pocwhisp_system"]
 NEEDED_MIGRATION = "0007"
@@ -29,7 +31,11 @@ ACQUIRE_TIMEOUT = 5.0
 LISTEN_SILENCE = 3.0
 """Seconds without a notice after which the server must show that it is still there."""
 SERVER_AWAY = (OperationalError, InterfaceError, ReadOnlySqlTransaction)
-"""Errors of the server or the connection, not of a statement; a pool's timeout included."""
+"""Errors of the server or the connection; a pool's timeout included."""
+SERVER_BUSY = (QueryCanceled, LockNotAvailable, DeadlockDetected, SerializationFailure)
+"""Errors of a statement that others held up: as good as an outage, a slow disk among them."""
+LIMIT_EXCEEDED = "54"
+"""Class of errors of a statement that is too large for PostgreSQL, however often it is tried."""
 NOT_MIGRATED = (InvalidSchemaName, UndefinedColumn, UndefinedFunction, UndefinedTable)
 """Errors of a release that starts before its migrations have run."""
 SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
@@ -37,9 +43,10 @@ logger = structlog.get_logger()
 
 
 class Database:
-    """A pool of connections in one role. Raises `Unavailable` while PostgreSQL is away.
+    """A pool of connections in one role. Raises `Unavailable` while PostgreSQL is away or busy.
 
-    It does so within ten seconds, also if the server hangs or the network is cut.
+    It does so within ten seconds, also if the server hangs or the network is cut. A statement that
+    is too large for PostgreSQL raises psycopg's own error: another try does not help.
     """
 
     def __init__(self, pool: AsyncConnectionPool[Connection], info: str) -> None:
@@ -70,9 +77,9 @@ class Database:
     ) -> AsyncIterator[Connection]:
         """Run the block in a transaction: committed at its end, rolled back if it raises.
 
-        `tenant` becomes the setting `pocwhisp.tenant`, for row-level security; without one the
-        transaction sees all tenants. A `snapshot` reads everything as of one moment and writes
-        nothing.
+        A `snapshot` reads everything as of one moment and writes nothing. `tenant` becomes the
+        setting `pocwhisp.tenant` of the transaction. No policy reads it: every transaction sees
+        all tenants, so each query names its own.
         """
         with _translated():
             async with self._pool.connection() as connection, connection.transaction():
@@ -127,12 +134,17 @@ async def _payloads(connection: Connection) -> AsyncGenerator[str]:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn errors of PostgreSQL itself into `Unavailable`; their text is for the log."""
+    """Turn errors that PostgreSQL recovers from into `Unavailable`; their text is for the log."""
     try:
         yield
     except NOT_MIGRATED as error:
         logger.warning("not_migrated", reason=str(error))
         raise Unavailable("The database is not migrated yet.") from error
+    except SERVER_BUSY as error:
+        logger.warning("database_busy", reason=str(error))
+        raise Unavailable("The database is busy.") from error
     except SERVER_AWAY as error:
+        if (error.sqlstate or "").startswith(LIMIT_EXCEEDED):
+            raise
         logger.warning("database_away", reason=str(error))
         raise Unavailable("The database is unavailable.") from error

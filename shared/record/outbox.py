@@ -14,8 +14,8 @@ from shared.record.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
-    """A stage that a run has reached; releases before kept no event with it."""
+class StageToSweep:
+    """A stage of a run that may have lost its event; releases before kept none with it."""
 
     recording: UUID
     run: int
@@ -41,12 +41,12 @@ class Run:
     duration: float | None
     files: int
     sha256: str
-    reached: Sequence[Reached] = ()
+    reached: Sequence[StageToSweep] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a look at a run came to."""
+    """What a sweep found out about a run, to be saved."""
 
     recording: UUID
     run: int
@@ -98,16 +98,16 @@ async def save(connection: Connection, outcomes: Sequence[Outcome]) -> None:
 
 async def _reached(
     connection: Connection, recordings: Iterable[UUID]
-) -> Mapping[tuple[UUID, int], list[Reached]]:
+) -> Mapping[tuple[UUID, int], list[StageToSweep]]:
     """The stages reached by each run of the recordings."""
-    cursor = connection.cursor(row_factory=class_row(Reached))
+    cursor = connection.cursor(row_factory=class_row(StageToSweep))
     await cursor.execute(
         """
         SELECT recording, run, stage, reached_at, event FROM stages WHERE recording = ANY(%s)
         """,
         [list(recordings)],
     )
-    reached: dict[tuple[UUID, int], list[Reached]] = defaultdict(list)
+    reached: dict[tuple[UUID, int], list[StageToSweep]] = defaultdict(list)
     for stage in await cursor.fetchall():
         reached[stage.recording, stage.run].append(stage)
     return reached

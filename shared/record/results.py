@@ -46,7 +46,8 @@ async def write_results(connection: Connection, event: Event, *documents: Docume
 async def fetch_results(connection: Connection, recording: UUID, run: int) -> Results:
     """Return the documents of the run.
 
-    The transcript's segments are read a few at a time, so that nobody waits for a long call.
+    It needs a `snapshot` transaction: a transcript's segments are read after the documents. They
+    come in small batches, so that validating them does not block the event loop.
     """
     found = await connection.execute(
         """

@@ -82,11 +82,21 @@ async def begin(connection: Connection, event: Event) -> None:
     )
 
 
-async def end(connection: Connection, event: Event, ending: RunEnding) -> EndedRun | None:
-    """End the run. Returns None, and changes nothing, if it has ended before or does not exist.
+async def is_under_way(connection: Connection, event: Event) -> bool:
+    """Return whether the run has not ended, which holds until the transaction does."""
+    # first the recording's row, as stages.reach does; the other order would be a deadlock
+    await connection.execute("SELECT FROM recordings WHERE id = %s FOR UPDATE", [event.recording])
+    found = await connection.execute(
+        """
+        SELECT FROM runs WHERE recording = %s AND run = %s AND state IN ('queued', 'processing')
+        """,
+        [event.recording, event.run],
+    )
+    return found.rowcount == 1
 
-    Its end is no earlier than the stages it has reached, which other machines' clocks may time.
-    """
+
+async def end(connection: Connection, event: Event, ending: RunEnding) -> EndedRun | None:
+    """End the run. Returns None, and changes nothing, if it has ended before or does not exist."""
     # first the recording's row, as stages.reach does; the other order would be a deadlock
     await connection.execute("SELECT FROM recordings WHERE id = %s FOR UPDATE", [event.recording])
     transcript, summary = ending.transcript, ending.summary
@@ -110,8 +120,7 @@ async def end(connection: Connection, event: Event, ending: RunEnding) -> EndedR
 END_RUN = """
     UPDATE runs SET state = %(state)s, degraded = %(degraded)s, failure = %(failure)s,
         recognizer = %(recognizer)s, summarizer = %(summarizer)s, segments = %(segments)s,
-        finished_at = greatest(clock_timestamp(), (
-            SELECT max(reached_at) FROM stages WHERE recording = %(recording)s AND run = %(run)s))
+        finished_at = clock_timestamp()
     FROM recordings
     WHERE recordings.id = runs.recording AND recording = %(recording)s AND run = %(run)s
       AND runs.state IN ('queued', 'processing')

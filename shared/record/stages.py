@@ -21,14 +21,14 @@ END_STAGES = ("completed", "failed", "cancelled")
 class ReachedStage:
     """A stage that a run has reached.
 
-    `sequence` is its number in the order of writing, from 1; `at` is the time of its event, which
-    may be written late.
+    `sequence` is its number in the order of writing, from 1; `reached_at` is the time of its event,
+    which may be written late.
     """
 
     stage: str
     channel: Channel | Literal[""]
     sequence: int
-    at: datetime
+    reached_at: datetime
 
     @property
     def position(self) -> tuple[int, str, str]:
@@ -44,8 +44,9 @@ async def reach(
     """Write that the event's run reached a stage, `at` None: now. Returns whether it is new.
 
     The event is kept with the stage, for the sweep to send it again. An unknown run reaches none.
-    No stage is later than the run's end: those of a completed run are dated back to it, and a run
-    that failed or was cancelled reaches no more. Sequence numbers count the stages of
+    `at` is another machine's time: a later one than the database's counts as its present time.
+    No stage is later than the run's end: those of a completed run are dated back to it, and later
+    ones of a run that failed or was cancelled are not written. Sequence numbers count the stages of
     a recording from 1 without gaps: the recording's row is locked while the next one is taken.
     """
     await connection.execute("SELECT FROM recordings WHERE id = %s FOR UPDATE", [event.recording])
@@ -54,7 +55,7 @@ async def reach(
         INSERT INTO stages (recording, run, tenant, stage, channel, sequence, reached_at, event)
         SELECT recording, run, tenant, %(stage)s, %(channel)s,
                1 + coalesce((SELECT max(sequence) FROM stages WHERE recording = %(recording)s), 0),
-               least(coalesce(%(at)s, clock_timestamp()), finished_at), %(event)s
+               least(%(at)s, clock_timestamp(), finished_at), %(event)s
         FROM runs
         WHERE recording = %(recording)s AND run = %(run)s
           AND (finished_at IS NULL OR state = 'completed'
@@ -78,7 +79,7 @@ async def fetch_stages(connection: Connection, recording: UUID, run: int) -> Seq
     cursor = connection.cursor(row_factory=class_row(ReachedStage))
     await cursor.execute(
         """
-        SELECT stage, channel, sequence, reached_at AS at FROM stages
+        SELECT stage, channel, sequence, reached_at FROM stages
         WHERE recording = %s AND run = %s
         """,
         [recording, run],

@@ -1,6 +1,7 @@
 """Totals, maintained with every write to the record, so that no reader has to count rows.
 
-Each is the sum of its slots: connections that write at the same time add to different rows.
+Each is the sum of its slots: most connections that write at the same time add to different rows.
+Those that share a slot wait for each other until their transactions end, so counting comes last.
 Recordings by state are the present ones and are maintained by triggers; all other totals only
 grow, also when a recording is erased.
 """
@@ -36,7 +37,7 @@ class Totals:
 
 
 async def increase(connection: Connection, changes: Changes) -> None:
-    """Add the changes to the system's totals, in the transaction of what they count."""
+    """Add the changes to the system's totals, at the end of the transaction that they count."""
     await connection.execute(
         """
         SELECT add_to_total(%s, measure, label, by)
@@ -100,7 +101,10 @@ def stage_seconds(stages: Sequence[ReachedStage]) -> Sequence[tuple[str, float]]
     for stage in stages:
         times.setdefault(stage.position[0], []).append(stage)
     return [
-        (stage.stage, max(0.0, (stage.at - max(one.at for one in before)).total_seconds()))
+        (
+            stage.stage,
+            max(0.0, (stage.reached_at - max(one.reached_at for one in before)).total_seconds()),
+        )
         for before, after in pairwise(times[position] for position in sorted(times))
         for stage in after
     ]

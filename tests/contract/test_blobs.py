@@ -8,13 +8,13 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Never, TypeAlias
+from typing import Any, Never, TypeAlias
 from uuid import uuid4
 
 import obstore
 import psutil
 import pytest
-from obstore.exceptions import GenericError
+from obstore.exceptions import AlreadyExistsError, GenericError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store, from_url
 
 from events.documents import Request, Transcript
@@ -166,14 +166,21 @@ def test_a_blob_is_what_was_put(blobs: ObjectBlobs, chunks: list[bytes]) -> None
     run(work())
 
 
-@pytest.mark.parametrize("after", [0, 1, 20])
+@pytest.mark.parametrize(
+    ("after", "error"),
+    [
+        (0, Permanent("invalid_audio", "Broken.")),
+        (1, Permanent("invalid_audio", "Broken.")),
+        (20, Permanent("invalid_audio", "Broken.")),
+        (1, BlockingIOError(errno.EAGAIN, "no process for the decoder")),
+        (1, TimeoutError("the decoder")),
+    ],
+)
 def test_a_blob_whose_chunks_fail_leaves_nothing_and_the_error_comes_through(
-    home: Home, folder: Path, after: int
+    home: Home, folder: Path, after: int, error: Exception
 ) -> None:
-    error = Permanent("invalid_audio", "Broken.")
-
     async def work() -> None:
-        with pytest.raises(Permanent) as raised:
+        with pytest.raises(type(error)) as raised:
             await home.blobs.put(KEY, failing(after, error))
         assert raised.value is error
         assert home.names() == []
@@ -294,6 +301,36 @@ def test_a_key_whose_first_upload_expired_goes_to_the_next(bucket: Home) -> None
         assert bucket.names() == [KEY]
 
     run(work())
+
+
+def test_a_stale_claim_that_cannot_be_removed_is_an_outage(
+    bucket: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def denied(*_: object, **__: object) -> Never:
+        raise GenericError("no right to delete")
+
+    async def work() -> None:
+        await put_but_die_before_the_copy(bucket.blobs, b"first")
+        [upload] = [name for name in bucket.names() if KEY not in name]
+        await obstore.delete_async(bucket.store, upload)
+        monkeypatch.setattr(obstore, "delete_async", denied)
+        with pytest.raises(Unavailable):
+            await asyncio.wait_for(bucket.blobs.put(KEY, stream([b"second"])), 10)
+
+    run(work())
+
+
+def test_a_writer_whose_claim_always_vanishes_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    put = obstore.put_async
+
+    async def put_unless_claimed(*given: Any, **more: Any) -> object:  # noqa: ANN401 - obstore's
+        if more.get("mode") == "create":
+            raise AlreadyExistsError("taken")
+        return await put(*given, **more)
+
+    monkeypatch.setattr(obstore, "put_async", put_unless_claimed)
+    with pytest.raises(Unavailable, match="does not settle"):
+        run(asyncio.wait_for(memory_home().blobs.put(KEY, stream([b"abc"])), 10))
 
 
 def test_a_writer_whose_own_upload_is_gone_gives_up(

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats.errors import ConnectionClosedError
@@ -21,7 +22,8 @@ from shared.bus import Bus, OutageLog
 from shared.errors import Unavailable
 from tests.support.examples import received
 from tests.support.processes import within
-from tests.support.servers import NatsServer, nats_server
+from tests.support.servers import NatsServer, last_event, nats_server
+from tests.support.waiting import until
 
 ENVELOPE: Envelope[Event] = Envelope(
     received(), "/pocwhisp/test", datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -110,7 +112,7 @@ def test_after_a_refused_event_the_broker_is_unhealthy_until_it_keeps_it(
             assert not await healthy(bus)
         await keep_events(bus)
         assert await healthy(bus)
-        event = await bus.last_event(received().subject)
+        event = await last_event(bus, received().subject)
         assert event is not None
         assert event["id"] == ENVELOPE.id
 
@@ -145,6 +147,96 @@ def fill(file: Path) -> None:
                 pass
         except OSError:
             return
+
+
+@pytest.mark.parametrize("end", ["earlier", "later"])
+def test_an_event_that_is_not_acknowledged_is_remembered_unless_a_later_one_of_its_type_is(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    async def work(bus: Bus) -> None:
+        answers: list[asyncio.Future[None]] = []
+
+        async def publish(*_: object, **__: object) -> None:
+            answers.append(asyncio.get_running_loop().create_future())
+            await answers[-1]
+
+        monkeypatch.setattr(bus.stream_context, "publish", publish)
+        publishing = [asyncio.create_task(bus.publish(ENVELOPE)) for _ in range(2)]
+        await until(lambda: len(answers) == 2)
+        acknowledged, refused = answers if end == "earlier" else reversed(answers)
+        refused.set_exception(TimeoutError())
+        await until(lambda: any(task.done() for task in publishing))
+        acknowledged.set_result(None)
+        await asyncio.wait(publishing)
+        check = asyncio.create_task(bus.check())
+        if end == "earlier":
+            await until(lambda: len(answers) == 3)
+            answers[-1].set_result(None)
+        await check
+        assert len(answers) == (3 if end == "earlier" else 2)
+
+    on(server, work)
+
+
+def test_a_check_does_not_send_an_event_that_is_under_way(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(bus: Bus) -> None:
+        await bus.publish(ENVELOPE)
+        sent: list[object] = []
+
+        async def publish(*given: object, **_: object) -> None:
+            sent.append(given)
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(bus.stream_context, "publish", publish)
+        publishing = asyncio.create_task(bus.publish(ENVELOPE))
+        await until(lambda: sent)
+        await bus.check()
+        assert len(sent) == 1
+        publishing.cancel()
+        await asyncio.wait({publishing})
+        await bus.check()
+        assert len(sent) == 1, "one that was cancelled is nobody's any more"
+
+    on(server, work)
+
+
+def test_a_broker_that_closes_the_connection_for_good_is_connected_to_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bus_module, "RECONNECT_WAIT", 0.02)
+    ends = asyncio.Event()
+    connections: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        writer.write(b'INFO {"server_id": "x", "version": "2", "max_payload": 1048576}\r\n')
+        async for line in reader:
+            if line.startswith(b"PING"):
+                writer.write(b"PONG\r\n")
+                if len(connections) == 1:
+                    await ends.wait()
+                    writer.write(b"-ERR 'maximum connections exceeded'\r\n")
+
+    async def scenario() -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as broker:
+            port = broker.sockets[0].getsockname()[1]
+            with capture_logs() as lines:
+                async with Bus.connect(f"nats://127.0.0.1:{port}") as bus:
+                    first = bus.client
+                    ends.set()
+                    await until(lambda: bus.client is not first and bus.client.is_connected)
+                    assert bus.stream_context is not None
+            for connection in connections:
+                connection.close()
+                await connection.wait_closed()
+            assert len(connections) == 2
+            reasons = [line["reason"] for line in lines if line["event"] == "broker_away"]
+            assert any("maximum connections exceeded" in reason for reason in reasons)
+            assert bus.client.is_closed
+
+    asyncio.run(scenario())
 
 
 def test_a_refused_login_is_logged_with_its_reason_and_without_the_password(
@@ -186,6 +278,23 @@ def test_the_same_reason_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch
     assert complain(complaints, OSError("no pass-word")) == []
     now += 1
     assert len(complain(complaints, OSError("no pass-word"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("info", "written"),
+    [
+        ("user:", "nobody"),
+        ("user", "nobody"),
+        ("user:pa%20ss", "pa ss"),
+        ("user:pa%20ss", "pa%20ss"),
+    ],
+)
+def test_a_reason_is_readable_without_a_password_and_hides_an_encoded_one(
+    info: str, written: str
+) -> None:
+    with capture_logs() as lines:
+        asyncio.run(OutageLog(f"nats://{info}@host").log(OSError(f"no {written}")))
+    assert lines[0]["reason"] == ("no nobody" if written == "nobody" else "no ***")
 
 
 def test_an_address_that_cannot_be_used_is_told_without_its_password() -> None:
@@ -232,3 +341,29 @@ def test_a_lost_connection_while_listening_starts_is_no_error(server: NatsServer
             assert not notice.is_set()
 
     on(server, work)
+
+
+def test_a_connection_lost_while_listening_starts_leaves_no_subscription(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(bus: Bus) -> None:
+        subscribe = bus.client.subscribe
+
+        async def once(subject: str, **given: Any) -> object:  # noqa: ANN401 - nats-py's
+            if subject.endswith("second"):
+                raise ConnectionClosedError
+            subscription = await subscribe(subject, **given)
+            monkeypatch.setattr(subscription, "unsubscribe", unsubscribe)
+            return subscription
+
+        async def unsubscribe() -> None:
+            ended.append("first")
+
+        monkeypatch.setattr(bus.client, "subscribe", once)
+        ended: list[object] = []
+        async with bus.subscribe("io.pocwhisp.first", "io.pocwhisp.second") as notice:
+            await bus.client.publish("io.pocwhisp.first")
+            await asyncio.wait_for(notice.wait(), 5)
+        assert ended == ["first"]
+
+    on(server, work, stream=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from psycopg.errors import ProgramLimitExceeded
 
 import shared.record.connection
 import shared.record.database
@@ -216,6 +217,33 @@ def test_a_database_without_our_roles_is_unavailable(url: str) -> None:
             on(url, work)
         finally:
             connection.execute("ALTER ROLE pocwhisp_away RENAME TO pocwhisp_app")
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "told"),
+    [
+        ("53200", "The database is unavailable."),
+        ("57P01", "The database is unavailable."),
+        ("57014", "The database is busy."),
+        ("55P03", "The database is busy."),
+        ("40P01", "The database is busy."),
+    ],
+)
+def test_an_error_that_passes_is_an_outage(url: str, sqlstate: str, told: str) -> None:
+    with pytest.raises(Unavailable) as failure:
+        on(url, lambda database: fail(database, sqlstate), size=1)
+    assert str(failure.value) == told
+
+
+def test_a_statement_that_is_too_large_is_no_outage(url: str) -> None:
+    with pytest.raises(ProgramLimitExceeded):
+        on(url, lambda database: fail(database, "54000"), size=1)
+
+
+async def fail(database: Database, sqlstate: str) -> None:
+    async with database.transaction() as connection:
+        raising = f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}'; END $$"
+        await connection.execute(raising.encode())
 
 
 def test_a_transaction_is_about_its_tenant_and_leaves_nothing_behind(url: str) -> None:

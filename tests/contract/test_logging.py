@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -70,10 +72,11 @@ def test_a_decoding_process_that_crashes_writes_one_json_object() -> None:
     assert "JSONDecodeError" in line["exception"]
 
 
-def test_a_setting_that_does_not_fit_is_one_json_object() -> None:
+@pytest.mark.parametrize("name", ["CONCURRENCY", "BLOBS_RESERVE_BYTES"])
+def test_a_setting_that_does_not_fit_is_one_json_object(name: str) -> None:
     command = [sys.executable, "-m", "functions.merge.main"]
-    env = {"CONCURRENCY": "several"}
+    env = {name: "several"}
     ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=False, timeout=60)
     line = json.loads(ran.stdout)
     assert (ran.returncode, ran.stderr, line["event"]) == (1, b"", "cannot_start")
-    assert line["reason"].startswith("concurrency: Input should be a valid integer")
+    assert line["reason"].startswith(f"{name.lower()}: Input should be a valid integer")

@@ -134,7 +134,9 @@ class Pipeline:
         try:
             outputs = await function(envelope.data, **ports)
         except Permanent as error:
-            outputs = [park(delivery, name, error_class="permanent", error_code=error.code)]
+            outputs = [
+                park(delivery, name, error_class="permanent", error_code=error.code, attempts=1)
+            ]
         for output in outputs:
             await self.publish(delivery.causes(output, name, datetime.now(UTC)))
 

@@ -18,7 +18,8 @@ from sqlalchemy.pool import NullPool
 import shared.record.migrate
 from functions.ingest.adapters import PostgresRecord as IngestRecord
 from shared.errors import Unavailable
-from shared.record.database import NEEDED_MIGRATION, SCHEMA, Database, conninfo
+from shared.record.connection import SCHEMA, conninfo
+from shared.record.database import NEEDED_MIGRATION, Database
 from shared.record.migrate import configuration, migrate
 from tests.support.examples import RECORDING
 from tests.support.records import (
@@ -250,6 +251,28 @@ def test_a_migration_does_not_hold_up_who_uses_the_tables(
     on(url, lambda database: database.check())
 
 
+def test_a_migration_that_is_tried_again_keeps_the_indexes_it_has_made(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared.record.migrate, "LOCK_TIMEOUT", 0.2)
+    monkeypatch.setattr(shared.record.migrate, "PAUSES", [0.1] * 100)
+    indexes = "SELECT oid FROM pg_class WHERE relname IN ('recordings_by_state', 'runs_recent')"
+    downgraded(url, "0006")
+    with ThreadPoolExecutor() as pool, psycopg.connect(url) as reader:
+        reader.execute("SELECT FROM pocwhisp.recordings")
+        migrating = pool.submit(migrate, url)
+        wait_for(lambda: rows(url, WAITING) == [(1,)])
+        made = rows(url, indexes)
+        wait_for(lambda: rows(url, WAITING) == [(0,)])
+        wait_for(lambda: rows(url, WAITING) == [(1,)])
+        reader.commit()
+        migrating.result(60)
+    assert len(made) == 2
+    assert rows(url, indexes) == made
+    validated = "SELECT convalidated FROM pg_constraint WHERE conname = 'state_is_kept'"
+    assert rows(url, validated) == [(True,)]
+
+
 WAITING = """
     SELECT count(*) FROM pg_locks
     WHERE NOT granted AND relation = 'pocwhisp.recordings'::regclass
@@ -267,6 +290,10 @@ def test_an_index_that_was_left_half_made_is_made_again(url: str) -> None:
     downgraded(url, "0006")
     with psycopg.connect(url) as connection:
         connection.execute("CREATE INDEX runs_recent ON pocwhisp.runs (run)")
+        connection.execute(
+            "UPDATE pg_index SET indisvalid = false "
+            "WHERE indexrelid = 'pocwhisp.runs_recent'::regclass"
+        )
     migrate(url)
     [(definition,)] = rows(url, "SELECT indexdef FROM pg_indexes WHERE indexname = 'runs_recent'")
     assert "finished_at DESC" in definition

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.function import Function
+from shared.settings import StoreSettings
 from tests.support.servers import free_port, nats_server
 
 
@@ -17,7 +18,9 @@ def test_a_function_is_composed_as_its_handler_asks(
     handler: Function[...] = getattr(import_module(f"functions.{name}.handler"), name)
 
     async def composed() -> None:
-        async with import_module(f"functions.{name}.main").compose() as parts:
+        main = import_module(f"functions.{name}.main")
+        monkeypatch.setattr(main, "stores", StoreSettings())  # another test may have imported it
+        async with main.compose() as parts:
             handler.check_ports(parts.ports)
 
     with nats_server(tmp_path) as server:

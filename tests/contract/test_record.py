@@ -9,10 +9,13 @@ import pytest
 from psycopg import DataError
 from psycopg.errors import UniqueViolation
 
-from events.documents import Engine, Request
+from events import Event
+from events.documents import Document, Engine, Request
 from functions.ingest.adapters import PostgresRecord as IngestRecord
 from functions.ingest.http.views import Session
 from functions.persist.adapters import PostgresRecordWriter
+from shared.record import results
+from shared.record.connection import Connection
 from shared.record.database import Database
 from tests.support.examples import (
     RECORDING,
@@ -149,7 +152,7 @@ WHOLE = [
 
 
 def test_progress_is_in_the_order_of_the_pipeline_at_the_times_of_the_events(url: str) -> None:
-    times = {name: later(number) for number, name in enumerate(("s", "l", "r", "m", "z"), start=1)}
+    times = {name: later(number) for number, name in enumerate(("s", "l", "r", "m", "z"), start=-5)}
 
     async def work(database: Database) -> None:
         await accept(database)
@@ -162,10 +165,52 @@ def test_progress_is_in_the_order_of_the_pipeline_at_the_times_of_the_events(url
         session = await found(database)
         assert steps(session) == WHOLE
         assert [stage.at for stage in session.progress[1:-1]] == list(times.values())
-        assert session.progress[-1].at == times["z"]
+        assert session.progress[-1].at > times["z"]
         assert sorted(stage.sequence for stage in session.progress) == list(range(1, 8))
 
     on(url, work)
+
+
+def test_the_clock_of_another_machine_puts_nothing_into_the_future(url: str) -> None:
+    async def work(database: Database) -> None:
+        await accept(database)
+        record = PostgresRecordWriter(database)
+        await record.describe(was_split(), levels(), later(7200))
+        assert await record.complete(summarized(), transcript(), summary(), later(7200))
+        session = await found(database)
+        assert [stage.stage for stage in session.progress[1:]] == [
+            "split",
+            "summarize",
+            "completed",
+        ]
+        assert max(stage.at for stage in session.progress) <= later(1)
+        assert session.metadata.processing_time is not None
+        assert session.metadata.processing_time < 60
+
+    on(url, work)
+
+
+def test_totals_are_locked_only_after_the_results_are_written(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks: list[int] = []
+    write_results = results.write_results
+
+    async def look(connection: Connection, event: Event, *documents: Document | None) -> None:
+        held = await connection.execute(
+            "SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        )
+        locks.append(held.rowcount)
+        await write_results(connection, event, *documents)
+
+    async def work(database: Database) -> None:
+        await accept(database)
+        await PostgresRecordWriter(database).describe(was_split(), levels())
+        assert await complete(database)
+
+    monkeypatch.setattr(results, "write_results", look)
+    on(url, work)
+    assert locks == [0, 0]
 
 
 def test_a_late_stage_takes_its_place_before_the_end(url: str) -> None:

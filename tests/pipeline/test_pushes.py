@@ -10,6 +10,7 @@ from cloudevents.http import from_dict
 
 from shared.bus import Bus
 from tests.support.examples import wav_file
+from tests.support.servers import last_event
 from tests.support.stacks import Body, RunningStack
 
 TAKES = {
@@ -51,7 +52,7 @@ def kept(stack: RunningStack, kind: str, session_id: str) -> Body:
 
     async def read() -> Body:
         async with Bus.connect(stack.info.nats_url) as bus:
-            event = await bus.last_event(f"{kind}.default.{session_id}")
+            event = await last_event(bus, f"{kind}.default.{session_id}")
             assert event is not None
             return event
 

@@ -30,6 +30,7 @@ from shared.record.database import Database
 from tests.support.clips import clip
 from tests.support.examples import MULTIPART, form, part, stream
 from tests.support.recognizers import NANO_CALL
+from tests.support.servers import last_event
 from tests.support.stacks import SAMPLE_CALL, Body, RunningStack, completed, stopped
 from tests.support.waiting import eventually
 
@@ -94,7 +95,7 @@ def stages(stack: RunningStack, session_id: str) -> list[str]:
 async def traces(stack: RunningStack, session_id: str, *models: type[Event]) -> set[str]:
     """The traces of the last events of these types about the recording."""
     async with Bus.connect(stack.info.nats_url) as bus:
-        events = [await bus.last_event(f"{model.type}.default.{session_id}") for model in models]
+        events = [await last_event(bus, f"{model.type}.default.{session_id}") for model in models]
     return {event["traceparent"].split("-")[1] for event in events if event is not None}
 
 

@@ -16,7 +16,8 @@ from functions.ingest.http.views import Session
 from functions.ingest.upload.upload import UploadedAudio
 from functions.persist.adapters import PostgresRecordWriter
 from shared.errors import Unavailable
-from shared.record.database import Database, Role, conninfo
+from shared.record.connection import conninfo
+from shared.record.database import Database, Role
 from tests.support.examples import (
     RECORDING,
     SHA256,

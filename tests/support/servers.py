@@ -1,6 +1,7 @@
 """Real servers on free ports for tests: a broker, and a function whose answers the test writes."""
 
 import asyncio
+import json
 import shutil
 import socket
 import subprocess
@@ -11,7 +12,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias
+
+from nats.js.errors import NotFoundError
+
+from shared.bus import Bus
 
 START_DEADLINE = 10.0
 NATS_SERVER = Path(sysconfig.get_path("scripts")) / "nats-server"
@@ -74,6 +79,20 @@ def nats_server(folder: Path, more: str = "", *, jetstream: bool = True) -> Iter
         yield server
     finally:
         server.stop()
+
+
+async def last_event(bus: Bus, subject: str) -> dict[str, Any] | None:
+    """Return the last event that the broker keeps on `subject`, as structured JSON.
+
+    Returns None if there is none.
+    """
+    stream = await bus.stream_context.find_stream_name_by_subject(subject)
+    try:
+        message = await bus.stream_context.get_last_msg(stream, subject)
+    except NotFoundError:
+        return None
+    event: dict[str, Any] = json.loads(message.data or b"{}")
+    return event
 
 
 def wait_for_port(port: int, deadline: float) -> None:

@@ -13,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 from structlog.typing import EventDict
 
 from events import DeliveryParked, Envelope, Event, RecordingReceived, RecordingSplit
-from shared.cloudevent import IncomingEvent
-from shared.delivery import ATTEMPT_HEADER, DELIVERY_SECONDS, Delivery
+from shared.cloudevent import ATTEMPT_HEADER, MOST_EVENT_BYTES, IncomingEvent, receive_event
+from shared.delivery import DELIVERY_SECONDS, Delivery
 from shared.errors import Missing, Permanent, Transient, Unavailable
 from shared.function import Function, function
 from shared.runtime import Parts, Runtime
@@ -277,6 +279,68 @@ def test_what_no_retry_can_help_is_parked_and_answered_well(error: Permanent, co
         error_code=code,
     )
     assert (sent.redrive, sent.causationid) == (2, cause.id)
+
+
+@pytest.mark.parametrize(("attempt", "attempts"), [("3", 3), ("0", 1), ("x", 1)])
+def test_a_parked_delivery_tells_how_many_attempts_there_were(attempt: str, attempts: int) -> None:
+    publisher = FakePublisher()
+    headers, body = in_structure(CAUSE)
+    error = Permanent("invalid_audio", "Broken.")
+    post(fixed(error), publisher, {**headers, ATTEMPT_HEADER: attempt}, body)
+    (parked,) = publisher.events
+    assert isinstance(parked, DeliveryParked)
+    assert parked.attempts == attempts
+
+
+@pytest.mark.parametrize("redrive", ["x", -1, [1]])
+def test_an_event_with_a_strange_redrive_number_is_parked_in_the_first_series(
+    redrive: object,
+) -> None:
+    publisher = FakePublisher()
+    event = {**CAUSE.structured(), "redrive": redrive}
+    error = Permanent("invalid_audio", "Broken.")
+    response = post(fixed(error), publisher, STRUCTURED, json.dumps(event).encode())
+    (parked,) = publisher.events
+    assert isinstance(parked, DeliveryParked)
+    assert (response.status_code, parked.series) == (204, 1)
+
+
+def test_a_longer_event_than_the_broker_takes_is_not_read_to_its_end() -> None:
+    taken = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for _ in range(64):
+            taken += 1
+            yield bytes(MOST_EVENT_BYTES // 8)
+
+    parts = body()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": await anext(parts), "more_body": True}
+
+    assert asyncio.run(receive_from(receive)).status_code == 500
+    assert taken == 9
+
+
+def test_a_client_that_hangs_up_in_the_body_is_no_crash(logged: list[EventDict]) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    assert asyncio.run(receive_from(receive)).status_code == 500
+    assert [line["event"] for line in logged] == ["cut_off"]
+
+
+async def receive_from(receive: Callable[[], Awaitable[dict[str, Any]]]) -> Response:
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "headers": [(b"content-type", b"application/cloudevents+json")],
+    }
+    answer = await receive_event(Request(scope, receive))
+    assert isinstance(answer, Response)
+    return answer
 
 
 def test_a_repeated_parking_has_the_same_id() -> None:

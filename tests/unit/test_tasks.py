@@ -1,7 +1,9 @@
 import asyncio
+import threading
 
 import pytest
 
+from shared.folder import to_the_end
 from shared.tasks import together
 
 
@@ -51,3 +53,57 @@ def test_a_work_that_fails_when_it_is_cancelled_does_not_hide_the_cancellation()
         assert waiting.cancelled()
 
     asyncio.run(scenario())
+
+
+def test_work_in_a_thread_ends_before_its_caller_however_often_that_is_cancelled() -> None:
+    may_end = threading.Event()
+    done: list[str] = []
+
+    def work() -> None:
+        may_end.wait(10)
+        done.append("work")
+
+    async def scenario() -> None:
+        calling = asyncio.create_task(to_the_end(work))
+        for _ in range(3):
+            await let_pass(3)
+            calling.cancel()
+        await let_pass(3)
+        assert not calling.done()
+        may_end.set()
+        await asyncio.wait({calling})
+        assert calling.cancelled()
+        assert done == ["work"]
+
+    asyncio.run(scenario())
+
+
+def test_works_end_before_their_caller_however_often_that_is_cancelled() -> None:
+    may_end = asyncio.Event()
+    done: list[str] = []
+
+    async def tidy_up() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await may_end.wait()
+            done.append("tidied up")
+
+    async def scenario() -> None:
+        calling = asyncio.create_task(together(tidy_up()))
+        for _ in range(3):
+            await let_pass(3)
+            calling.cancel()
+        await let_pass(3)
+        assert not calling.done()
+        may_end.set()
+        await asyncio.wait({calling})
+        assert calling.cancelled()
+        assert done == ["tidied up"]
+
+    asyncio.run(scenario())
+
+
+async def let_pass(turns: int) -> None:
+    for _ in range(turns):
+        await asyncio.sleep(0)

@@ -267,8 +267,8 @@ def test_a_writer_that_forgets_the_padding_is_understood(name: bytes) -> None:
 def extent(file: bytes) -> tuple[int, str | None]:
     """How many bytes of samples are in the file, and the warning."""
     header = read(file)
-    behind = b"" if header.declared_end is None else file[header.declared_end :][:9]
-    found = header.extent(len(file), behind)
+    trailer = b"" if header.declared_end is None else file[header.declared_end :][:9]
+    found = header.extent(len(file), trailer)
     return found.size, found.warning.code if found.warning else None
 
 

@@ -18,18 +18,31 @@ NO_LONGER = {
 }
 
 
+STATE_IS_KEPT = (
+    """
+    ALTER TABLE recordings
+        DROP CONSTRAINT IF EXISTS state_is_kept,
+        ADD CONSTRAINT state_is_kept CHECK (
+            state IS NOT NULL
+            AND state IN ('queued', 'processing', 'completed', 'failed', 'cancelled')) NOT VALID
+    """,
+    "ALTER TABLE recordings VALIDATE CONSTRAINT state_is_kept",
+)
+"""Two transactions: only the first, which reads no row, keeps others from the table."""
+
+
 def upgrade() -> None:
-    """Create what is asked for, drop what nobody asks for, and hold the state to its words."""
+    """Create the indexes in use, drop those that are not, and allow no other states.
+
+    Nothing that is complete is made again when a try is repeated for want of a lock.
+    """
     for name, definition in INDEXES.items():
         create_index(name, definition)
     for name in NO_LONGER:
         drop_index(name)
-    op.execute("""
-        ALTER TABLE recordings ADD CONSTRAINT state_is_kept CHECK (
-            state IS NOT NULL
-            AND state IN ('queued', 'processing', 'completed', 'failed', 'cancelled')) NOT VALID
-    """)
-    op.execute("ALTER TABLE recordings VALIDATE CONSTRAINT state_is_kept")
+    for statement in STATE_IS_KEPT:
+        with op.get_context().autocommit_block():
+            op.execute(statement)
 
 
 def downgrade() -> None:
