@@ -16,7 +16,7 @@ from nats.errors import Error as NatsError
 
 from events import RecordingCompleted, RecordingFailed
 from infra.client.event_filter import EventFilter, intersect_subjects, matches, subject_of
-from infra.client.stream_reader import PAUSE, REQUEST_TIMEOUT, StreamReader, connected
+from infra.client.stream_reader import PAUSE, REQUEST_TIMEOUT, StreamReader, check_open, connected
 from shared.cancellation import cancellable
 
 CloudEvent: TypeAlias = dict[str, Any]
@@ -47,6 +47,7 @@ async def stream_readers(
                 ]
                 if found:
                     return found
+            check_open(client)
             await asyncio.sleep(PAUSE)
 
 
@@ -123,7 +124,9 @@ def run_of(event: CloudEvent | None) -> int:
 async def follow_events(
     url: str, event_filter: EventFilter, print_error: PrintError = lambda _: None
 ) -> AsyncGenerator[CloudEvent]:
-    """Yield the events of the broker at `url`. Raises `ServerAway` if it does not answer.
+    """Yield the events of the broker at `url`.
+
+    Raises `ServerAway` if it does not answer, or closes the connection for good.
 
     `print_error` gets a sentence for each message left out, and for a recording without events.
     """

@@ -1,4 +1,4 @@
-"""Reads one stream of the broker in order, and leaves nothing behind there."""
+"""Reads one stream of the broker in order; its consumers there vanish within a minute."""
 
 import asyncio
 import json
@@ -45,6 +45,12 @@ async def connected(url: str) -> AsyncIterator[Client]:
         await client.close()
 
 
+def check_open(client: Client) -> None:
+    """Raise `ServerAway` if the connection is closed for good, as after an error of its login."""
+    if client.is_closed:
+        raise ServerAway("The broker has closed the connection.")
+
+
 async def _ignore_error(_: Exception) -> None:
     """Ignore errors of the connection: the client connects again."""
 
@@ -69,24 +75,34 @@ class StreamReader:
         self._pulled = 0
 
     async def open(self, *, from_start: bool) -> int:
-        """Begin with the oldest message, or with the next new one. Returns how many are stored."""
+        """Begin with the oldest message, or with the next new one. Returns how many are stored.
+
+        Raises `ServerAway` if the connection is closed for good.
+        """
         while True:
             try:
                 return await cancellable(self._begin(from_start=from_start))
             except (NatsError, OSError, TimeoutError):
-                await self._close_inbox()
-                await asyncio.sleep(PAUSE)
+                await self._recover()
 
     async def next(self) -> Msg:
-        """Wait for the next message, without a time limit."""
+        """Wait for the next message, without a time limit.
+
+        Raises `ServerAway` if the connection is closed for good.
+        """
         while True:
             try:
                 if self._inbox is None:
                     await cancellable(self._consume())
                 return await self._pull_message()
             except (NatsError, OSError, TimeoutError):
-                await self._close_inbox()
-                await asyncio.sleep(PAUSE)
+                await self._recover()
+
+    async def _recover(self) -> None:
+        """Wait before the next try. Raises `ServerAway` if there can be none."""
+        await self._close_inbox()
+        check_open(self._client)
+        await asyncio.sleep(PAUSE)
 
     async def _begin(self, *, from_start: bool) -> int:
         state = (await self._jetstream.stream_info(self._stream)).state
