@@ -20,6 +20,8 @@ Session: TypeAlias = dict[str, Any]
 TERMINAL = {"completed", "failed", "cancelled"}
 LOOK_EVERY = 0.25
 PATIENCE = 60.0
+REQUEST_TIMEOUT = 15.0
+"""Seconds; a server tells within ten that its database hangs."""
 UPLOAD_TIMEOUT = httpx.Timeout(30.0, write=300.0, read=300.0)
 BUSY = {408, 425, 429, 502, 503, 504}
 """Statuses of a server that cannot answer now."""
@@ -30,7 +32,8 @@ class Client:
 
     `server` is a URL, or a function that returns it for each request, because a stack may come
     back at another port. The environment's proxies are used only for a URL of another machine.
-    `patience`: seconds that the server may be away once it has a recording.
+    `patience`: seconds that the server may be away once it has a recording; a last request may
+    take `REQUEST_TIMEOUT` longer.
     """
 
     def __init__(self, server: str | Callable[[], str], patience: float = PATIENCE) -> None:
@@ -70,6 +73,7 @@ class Client:
                 data=(options or UploadOptions()).form,
                 files={"audio": (printable(audio.name), content)},
                 headers={"Prefer": "respond-async"},
+                timeout=UPLOAD_TIMEOUT,
             )
 
     async def find(self, session_id: str) -> Session:
@@ -82,8 +86,8 @@ class Client:
         return await self._json("GET", "/api/v1/health", needed=("status", "checks"), ill=True)
 
     async def live(self) -> None:
-        """Raise `ServerAway` unless the server answers."""
-        await self._json("GET", "/api/v1/live")
+        """Raise `ServerAway` unless a PocWhisp answers."""
+        await self._json("GET", "/api/v1/live", needed=("status",))
 
     async def _find_patiently(self, session_id: str) -> Session:
         deadline = time.monotonic() + self._patience
@@ -135,7 +139,7 @@ def is_this_machine(url: str) -> bool:
 
 def _http(*, proxied: bool) -> httpx.AsyncClient:
     try:
-        return httpx.AsyncClient(timeout=UPLOAD_TIMEOUT, trust_env=proxied)
+        return httpx.AsyncClient(timeout=REQUEST_TIMEOUT, trust_env=proxied)
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         raise ServerAway(f"The environment's proxy cannot be used: {error}") from error
 
