@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from infra.client.batch import Outcome
-from infra.client.recordings import Recording, recordings_in
+from infra.client.errors import ServerAway
+from infra.client.recordings import Recording, is_file, recordings_in
 
 Version: TypeAlias = tuple[int, int]
 """A file's size in bytes and its time of change in ns; another version is another recording."""
@@ -89,7 +90,7 @@ class Folder:
 
     def _owns(self, recording: Recording) -> bool:
         owner = self._owners.get(recording.result_stem)
-        if owner is None or not owner.path.exists():
+        if owner is None or not is_file(owner.path):
             owner = self._owners[recording.result_stem] = recording
         elif owner.path != recording.path and recording.path not in self._colliding:
             self._colliding.add(recording.path)
@@ -120,56 +121,78 @@ class Folder:
 async def keep_watching(
     folder: Folder,
     transcribe: Callable[[Recording], Awaitable[Outcome]],
+    check_server: Callable[[], Awaitable[None]],
     print_error: Callable[[str], None],
     jobs: int,
 ) -> None:
     """Transcribe recordings as they become ready, `jobs` at a time, until cancelled.
 
-    While the server is away a recording is tried again. A recording that is refused or fails is
-    tried again only when its file changes. Scans run in a thread, a small share of the time.
+    A recording is uploaded once `check_server` does not raise `ServerAway`, and tried again
+    while the server is away. One that is refused or fails is tried again only when its file
+    changes. Scans run in a thread, a small share of the time.
     """
     slots = asyncio.Semaphore(jobs)
 
     async def process(recording: Recording) -> None:
         try:
-            await _until_answered(recording, transcribe, print_error)
+            await _until_answered(recording, transcribe, check_server, print_error)
         finally:
             folder.give_back(recording)
             slots.release()
 
-    async with asyncio.TaskGroup() as group, aclosing(_looks(folder, print_error)) as looks:
-        async for look in looks:
-            for recording in look.ready:
-                await slots.acquire()
-                if folder.take(recording):
-                    group.create_task(process(recording))
-                else:
-                    slots.release()
+    try:
+        async with asyncio.TaskGroup() as group, aclosing(_looks(folder, print_error)) as looks:
+            async for look in looks:
+                for recording in look.ready:
+                    await slots.acquire()
+                    if folder.take(recording):
+                        group.create_task(process(recording))
+                    else:
+                        slots.release()
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
 
 
 async def _looks(folder: Folder, print_error: Callable[[str], None]) -> AsyncGenerator[Look]:
-    """Scan the folder again and again, with pauses; print what the first scan found."""
-    is_first = True
+    """Scan the folder again and again, with pauses; print what the first scan found.
+
+    While the folder cannot be read, print why, each reason once.
+    """
+    is_first, problem = True, ""
     while True:
-        began = time.monotonic()
-        look = await asyncio.to_thread(folder.look, began)
+        look, began = None, time.monotonic()
+        try:
+            look = await asyncio.to_thread(folder.look, began)
+        except OSError as error:
+            if str(error) != problem:
+                print_error(f"The folder cannot be read: {error}")
+            problem = str(error)
         took = time.monotonic() - began
-        if is_first:
-            print_error(f"{look.found} recordings, {look.done} have results. Ctrl-C stops.")
-        is_first = False
-        yield look
+        if look:
+            if is_first:
+                print_error(f"{look.found} recordings, {look.done} have results. Ctrl-C stops.")
+            is_first, problem = False, ""
+            yield look
         await asyncio.sleep(max(LOOK_EVERY, took / SCAN_SHARE))
 
 
 async def _until_answered(
     recording: Recording,
     transcribe: Callable[[Recording], Awaitable[Outcome]],
+    check_server: Callable[[], Awaitable[None]],
     print_error: Callable[[str], None],
 ) -> None:
     """Transcribe the recording, again and again while the server is away."""
     pause = RETRY_DELAY
-    while (await transcribe(recording)).verdict == "away":
-        print_error(f"{recording.name}: trying again in {pause:g} s")
+    while True:
+        reason = ""
+        try:
+            await check_server()
+            if (await transcribe(recording)).verdict != "away":
+                return
+        except ServerAway as away:  # of the check: one of the transcription is its outcome
+            reason = f"{away}; "
+        print_error(f"{recording.name}: {reason}trying again in {pause:g} s")
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_RETRY_DELAY)
 

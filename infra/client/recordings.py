@@ -39,12 +39,24 @@ def recordings(paths: Iterable[Path]) -> list[Recording]:
 
 
 def recordings_in(folder: Path) -> Iterator[Recording]:
-    """Yield the recordings in a folder and below it, by name; hidden files are left out."""
-    for path in sorted(folder.rglob("*")):
+    """Yield the recordings in a folder and below it, by name; hidden files are left out.
+
+    A folder within that cannot be read, or vanishes meanwhile, is left out too. Raises `OSError`
+    if `folder` itself cannot be read.
+    """
+    for path in sorted(_files_below(folder)):
         within = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in within.parts)
-        if path.suffix.lower() in ENDINGS and not hidden and path.is_file():
+        if path.suffix.lower() in ENDINGS and not hidden and is_file(path):
             yield Recording(path, within.with_suffix(""))
+
+
+def is_file(path: Path) -> bool:
+    """Whether the path is a file, as far as can be seen: its folder may not be entered."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def find_collision(found: Iterable[Recording]) -> tuple[Recording, Recording] | None:
@@ -54,6 +66,15 @@ def find_collision(found: Iterable[Recording]) -> tuple[Recording, Recording] | 
         if (other := seen.setdefault(recording.result_stem, recording)) is not recording:
             return other, recording
     return None
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    def on_error(error: OSError) -> None:
+        if error.filename == str(folder):
+            raise error
+
+    for within, _, names in os.walk(folder, onerror=on_error):
+        yield from (Path(within, name) for name in names)
 
 
 def _at(path: Path) -> Iterator[Recording]:

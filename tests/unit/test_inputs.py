@@ -25,6 +25,32 @@ def test_a_folder_is_searched_to_its_depth_for_recordings(tmp_path: Path) -> Non
     assert [str(each.result_stem) for each in found] == ["a/A", "a/b/c", "b"]
 
 
+def test_a_folder_that_vanishes_during_the_search_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touched(tmp_path, "a.wav", "gone/b.wav")
+    scandir = os.scandir
+
+    def vanishing(path: str) -> object:
+        if str(path).endswith("gone"):
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+    assert [each.path.name for each in recordings([tmp_path])] == ["a.wav"]
+
+
+def test_a_file_whose_folder_may_not_be_entered_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    touched(tmp_path, "a/b.wav")
+    monkeypatch.setattr(Path, "is_file", denied)
+    assert recordings([tmp_path]) == []
+
+
 def test_a_file_that_is_named_is_taken_whatever_its_ending(tmp_path: Path) -> None:
     touched(tmp_path, "call.bin")
     assert recordings([tmp_path / "call.bin"]) == [

@@ -155,6 +155,7 @@ class Watch:
     def __init__(self, folder: Path, *answers: Exception | None, jobs: int = 1) -> None:
         self.folder = folder
         self.answers = list(answers)
+        self.checks = list[Exception | None]()
         self.jobs = jobs
         self.tried = list[str]()
         self.printed = list[str]()
@@ -168,6 +169,10 @@ class Watch:
             error = self.answers.pop(0)
         return Outcome(recording, None if error else {"status": "completed"}, error)
 
+    async def check_server(self) -> None:
+        if self.checks and (error := self.checks.pop(0)):
+            raise error
+
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(DEADLINE), self.changed:
             await self.changed.wait_for(condition)
@@ -178,7 +183,9 @@ class Watch:
         async def watching() -> None:
             watched = Folder(self.folder, lambda _: False, self.printed.append, 0.0)
             task = asyncio.create_task(
-                keep_watching(watched, self.transcribe, self.printed.append, self.jobs)
+                keep_watching(
+                    watched, self.transcribe, self.check_server, self.printed.append, self.jobs
+                )
             )
             try:
                 await scenario()
@@ -236,3 +243,51 @@ def test_a_look_at_the_folder_holds_nothing_else_up(
 
     Watch(tmp_path).run(scenario)
     assert went_on[0]
+
+
+def test_a_recording_is_sent_only_to_a_server_that_answers_as_one(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"a")
+    watch = Watch(tmp_path, ServerAway("gone"), None)
+    watch.checks = [ServerAway("there is no PocWhisp"), None, ServerAway("not yet"), None]
+    watch.run(lambda: watch.until(lambda: len(watch.tried) == 2))
+    assert watch.checks == []
+    assert watch.printed[1:] == [
+        f"{tmp_path}/a.wav: there is no PocWhisp; trying again in 0 s",
+        f"{tmp_path}/a.wav: trying again in 0 s",
+        f"{tmp_path}/a.wav: not yet; trying again in 0 s",
+    ]
+
+
+def test_a_folder_that_cannot_be_read_is_told_once_and_scanned_again(tmp_path: Path) -> None:
+    folder, away = tmp_path / "calls", tmp_path / "away"
+    folder.mkdir()
+    (folder / "a.wav").write_bytes(b"a")
+    watch = Watch(folder, None, None)
+
+    async def scenario() -> None:
+        await watch.until(lambda: watch.tried == ["a.wav"])
+        folder.rename(away)
+        while len(watch.printed) < 2:  # noqa: ASYNC110 - printing wakes nobody
+            await asyncio.sleep(0)
+        (away / "b.wav").write_bytes(b"b")
+        away.rename(folder)
+        await watch.until(lambda: watch.tried == ["a.wav", "b.wav"])
+
+    watch.run(scenario)
+    gone = f"The folder cannot be read: [Errno 2] No such file or directory: '{folder}'"
+    assert watch.printed == ["1 recordings, 0 have results. Ctrl-C stops.", gone]
+
+
+def test_an_error_of_the_watching_itself_is_raised_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"a")
+
+    async def work() -> None:
+        watch = Watch(tmp_path)
+        watch.checks = [PermissionError(13, "Permission denied")]
+        watched = Folder(tmp_path, lambda _: False, watch.printed.append, 0.0)
+        await keep_watching(
+            watched, watch.transcribe, watch.check_server, watch.printed.append, jobs=1
+        )
+
+    with pytest.raises(PermissionError, match="Permission denied"):
+        asyncio.run(work())

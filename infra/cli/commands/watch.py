@@ -104,4 +104,4 @@ async def _watch(  # noqa: PLR0913 - what the command's options say
     async with server_for(*server) as url, Client(url, patience=math.inf) as client:
         with shown_on(error_screen, quiet=quiet) as display:
             transcriber = Transcriber(client, options, display, results)
-            await keep_watching(watched, transcriber.transcribe, print_error, jobs)
+            await keep_watching(watched, transcriber.transcribe, client.live, print_error, jobs)
