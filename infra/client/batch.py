@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -112,7 +112,7 @@ class Transcriber:
         return session
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
-    """Count the verdicts, such as `2 completed, 1 refused`."""
-    counts = Counter(outcome.verdict for outcome in outcomes)
-    return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+def count_statuses(statuses: Iterable[str]) -> str:
+    """Return how often each status occurs, such as `2 completed, 1 refused`."""
+    counts = Counter(statuses).most_common()
+    return ", ".join(f"{count} {status}" for status, count in counts)

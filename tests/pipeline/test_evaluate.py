@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.evaluation.report import ConfigurationResult, Evaluation
+from infra.evaluation.figures import ConfigurationResult, Evaluation
 from infra.evaluation.truth import load_truth
 from infra.local.state import running_stack
 from tests.support.recognizers import NANO, NANO_CALL

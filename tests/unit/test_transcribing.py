@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from infra.cli.exit_codes import Exit, exit_code
 from infra.cli.progress_display import BarProgress, LineProgress, end_line, shown_on
-from infra.client.batch import NoResults, Outcome, Results, Transcriber, summary
+from infra.client.batch import NoResults, Outcome, Results, Transcriber, count_statuses
 from infra.client.client import Client, Session
 from infra.client.errors import Refused, ServerAway, ServerError
 from infra.client.recordings import Recording
@@ -54,11 +54,12 @@ UNREADABLE = Outcome(CALL, error=PermissionError(13, "Permission denied"))
 def test_the_exit_code_tells_the_worst_that_can_be_mended(
     outcomes: list[Outcome], code: Exit
 ) -> None:
-    assert exit_code(outcomes) == code
+    assert exit_code(outcome.verdict for outcome in outcomes) == code
 
 
 def test_the_summary_counts_what_became_of_the_recordings() -> None:
-    counted = summary([COMPLETED, FAILED, REFUSED, REFUSED])
+    outcomes = (COMPLETED, FAILED, REFUSED, REFUSED)
+    counted = count_statuses(outcome.verdict for outcome in outcomes)
     assert counted == "2 refused, 1 completed, 1 failed"
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from infra.client.batch import Outcome
     from infra.evaluation.calls import Call
     from infra.evaluation.configuration import Configuration
-    from infra.evaluation.report import ConfigurationResult
+    from infra.evaluation.figures import ConfigurationResult
 
 Truths = Annotated[
     Path,
@@ -90,18 +90,19 @@ async def _evaluate(  # noqa: PLR0913 - what the command's options say
 ) -> Exit:
     """Transcribe the calls with each configuration, and append its figures to `results`."""
     from infra.cli.progress_display import shown_on
-    from infra.client.batch import summary
+    from infra.client.batch import count_statuses
     from infra.evaluation.runner import Evaluator
 
-    outcomes: list[Outcome] = []
+    statuses: list[str] = []
     with shown_on(error_screen) as display:
         evaluator = Evaluator(calls, options, jobs, partial(_server_of, server), display)
         for configuration in chosen:
-            ended = await evaluator.run(configuration)
-            print_error(summary(ended))
-            outcomes.extend(ended)
-            results.append(_result(configuration, calls, ended))
-    return exit_code(outcomes)
+            outcomes = await evaluator.run(configuration)
+            results.append(_result(configuration, calls, outcomes))
+            ended = [recording.status for recording in results[-1].recordings]
+            print_error(count_statuses(ended))
+            statuses.extend(ended)
+    return exit_code(statuses)
 
 
 def _calls(folder: Path, *, skip_without_truth: bool) -> "list[Call]":
@@ -152,22 +153,23 @@ def _result(
     configuration: "Configuration", calls: "Sequence[Call]", outcomes: "Sequence[Outcome]"
 ) -> "ConfigurationResult":
     """Compare each outcome with the truth of its call."""
-    from infra.evaluation.report import result_of, scored
+    from infra.evaluation.figures import figures_of, result_of
 
     pairs = zip(outcomes, calls, strict=True)
-    scores = [scored(outcome, call.truth) for outcome, call in pairs]
-    return result_of(configuration.settings, scores)
+    figures = [figures_of(outcome, call.truth) for outcome, call in pairs]
+    return result_of(configuration.settings, figures)
 
 
 def _print_evaluation(
     results: "Sequence[ConfigurationResult]", calls: "Sequence[Call]", *, as_json: bool
 ) -> None:
     """Print the results: as JSON, or as a table."""
-    from infra.evaluation.report import Evaluation, table
+    from infra.cli.evaluation_table import evaluation_table
+    from infra.evaluation.figures import Evaluation
 
     evaluation = Evaluation(sides=tuple(results))
     if results and as_json:
         typer.echo(evaluation.model_dump_json(indent=2))
     elif results:
         truths, names = [call.truth for call in calls], [call.name for call in calls]
-        screen.print(table(evaluation, truths, names))
+        screen.print(evaluation_table(evaluation, truths, names))

@@ -110,18 +110,20 @@ async def _transcribe(  # noqa: PLR0913 - what the command's options say
 
 def _report(outcomes: "Sequence[Outcome]", formats: Sequence[str] | None, *, quiet: bool) -> Exit:
     """Print results, unless `formats` is None, and a summary. Returns the exit code."""
-    from infra.client.batch import summary
+    from infra.client.batch import count_statuses
 
-    code = exit_code(outcomes)
+    statuses = [outcome.verdict for outcome in outcomes]
+    code = exit_code(statuses)
     if formats is not None and not _print_all(outcomes, formats):
         code = code or Exit.FAILED
     if len(outcomes) > 1 and not quiet:
-        print_error(summary(outcomes))
+        print_error(count_statuses(statuses))
     return code
 
 
 def _print_all(outcomes: "Sequence[Outcome]", formats: Sequence[str]) -> bool:
     """Print the results, in the format chosen or as tables. Returns False if one cannot be."""
+    all_shown = True
     for outcome in outcomes:
         if len(outcomes) > 1 and outcome.session is not None:
             print_line(f"{outcome.recording.name}:")
@@ -130,8 +132,8 @@ def _print_all(outcomes: "Sequence[Outcome]", formats: Sequence[str]) -> bool:
         except (LookupError, TypeError, ValueError) as error:
             odd = f"the server's answer cannot be shown ({type(error).__name__}: {error})"
             print_error(f"{outcome.recording.name}: {odd}; try --json")
-            return False
-    return True
+            all_shown = False
+    return all_shown
 
 
 def _print(session: "Session | None", formats: Sequence[str]) -> None:
