@@ -9,7 +9,9 @@ from events.keys import RecordingKey, RunKey
 
 Channel = Literal["left", "right"]
 RunState = Literal["queued", "processing", "completed", "failed", "cancelled"]
-"""The last three are terminal."""
+TERMINAL_STATES: frozenset[RunState] = frozenset({"completed", "failed", "cancelled"})
+TYPE_PREFIX = "io.pocwhisp."
+"""How the type of every event begins."""
 Tenant = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$", description="Owner of the recording.")]
 Seconds = Annotated[float, Field(ge=0, description="Seconds since the start of the recording.")]
 ErrorClass = Literal["permanent", "exhausted"]

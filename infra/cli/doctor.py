@@ -30,7 +30,7 @@ class Finding:
         return self.found is not None
 
 
-def examine(data: Path, port: int) -> list[Finding]:
+def check_machine(data: Path, port: int) -> list[Finding]:
     """Return the findings on all that the one-machine stack uses."""
     return [
         Finding("platform", _platform(), "The embedded engines ship for Linux on x86-64 only."),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from enum import IntEnum
 
-from infra.client.errors import Refused, ServerAway
+from infra.client.errors import Rejected, ServerAway
 from infra.local.errors import CannotStart
 
 
@@ -14,7 +14,7 @@ class Exit(IntEnum):
     FAILED = 1
     USAGE = 2
     AWAY = 3
-    REFUSED = 4
+    REJECTED = 4
 
 
 EXIT_CODES = (
@@ -28,7 +28,7 @@ def code_of(error: Exception) -> Exit:
     """Return the exit code for an error that ended a command."""
     if isinstance(error, ServerAway | CannotStart | OSError):
         return Exit.AWAY
-    return Exit.REFUSED if isinstance(error, Refused) else Exit.FAILED
+    return Exit.REJECTED if isinstance(error, Rejected) else Exit.FAILED
 
 
 def code_of_signal(number: int) -> int:
@@ -39,12 +39,12 @@ def code_of_signal(number: int) -> int:
 def exit_code(statuses: Iterable[str]) -> Exit:
     """Return the exit code for the statuses of a batch.
 
-    `AWAY` if the server was away for any: trying again may help. `REFUSED` if all that are not
+    `AWAY` if the server was away for any: trying again may help. `REJECTED` if all that are not
     completed were refused: trying again will not help.
     """
     not_completed = set(statuses) - {"completed"}
     if "away" in not_completed:
         return Exit.AWAY
     if not_completed == {"refused"}:
-        return Exit.REFUSED
+        return Exit.REJECTED
     return Exit.FAILED if not_completed else Exit.COMPLETED

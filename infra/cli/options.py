@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import typer
 
 from infra.cli.languages import language_problem
-from infra.client.recordings import Recording, find_collision
+from infra.client.audio_files import AudioFile, find_collision
 from infra.client.urls import without_password
 
 DATA = Path(".pocwhisp")
@@ -120,7 +120,7 @@ def labels(pairs: Sequence[str] | None) -> dict[str, str]:
 
 
 def check(
-    found: Sequence[Recording], formats: Sequence[str], out: Path | None, external_id: str | None
+    found: Sequence[AudioFile], formats: Sequence[str], out: Path | None, external_id: str | None
 ) -> None:
     """Raise `BadParameter` if the options contradict each other."""
     if not found:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from uuid import UUID
 
-PREFIX = "io.pocwhisp."
-EVERYTHING = f"{PREFIX}>"
+from events.base import TYPE_PREFIX
+
+EVERYTHING = f"{TYPE_PREFIX}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class EventFilter:
 
 def subject_of(session: UUID | None) -> str:
     """Return the NATS subjects of all events, or of one recording's of any tenant."""
-    return EVERYTHING if session is None else f"{PREFIX}*.*.*.*.{session}"
+    return EVERYTHING if session is None else f"{TYPE_PREFIX}*.*.*.*.{session}"
 
 
 def matches(event_type: str, pattern: str | None) -> bool:
@@ -33,7 +34,7 @@ def matches(event_type: str, pattern: str | None) -> bool:
 
     The prefix `io.pocwhisp.` and the version may be left out.
     """
-    short = event_type.removeprefix(PREFIX)
+    short = event_type.removeprefix(TYPE_PREFIX)
     names = (event_type, short, short.rpartition(".")[0])
     return pattern is None or any(fnmatchcase(name, pattern) for name in names)
 
@@ -46,14 +47,14 @@ def intersect_subjects(wanted: str, other: str) -> str | None:
     ours, theirs = wanted.split("."), other.split(".")
     common: list[str] = []
     for place in range(max(len(ours), len(theirs))):
-        one, other = _token(ours, place), _token(theirs, place)
-        if one == other == ">":
+        our, their = _token(ours, place), _token(theirs, place)
+        if our == their == ">":
             return ".".join([*common, ">"])
-        if ">" in (one, other):
-            one = other = other if one == ">" else one
-        if not one or not other or (one != other and "*" not in (one, other)):
+        if ">" in (our, their):
+            our = their = their if our == ">" else our
+        if not our or not their or (our != their and "*" not in (our, their)):
             return None
-        common.append(other if one == "*" else one)
+        common.append(their if our == "*" else our)
     return ".".join(common)
 
 

@@ -16,12 +16,18 @@ from nats.errors import Error as NatsError
 
 from events import RecordingCompleted, RecordingFailed
 from infra.client.event_filter import EventFilter, intersect_subjects, matches, subject_of
-from infra.client.stream_reader import PAUSE, REQUEST_TIMEOUT, StreamReader, check_open, connected
+from infra.client.stream_reader import (
+    READ_RETRY_DELAY,
+    REQUEST_TIMEOUT,
+    StreamReader,
+    check_open,
+    connected,
+)
 from shared.cancellation import cancellable
 
 CloudEvent: TypeAlias = dict[str, Any]
 """A CloudEvent in structured mode."""
-PassingEvent: TypeAlias = tuple[CloudEvent | None, bool]
+FollowedEvent: TypeAlias = tuple[CloudEvent | None, bool]
 """An event, or None for a message that is none, and whether it is the newest."""
 PrintError: TypeAlias = Callable[[str], None]
 
@@ -48,12 +54,12 @@ async def stream_readers(
                 if found:
                     return found
             check_open(client)
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(READ_RETRY_DELAY)
 
 
 async def stream_events(
     readers: Sequence[StreamReader], print_error: PrintError, *, from_start: bool
-) -> AsyncGenerator[PassingEvent]:
+) -> AsyncGenerator[FollowedEvent]:
     """Yield the events in the order of the broker, and whether each is the newest.
 
     Stored events of all streams come first, by time, then new ones. For a message that is no
@@ -78,12 +84,12 @@ async def _messages(
         if message.metadata.num_pending:
             heads[reader] = await reader.next()
         yield message, not heads
-    async with aclosing(_together(readers)) as messages:
+    async with aclosing(_merged(readers)) as messages:
         async for message in messages:
             yield message, True
 
 
-async def _together(readers: Sequence[StreamReader]) -> AsyncGenerator[Msg]:
+async def _merged(readers: Sequence[StreamReader]) -> AsyncGenerator[Msg]:
     """Yield the messages of all readers as they come. Raises the error that ends one of them."""
     arrived: asyncio.Queue[Msg | Exception] = asyncio.Queue(maxsize=1)
 
@@ -146,8 +152,8 @@ async def follow_events(
 
 
 async def _with_notice(
-    events: AsyncGenerator[PassingEvent], event_filter: EventFilter, print_error: PrintError
-) -> AsyncGenerator[PassingEvent]:
+    events: AsyncGenerator[FollowedEvent], event_filter: EventFilter, print_error: PrintError
+) -> AsyncGenerator[FollowedEvent]:
     """Yield the events; print a notice if the recording has none yet."""
     with _notice(
         f"There is no event of {event_filter.session} yet; waiting …", print_error

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from infra.client.batch import Outcome
+from infra.client.audio_files import AudioFile, audio_files_in, is_file
+from infra.client.batch import TranscriptionOutcome
 from infra.client.errors import ServerAway
-from infra.client.recordings import Recording, is_file, recordings_in
 
 Version: TypeAlias = tuple[int, int]
 """A file's size in bytes and its time of change in ns; another version is another recording."""
 
-LOOK_EVERY = 0.5
+SCAN_INTERVAL = 0.5
 RETRY_DELAY = 2.0
 LONGEST_RETRY_DELAY = 30.0
 """Seconds until a recording is tried again; the delay doubles from the first to the second."""
@@ -24,15 +24,15 @@ SCAN_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Scan:
     """A scan of a folder: number of recordings, how many are done, and those that are ready."""
 
     found: int
     done: int
-    ready: tuple[Recording, ...]
+    ready: tuple[AudioFile, ...]
 
 
-class Folder:
+class WatchedFolder:
     """The recordings of a folder, and which of them are ready to be transcribed.
 
     A recording is ready once its file has not changed for `settle` seconds, and again if it
@@ -43,7 +43,7 @@ class Folder:
     def __init__(
         self,
         path: Path,
-        is_done: Callable[[Recording], bool],
+        is_done: Callable[[AudioFile], bool],
         print_error: Callable[[str], None],
         settle: float,
     ) -> None:
@@ -56,13 +56,13 @@ class Folder:
         self._done: dict[Path, Version] = {}
         self._colliding: set[Path] = set()
         self._at_work: set[Path] = set()
-        self._owners: dict[Path, Recording] = {}
+        self._owners: dict[Path, AudioFile] = {}
 
-    def look(self, now: float) -> Look:
+    def scan(self, now: float) -> Scan:
         """Scan the folder; `now` is the time in seconds of a monotonic clock."""
         found = done = 0
-        ready: list[Recording] = []
-        for recording in recordings_in(self._path):
+        ready: list[AudioFile] = []
+        for recording in audio_files_in(self._path):
             version = version_of(recording.path)
             if version is None or not self._owns(recording):
                 continue
@@ -72,9 +72,9 @@ class Folder:
                 done += 1
             elif settled and self._is_new(recording.path, version):
                 ready.append(recording)
-        return Look(found, done, tuple(ready))
+        return Scan(found, done, tuple(ready))
 
-    def take(self, recording: Recording) -> bool:
+    def take(self, recording: AudioFile) -> bool:
         """Start work on a ready recording. Returns False if its file has changed meanwhile."""
         version = version_of(recording.path)
         if version is None or version != self._since[recording.path][0]:
@@ -84,11 +84,11 @@ class Folder:
         self._at_work.add(recording.path)
         return True
 
-    def give_back(self, recording: Recording) -> None:
+    def give_back(self, recording: AudioFile) -> None:
         """End the work on a recording that was taken."""
         self._at_work.discard(recording.path)
 
-    def _owns(self, recording: Recording) -> bool:
+    def _owns(self, recording: AudioFile) -> bool:
         owner = self._owners.get(recording.result_stem)
         if owner is None or not is_file(owner.path):
             owner = self._owners[recording.result_stem] = recording
@@ -97,7 +97,7 @@ class Folder:
             self._print_error(f"{recording.name}: its results would replace those of {owner.name}")
         return owner.path == recording.path
 
-    def _has_results(self, recording: Recording, version: Version) -> bool:
+    def _has_results(self, recording: AudioFile, version: Version) -> bool:
         """Whether its results exist, and the recording has not changed since they were found."""
         path = recording.path
         if self._done.get(path, version) != version or self._taken.get(path, version) != version:
@@ -119,8 +119,8 @@ class Folder:
 
 
 async def keep_watching(
-    folder: Folder,
-    transcribe: Callable[[Recording], Awaitable[Outcome]],
+    folder: WatchedFolder,
+    transcribe: Callable[[AudioFile], Awaitable[TranscriptionOutcome]],
     check_server: Callable[[], Awaitable[None]],
     print_error: Callable[[str], None],
     jobs: int,
@@ -133,7 +133,7 @@ async def keep_watching(
     """
     slots = asyncio.Semaphore(jobs)
 
-    async def process(recording: Recording) -> None:
+    async def process(recording: AudioFile) -> None:
         try:
             await _until_answered(recording, transcribe, check_server, print_error)
         finally:
@@ -141,9 +141,9 @@ async def keep_watching(
             slots.release()
 
     try:
-        async with asyncio.TaskGroup() as group, aclosing(_looks(folder, print_error)) as looks:
-            async for look in looks:
-                for recording in look.ready:
+        async with asyncio.TaskGroup() as group, aclosing(_scans(folder, print_error)) as scans:
+            async for scan in scans:
+                for recording in scan.ready:
                     await slots.acquire()
                     if folder.take(recording):
                         group.create_task(process(recording))
@@ -153,32 +153,32 @@ async def keep_watching(
         raise errors.exceptions[0] from errors
 
 
-async def _looks(folder: Folder, print_error: Callable[[str], None]) -> AsyncGenerator[Look]:
+async def _scans(folder: WatchedFolder, print_error: Callable[[str], None]) -> AsyncGenerator[Scan]:
     """Scan the folder again and again, with pauses; print what the first scan found.
 
     While the folder cannot be read, print why, each reason once.
     """
     is_first, problem = True, ""
     while True:
-        look, began = None, time.monotonic()
+        scan, began = None, time.monotonic()
         try:
-            look = await asyncio.to_thread(folder.look, began)
+            scan = await asyncio.to_thread(folder.scan, began)
         except OSError as error:
             if str(error) != problem:
                 print_error(f"The folder cannot be read: {error}")
             problem = str(error)
         took = time.monotonic() - began
-        if look:
+        if scan:
             if is_first:
-                print_error(f"{look.found} recordings, {look.done} have results. Ctrl-C stops.")
+                print_error(f"{scan.found} recordings, {scan.done} have results. Ctrl-C stops.")
             is_first, problem = False, ""
-            yield look
-        await asyncio.sleep(max(LOOK_EVERY, took / SCAN_SHARE))
+            yield scan
+        await asyncio.sleep(max(SCAN_INTERVAL, took / SCAN_SHARE))
 
 
 async def _until_answered(
-    recording: Recording,
-    transcribe: Callable[[Recording], Awaitable[Outcome]],
+    recording: AudioFile,
+    transcribe: Callable[[AudioFile], Awaitable[TranscriptionOutcome]],
     check_server: Callable[[], Awaitable[None]],
     print_error: Callable[[str], None],
 ) -> None:
@@ -188,7 +188,7 @@ async def _until_answered(
         reason = ""
         try:
             await check_server()
-            if (await transcribe(recording)).verdict != "away":
+            if (await transcribe(recording)).status != "away":
                 return
         except ServerAway as away:  # of the check: one of the transcription is its outcome
             reason = f"{away}; "

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from events.base import Frozen
-from infra.client.batch import Outcome
+from infra.client.batch import TranscriptionOutcome
 from infra.evaluation.truth import Truth
 from infra.evaluation.word_errors import (
     CHANNELS,
@@ -116,9 +116,9 @@ class Evaluation(Frozen):
     sides: tuple[ConfigurationResult, ...]
 
 
-def figures_of(outcome: Outcome, truth: Truth) -> RecordingFigures:
+def figures_of(outcome: TranscriptionOutcome, truth: Truth) -> RecordingFigures:
     """Return a recording's figures, or why there are none."""
-    name, status = outcome.recording.name, outcome.verdict
+    name, status = outcome.recording.name, outcome.status
     if outcome.session is None or status != "completed":
         return RecordingFigures(recording=name, status=status, error=outcome.reason)
     try:

@@ -38,11 +38,11 @@ PATIENCE = 5.0
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_reader, "PAUSE", 0.05)
-    pull = json.loads(stream_reader.PULL) | {"idle_heartbeat": 10**8}
-    monkeypatch.setattr(stream_reader, "PULL", json.dumps(pull).encode())
-    monkeypatch.setattr(stream_reader, "SILENCE", 0.5)
-    monkeypatch.setattr(stream_reader, "CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr(stream_reader, "READ_RETRY_DELAY", 0.05)
+    pull = json.loads(stream_reader.PULL_REQUEST) | {"idle_heartbeat": 10**8}
+    monkeypatch.setattr(stream_reader, "PULL_REQUEST", json.dumps(pull).encode())
+    monkeypatch.setattr(stream_reader, "SILENCE_LIMIT", 0.5)
+    monkeypatch.setattr(stream_reader, "FIRST_CONNECT_TIMEOUT", 1.0)
 
 
 async def publish(server: NatsServer, *events: tuple[str, UUID], run: int = 1) -> None:

@@ -14,9 +14,9 @@ from typer.testing import CliRunner, Result
 from infra.cli.app import app
 from infra.cli.evaluation_table import evaluation_table
 from infra.cli.exit_codes import Exit
-from infra.client.batch import Outcome
-from infra.client.errors import Refused
-from infra.client.recordings import Recording
+from infra.client.audio_files import AudioFile
+from infra.client.batch import TranscriptionOutcome
+from infra.client.errors import Rejected
 from infra.evaluation import runner
 from infra.evaluation.calls import CannotEvaluate, calls_in
 from infra.evaluation.configuration import (
@@ -180,8 +180,8 @@ def test_an_evaluations_stack_never_shares_its_servers(
     assert not (tmp_path / "evaluate.log").exists()
 
 
-def recording(name: str) -> Recording:
-    return Recording(Path("calls", name), Path(name).with_suffix(""))
+def recording(name: str) -> AudioFile:
+    return AudioFile(Path("calls", name), Path(name).with_suffix(""))
 
 
 def completed(*heard: tuple[str, float, float, str], seconds: float = 2.0) -> dict[str, Any]:
@@ -200,9 +200,11 @@ def completed(*heard: tuple[str, float, float, str], seconds: float = 2.0) -> di
 
 NEARLY = completed(("left", 1.0, 3.0, "Good morning who is it"), ("right", 3.5, 6.0, "it's me"))
 SWAPPED = completed(("left", 3.5, 6.0, "it's me"), seconds=8.0)
-GOOD = figures_of(Outcome(recording("a.wav"), NEARLY), CALL)
-BAD = figures_of(Outcome(recording("b.wav"), SWAPPED), CALL)
-GONE = figures_of(Outcome(recording("b.wav"), error=Refused("audio_constraints: too short")), CALL)
+GOOD = figures_of(TranscriptionOutcome(recording("a.wav"), NEARLY), CALL)
+BAD = figures_of(TranscriptionOutcome(recording("b.wav"), SWAPPED), CALL)
+GONE = figures_of(
+    TranscriptionOutcome(recording("b.wav"), error=Rejected("audio_constraints: too short")), CALL
+)
 
 
 def test_a_recordings_figures_are_those_of_its_transcript() -> None:
@@ -235,7 +237,7 @@ def test_a_recording_without_a_result_says_why_and_has_no_figures() -> None:
     ],
 )
 def test_an_answer_without_figures_is_a_failure_of_its_recording(odd: dict[str, Any]) -> None:
-    found = figures_of(Outcome(recording("b.wav"), NEARLY | odd), CALL)
+    found = figures_of(TranscriptionOutcome(recording("b.wav"), NEARLY | odd), CALL)
     assert (found.status, found.channels) == ("failed", None)
     assert found.error is not None
     assert found.error.startswith("the server's answer has no figures (")
@@ -249,7 +251,7 @@ def test_a_recording_of_unknown_length_or_time_has_all_other_figures(
     unknown: dict[str, Any],
 ) -> None:
     body = NEARLY | {"metadata": NEARLY["metadata"] | unknown}
-    found = figures_of(Outcome(recording("a.wav"), body), CALL)
+    found = figures_of(TranscriptionOutcome(recording("a.wav"), body), CALL)
     assert (found.channels, found.real_time_factor) == (GOOD.channels, None)
     total = result_of({}, [GOOD, found]).total
     assert (total.recordings, total.real_time_factor) == (2, GOOD.real_time_factor)
@@ -332,10 +334,13 @@ def calls(tmp_path: Path) -> Path:
 def test_a_second_side_that_cannot_start_leaves_the_first_ones_figures(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Path
 ) -> None:
-    async def ran(_: Evaluator, configuration: Configuration) -> list[Outcome]:
+    async def ran(_: Evaluator, configuration: Configuration) -> list[TranscriptionOutcome]:
         if configuration.settings:
             raise CannotStart("there is no such model")
-        return [Outcome(recording("a.wav"), NEARLY), Outcome(recording("b.wav"), SWAPPED)]
+        return [
+            TranscriptionOutcome(recording("a.wav"), NEARLY),
+            TranscriptionOutcome(recording("b.wav"), SWAPPED),
+        ]
 
     monkeypatch.setattr(Evaluator, "run", ran)
     done = evaluate(calls, tmp_path, "--json", "--against", "WHISPER_MODEL=gone")
@@ -349,13 +354,16 @@ def test_a_second_side_that_cannot_start_leaves_the_first_ones_figures(
 def test_a_recording_that_is_refused_stops_no_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Path
 ) -> None:
-    async def ran(_: Evaluator, __: Configuration) -> list[Outcome]:
-        refused = Refused("audio_constraints: too short")
-        return [Outcome(recording("a.wav"), NEARLY), Outcome(recording("b.wav"), error=refused)]
+    async def ran(_: Evaluator, __: Configuration) -> list[TranscriptionOutcome]:
+        refused = Rejected("audio_constraints: too short")
+        return [
+            TranscriptionOutcome(recording("a.wav"), NEARLY),
+            TranscriptionOutcome(recording("b.wav"), error=refused),
+        ]
 
     monkeypatch.setattr(Evaluator, "run", ran)
     done = evaluate(calls, tmp_path, "--with", "RECOGNISER=sphinx")
-    assert done.exit_code == Exit.REFUSED
+    assert done.exit_code == Exit.REJECTED
     assert "RECOGNISER is no setting of a function" in done.stderr
     assert "1 completed, 1 refused" in done.stderr
     assert "1 of 2 completed" in done.stdout
@@ -364,9 +372,9 @@ def test_a_recording_that_is_refused_stops_no_other(
 def test_an_answer_without_figures_takes_no_others_away(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Path
 ) -> None:
-    async def ran(_: Evaluator, __: Configuration) -> list[Outcome]:
-        odd = Outcome(recording("b.wav"), {"status": "completed"})
-        return [Outcome(recording("a.wav"), NEARLY), odd]
+    async def ran(_: Evaluator, __: Configuration) -> list[TranscriptionOutcome]:
+        odd = TranscriptionOutcome(recording("b.wav"), {"status": "completed"})
+        return [TranscriptionOutcome(recording("a.wav"), NEARLY), odd]
 
     monkeypatch.setattr(Evaluator, "run", ran)
     done = evaluate(calls, tmp_path)

@@ -6,7 +6,7 @@ import typer
 
 from infra.cli import options
 from infra.cli.languages import CODES
-from infra.client.recordings import Recording, find_collision, recordings
+from infra.client.audio_files import AudioFile, find_audio_files, find_collision
 from shared.languages import LANGUAGES
 
 
@@ -19,7 +19,7 @@ def touched(folder: Path, *names: str) -> None:
 
 def test_a_folder_is_searched_to_its_depth_for_recordings(tmp_path: Path) -> None:
     touched(tmp_path, "b.wav", "a/A.WAV", "a/b/c.opus", "note.txt", ".hidden/d.wav", ".e.wav")
-    found = recordings([tmp_path])
+    found = find_audio_files([tmp_path])
     names = [f"{tmp_path}/{name}" for name in ("a/A.WAV", "a/b/c.opus", "b.wav")]
     assert [each.name for each in found] == names
     assert [str(each.result_stem) for each in found] == ["a/A", "a/b/c", "b"]
@@ -37,7 +37,7 @@ def test_a_folder_that_vanishes_during_the_search_is_left_out(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", vanishing)
-    assert [each.path.name for each in recordings([tmp_path])] == ["a.wav"]
+    assert [each.path.name for each in find_audio_files([tmp_path])] == ["a.wav"]
 
 
 def test_a_file_whose_folder_may_not_be_entered_is_left_out(
@@ -48,31 +48,31 @@ def test_a_file_whose_folder_may_not_be_entered_is_left_out(
 
     touched(tmp_path, "a/b.wav")
     monkeypatch.setattr(Path, "is_file", denied)
-    assert recordings([tmp_path]) == []
+    assert find_audio_files([tmp_path]) == []
 
 
 def test_a_file_that_is_named_is_taken_whatever_its_ending(tmp_path: Path) -> None:
     touched(tmp_path, "call.bin")
-    assert recordings([tmp_path / "call.bin"]) == [
-        Recording(tmp_path / "call.bin", result_stem=Path("call"))
+    assert find_audio_files([tmp_path / "call.bin"]) == [
+        AudioFile(tmp_path / "call.bin", result_stem=Path("call"))
     ]
 
 
 def test_a_file_that_is_named_twice_is_taken_once(tmp_path: Path) -> None:
     touched(tmp_path, "call.wav")
-    assert len(recordings([tmp_path / "call.wav", tmp_path, tmp_path / "call.wav"])) == 1
+    assert len(find_audio_files([tmp_path / "call.wav", tmp_path, tmp_path / "call.wav"])) == 1
 
 
 def test_two_recordings_whose_results_would_have_one_name_are_noticed(tmp_path: Path) -> None:
     touched(tmp_path, "a/call.wav", "a/call.mp3", "b/call.wav")
-    both = find_collision(recordings([tmp_path]))
+    both = find_collision(find_audio_files([tmp_path]))
     assert both is not None
     assert {each.path.name for each in both} == {"call.wav", "call.mp3"}
-    assert find_collision(recordings([tmp_path / "b"])) is None
+    assert find_collision(find_audio_files([tmp_path / "b"])) is None
 
 
-def made(*names: str) -> list[Recording]:
-    return [Recording(Path(name), Path(name).with_suffix("")) for name in names]
+def made(*names: str) -> list[AudioFile]:
+    return [AudioFile(Path(name), Path(name).with_suffix("")) for name in names]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def made(*names: str) -> list[Recording]:
     ],
 )
 def test_what_cannot_be_meant_together_is_wrong_usage(
-    found: list[Recording],
+    found: list[AudioFile],
     formats: list[str],
     out: Path | None,
     external_id: str | None,
@@ -111,7 +111,7 @@ def test_a_label_is_split_at_its_first_equals_sign() -> None:
 
 
 def test_a_name_that_is_not_utf_8_is_printable() -> None:
-    odd = Recording(Path(os.fsdecode(b"caf\xe9 \xc3\xa9.wav")), Path("odd"))
+    odd = AudioFile(Path(os.fsdecode(b"caf\xe9 \xc3\xa9.wav")), Path("odd"))
     assert odd.name == "caf\ufffd é.wav"
 
 

@@ -17,7 +17,7 @@ from infra.client.upload_options import UploadOptions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.client.batch import Outcome
+    from infra.client.batch import TranscriptionOutcome
     from infra.evaluation.calls import Call
     from infra.evaluation.configuration import Configuration
     from infra.evaluation.figures import ConfigurationResult
@@ -150,7 +150,9 @@ def _server_of(
 
 
 def _result(
-    configuration: "Configuration", calls: "Sequence[Call]", outcomes: "Sequence[Outcome]"
+    configuration: "Configuration",
+    calls: "Sequence[Call]",
+    outcomes: "Sequence[TranscriptionOutcome]",
 ) -> "ConfigurationResult":
     """Compare each outcome with the truth of its call."""
     from infra.evaluation.figures import figures_of, result_of

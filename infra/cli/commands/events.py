@@ -50,25 +50,26 @@ async def _print_events(event_filter: "EventFilter", server: str | None, data: P
     from infra.client.event_stream import follow_events
 
     broker = server or await _broker_of(data, event_filter)
-    async with aclosing(follow_events(broker, event_filter, print_error)) as passing_events:
-        async for event in passing_events:
+    async with aclosing(follow_events(broker, event_filter, print_error)) as followed:
+        async for event in followed:
             typer.echo(json.dumps(event))
 
 
 def warn_of_unknown_type(pattern: str | None) -> None:
     """Print a warning if the pattern fits no type of event: none may ever come."""
     from events import EVENTS
-    from infra.client.event_filter import PREFIX, matches
+    from events.base import TYPE_PREFIX
+    from infra.client.event_filter import matches
 
     if not any(matches(event_type, pattern) for event_type in EVENTS):
-        names = ", ".join(name.removeprefix(PREFIX) for name in EVENTS)
+        names = ", ".join(name.removeprefix(TYPE_PREFIX) for name in EVENTS)
         print_error(f"--type {pattern} fits none of the types there are: {names}.")
 
 
 async def _broker_of(data: Path, event_filter: "EventFilter") -> str:
     """Return the URL of the running stack's broker.
 
-    Raises `ServerAway` if none runs, `Refused` for the end of a recording that it does not have.
+    Raises `ServerAway` if none runs, `Rejected` for the end of a recording that it does not have.
     """
     from infra.cli.server_choice import stack_in
     from infra.client.client import Client

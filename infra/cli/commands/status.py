@@ -11,7 +11,7 @@ from infra.cli.output import print_line, screen
 from infra.cli.run import run
 
 if TYPE_CHECKING:
-    from infra.client.client import Session
+    from infra.client.client import HealthBody
     from infra.local.state import StackInfo
 
 
@@ -23,7 +23,7 @@ def status(
     """Tell whether a stack runs, where, and how its parts are; exit code 1 if one is away."""
     from infra.cli.server_choice import stack_in
 
-    async def look() -> "tuple[StackInfo, Session]":
+    async def look() -> "tuple[StackInfo, HealthBody]":
         info = stack_in(data)
         from infra.client.client import Client
 
@@ -39,7 +39,7 @@ def status(
     raise typer.Exit(Exit.COMPLETED if health["status"] == "healthy" else Exit.FAILED)
 
 
-def _print(info: "StackInfo", health: "Session") -> None:
+def _print(info: "StackInfo", health: "HealthBody") -> None:
     from rich.table import Table
 
     print_line(f"{info.url} is {health['status']} (pid {info.pid})")

@@ -30,12 +30,12 @@ from infra.cli.options import (
 )
 from infra.cli.output import error_screen, print_error, print_line, screen
 from infra.cli.run import run
-from infra.client.recordings import Recording, recordings
+from infra.client.audio_files import AudioFile, find_audio_files
 from infra.client.upload_options import UploadOptions
 
 if TYPE_CHECKING:
-    from infra.client.batch import Outcome, Results
-    from infra.client.client import Session
+    from infra.client.batch import ResultStore, TranscriptionOutcome
+    from infra.client.client import RecordingBody
 
 
 Audio = Annotated[list[Path], typer.Argument(help="Recordings, and folders of them.", exists=True)]
@@ -69,7 +69,10 @@ def transcribe(  # noqa: PLR0913 - one parameter for each option
 
     A single result is printed. With --out results are files: JSON, or the formats chosen.
     """
-    found, formats = recordings(audio), endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt)
+    found, formats = (
+        find_audio_files(audio),
+        endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt),
+    )
     check(found, formats, out, external_id)
     options = UploadOptions(
         language, channels, not no_summary, external_id, labels(label), task, prompt, hotwords
@@ -79,22 +82,22 @@ def transcribe(  # noqa: PLR0913 - one parameter for each option
     raise typer.Exit(_report(outcomes, None if out else formats, quiet=quiet))
 
 
-def _result_files(out: Path | None, formats: Sequence[str], *, force: bool) -> "Results":
-    from infra.client.batch import NoResults
+def _result_files(out: Path | None, formats: Sequence[str], *, force: bool) -> "ResultStore":
+    from infra.client.batch import DiscardResults
     from infra.client.result_files import ResultFiles
 
-    return ResultFiles(out, formats or ["json"], force=force) if out else NoResults()
+    return ResultFiles(out, formats or ["json"], force=force) if out else DiscardResults()
 
 
 async def _transcribe(  # noqa: PLR0913 - what the command's options say
-    found: Sequence[Recording],
+    found: Sequence[AudioFile],
     options: UploadOptions,
-    results: "Results",
+    results: "ResultStore",
     server: tuple[str | None, Path],
     jobs: int,
     *,
     quiet: bool,
-) -> "list[Outcome]":
+) -> "list[TranscriptionOutcome]":
     """Transcribe on the server: its URL if given, else the stack of the data folder."""
     from infra.cli.progress_display import shown_on
     from infra.cli.server_choice import server_for
@@ -108,11 +111,13 @@ async def _transcribe(  # noqa: PLR0913 - what the command's options say
             return await transcriber.transcribe_all(found, jobs)
 
 
-def _report(outcomes: "Sequence[Outcome]", formats: Sequence[str] | None, *, quiet: bool) -> Exit:
+def _report(
+    outcomes: "Sequence[TranscriptionOutcome]", formats: Sequence[str] | None, *, quiet: bool
+) -> Exit:
     """Print results, unless `formats` is None, and a summary. Returns the exit code."""
     from infra.client.batch import count_statuses
 
-    statuses = [outcome.verdict for outcome in outcomes]
+    statuses = [outcome.status for outcome in outcomes]
     code = exit_code(statuses)
     if formats is not None and not _print_all(outcomes, formats):
         code = code or Exit.FAILED
@@ -121,7 +126,7 @@ def _report(outcomes: "Sequence[Outcome]", formats: Sequence[str] | None, *, qui
     return code
 
 
-def _print_all(outcomes: "Sequence[Outcome]", formats: Sequence[str]) -> bool:
+def _print_all(outcomes: "Sequence[TranscriptionOutcome]", formats: Sequence[str]) -> bool:
     """Print the results, in the format chosen or as tables. Returns False if one cannot be."""
     all_shown = True
     for outcome in outcomes:
@@ -136,11 +141,11 @@ def _print_all(outcomes: "Sequence[Outcome]", formats: Sequence[str]) -> bool:
     return all_shown
 
 
-def _print(session: "Session | None", formats: Sequence[str]) -> None:
+def _print(session: "RecordingBody | None", formats: Sequence[str]) -> None:
     from infra.cli.report import report
-    from infra.client.result_files import written
+    from infra.client.result_files import result_text
 
     if session is not None and formats:
-        typer.echo(written(session, formats[0]), nl=False)
+        typer.echo(result_text(session, formats[0]), nl=False)
     elif session is not None:
         screen.print(report(session))

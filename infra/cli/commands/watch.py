@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from infra.client.result_files import ResultFiles
 
 
-WatchedFolder = Annotated[
+FolderArgument = Annotated[
     Path, typer.Argument(help="The folder; those in it too.", exists=True, file_okay=False)
 ]
 Out = Annotated[
-    Path | None, typer.Option(help="Folder for the results; the watched one if not given.")
+    Path | None, typer.Option(help="WatchedFolder for the results; the watched one if not given.")
 ]
 Settle = Annotated[
     float, typer.Option(help="Seconds for which a file must not have changed.", min=0)
@@ -46,7 +46,7 @@ Settle = Annotated[
 
 
 def watch(  # noqa: PLR0913 - one parameter for each option
-    folder: WatchedFolder,
+    folder: FolderArgument,
     *,
     as_json: AsJson = False,
     as_text: AsText = False,
@@ -97,11 +97,11 @@ async def _watch(  # noqa: PLR0913 - what the command's options say
     from infra.cli.server_choice import server_for
     from infra.client.batch import Transcriber
     from infra.client.client import Client
-    from infra.client.folder_watch import Folder, keep_watching
+    from infra.client.folder_watch import WatchedFolder, keep_watching
 
-    watched = Folder(folder, results.has_results, print_error, settle)
+    watched = WatchedFolder(folder, results.has_results, print_error, settle)
 
-    async with server_for(*server) as url, Client(url, patience=math.inf) as client:
+    async with server_for(*server) as url, Client(url, away_limit=math.inf) as client:
         with shown_on(error_screen, quiet=quiet) as display:
             transcriber = Transcriber(client, options, display, results)
             await keep_watching(watched, transcriber.transcribe, client.live, print_error, jobs)

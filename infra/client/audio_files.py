@@ -1,4 +1,4 @@
-"""The recordings among files and folders that a user names."""
+"""The audio files among files and folders that a user names."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ ENDINGS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class AudioFile:
     """A file to be transcribed, and the stem of its results: `sub/call` for `sub/call.wav`."""
 
     path: Path
@@ -32,14 +32,14 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode(errors="replace")
 
 
-def recordings(paths: Iterable[Path]) -> list[Recording]:
-    """Return the files among the paths and the recordings in its folders, each once."""
+def find_audio_files(paths: Iterable[Path]) -> list[AudioFile]:
+    """Return the files among the paths and the audio files in its folders, each once."""
     found = (each for path in paths for each in _at(path))
     return list({each.path.resolve(): each for each in found}.values())
 
 
-def recordings_in(folder: Path) -> Iterator[Recording]:
-    """Yield the recordings in a folder and below it, by name; hidden files are left out.
+def audio_files_in(folder: Path) -> Iterator[AudioFile]:
+    """Yield the audio files in a folder and below it, by name; hidden files are left out.
 
     A folder within that cannot be read, or vanishes meanwhile, is left out too. Raises `OSError`
     if `folder` itself cannot be read.
@@ -48,7 +48,7 @@ def recordings_in(folder: Path) -> Iterator[Recording]:
         within = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in within.parts)
         if path.suffix.lower() in ENDINGS and not hidden and is_file(path):
-            yield Recording(path, within.with_suffix(""))
+            yield AudioFile(path, within.with_suffix(""))
 
 
 def is_file(path: Path) -> bool:
@@ -59,9 +59,9 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def find_collision(found: Iterable[Recording]) -> tuple[Recording, Recording] | None:
+def find_collision(found: Iterable[AudioFile]) -> tuple[AudioFile, AudioFile] | None:
     """Return two recordings whose results would have the same names. Returns None if none do."""
-    seen: dict[Path, Recording] = {}
+    seen: dict[Path, AudioFile] = {}
     for recording in found:
         if (other := seen.setdefault(recording.result_stem, recording)) is not recording:
             return other, recording
@@ -77,8 +77,8 @@ def _files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(within, name) for name in names)
 
 
-def _at(path: Path) -> Iterator[Recording]:
+def _at(path: Path) -> Iterator[AudioFile]:
     if path.is_dir():
-        yield from recordings_in(path)
+        yield from audio_files_in(path)
     else:
-        yield Recording(path, Path(path.stem))
+        yield AudioFile(path, Path(path.stem))
