@@ -6,14 +6,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from infra.client.audio_files import AudioFile, audio_files_in, is_file
 from infra.client.batch import TranscriptionOutcome
 from infra.client.errors import ServerAway
-
-Version: TypeAlias = tuple[int, int]
-"""A file's size in bytes and its time of change in ns; another version is another recording."""
+from infra.client.file_version import FileVersion, version_of
 
 SCAN_INTERVAL = 0.5
 RETRY_DELAY = 2.0
@@ -51,9 +48,9 @@ class WatchedFolder:
         self._is_done = is_done
         self._print_error = print_error
         self._settle = settle
-        self._since: dict[Path, tuple[Version, float]] = {}
-        self._taken: dict[Path, Version] = {}
-        self._done: dict[Path, Version] = {}
+        self._since: dict[Path, tuple[FileVersion, float]] = {}
+        self._taken: dict[Path, FileVersion] = {}
+        self._done: dict[Path, FileVersion] = {}
         self._colliding: set[Path] = set()
         self._at_work: set[Path] = set()
         self._owners: dict[Path, AudioFile] = {}
@@ -63,7 +60,7 @@ class WatchedFolder:
         found = done = 0
         ready: list[AudioFile] = []
         for recording in audio_files_in(self._path):
-            version = version_of(recording.path)
+            version = _version_of(recording.path)
             if version is None or not self._owns(recording):
                 continue
             found += 1
@@ -76,7 +73,7 @@ class WatchedFolder:
 
     def take(self, recording: AudioFile) -> bool:
         """Start work on a ready recording. Returns False if its file has changed meanwhile."""
-        version = version_of(recording.path)
+        version = _version_of(recording.path)
         if version is None or version != self._since[recording.path][0]:
             return False
         self._taken[recording.path] = version
@@ -97,7 +94,7 @@ class WatchedFolder:
             self._print_error(f"{recording.name}: its results would replace those of {owner.name}")
         return owner.path == recording.path
 
-    def _has_results(self, recording: AudioFile, version: Version) -> bool:
+    def _has_results(self, recording: AudioFile, version: FileVersion) -> bool:
         """Whether its results exist, and the recording has not changed since they were found."""
         path = recording.path
         if self._done.get(path, version) != version or self._taken.get(path, version) != version:
@@ -107,10 +104,10 @@ class WatchedFolder:
         self._done[path] = version
         return True
 
-    def _is_new(self, path: Path, version: Version) -> bool:
+    def _is_new(self, path: Path, version: FileVersion) -> bool:
         return path not in self._at_work and self._taken.get(path) != version
 
-    def _is_settled(self, path: Path, version: Version, now: float) -> bool:
+    def _is_settled(self, path: Path, version: FileVersion, now: float) -> bool:
         earlier, since = self._since.setdefault(path, (version, now))
         if earlier != version:
             self._since[path] = (version, now)
@@ -197,10 +194,10 @@ async def _until_answered(
         pause = min(2 * pause, LONGEST_RETRY_DELAY)
 
 
-def version_of(path: Path) -> Version | None:
+def _version_of(path: Path) -> FileVersion | None:
     """Return the file's present version. Returns None if it is empty or gone."""
     try:
-        found = path.stat()
+        version = version_of(path)
     except OSError:
         return None
-    return (found.st_size, found.st_mtime_ns) if found.st_size else None
+    return version if version.size else None

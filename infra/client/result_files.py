@@ -6,15 +6,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
 
 from infra.client.audio_files import AudioFile
 from infra.client.client import RecordingBody
+from infra.client.file_version import FileVersion, version_of
 from shared.text import subtitles
 from shared.text.plain import plain_lines, session_segments, speaker_names
-
-FileVersion: TypeAlias = tuple[int, int, int]
-"""Inode, size in bytes and time of change in ns."""
 
 BEGINNING = 4096
 """Characters of a text file that tell whether it may be a result."""
@@ -106,8 +103,7 @@ class ResultFiles:
 
     def _is_result(self, path: Path) -> bool:
         """Whether the file is a result; read again only when it has changed."""
-        found = path.stat()
-        version = (found.st_ino, found.st_size, found.st_mtime_ns)
+        version = version_of(path)
         checked = self._checked.get(path)
         if checked is None or checked[0] != version:
             checked = self._checked[path] = (version, is_result(path))
