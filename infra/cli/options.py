@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import typer
 
 from infra.cli.languages import language_problem
-from infra.client.audio_files import AudioFile, find_collision
 from infra.client.urls import without_password
 
 DATA = Path(".pocwhisp")
@@ -117,19 +116,3 @@ def labels(pairs: Sequence[str] | None) -> dict[str, str]:
         if not (name and equals):
             raise typer.BadParameter(f"--label {name}{text}: needed: KEY=VALUE.")
     return {name: text for name, _, text in split}
-
-
-def check(
-    found: Sequence[AudioFile], formats: Sequence[str], out: Path | None, external_id: str | None
-) -> None:
-    """Raise `BadParameter` if the options contradict each other."""
-    if not found:
-        raise typer.BadParameter("There is no recording in the folder.")
-    if external_id is not None and len(found) > 1:
-        raise typer.BadParameter("--external-id names one call; there are several.")
-    if out is None and formats and len(found) * len(formats) > 1:
-        raise typer.BadParameter("Several results need --out DIR.")
-    if out is not None and out.exists() and not out.is_dir():
-        raise typer.BadParameter(f"--out {out} is a file; needed: a folder.")
-    if out is not None and (both := find_collision(found)):
-        raise typer.BadParameter(f"{both[0].name} and {both[1].name} would have the same results.")

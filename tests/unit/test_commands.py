@@ -58,6 +58,7 @@ def data(tmp_path: Path) -> Path:
     [
         (("transcribe", "nowhere.wav"), "nowhere.wav"),
         (("transcribe", CALL, "--srt", "--vtt"), "Several results need --out DIR"),
+        (("transcribe", CALL, "--force"), "--force replaces files, so it needs --out DIR"),
         (("transcribe", CALL.parent / "nowhere"), "does not exist"),
         (("transcribe", CALL, "--label", "north"), "needed: KEY=VALUE"),
         (("transcribe", CALL, "--task", "sing"), "'sing' is not one of"),

@@ -5,6 +5,7 @@ import pytest
 import typer
 
 from infra.cli import options
+from infra.cli.commands.transcribe import check_outputs
 from infra.cli.languages import CODES
 from infra.client.audio_files import AudioFile, find_audio_files, find_collision
 from shared.languages import LANGUAGES
@@ -94,13 +95,13 @@ def test_what_cannot_be_meant_together_is_wrong_usage(
     printed: str,
 ) -> None:
     with pytest.raises(typer.BadParameter, match=printed):
-        options.check(found, formats, out, external_id)
+        check_outputs(found, formats, out, external_id, force=False)
 
 
 def test_one_format_of_one_recording_and_reports_of_several_can_be_printed() -> None:
-    options.check(made("a.wav"), ["srt"], None, "call 7")
-    options.check(made("a.wav", "b.wav"), [], None, None)
-    options.check(made("a.wav", "b.wav"), ["srt", "vtt"], Path("out"), None)
+    check_outputs(made("a.wav"), ["srt"], None, "call 7", force=False)
+    check_outputs(made("a.wav", "b.wav"), [], None, None, force=False)
+    check_outputs(made("a.wav", "b.wav"), ["srt", "vtt"], Path("out"), None, force=True)
 
 
 def test_a_label_is_split_at_its_first_equals_sign() -> None:

@@ -89,7 +89,13 @@ def test_how_a_recording_ended_is_one_line(outcome: TranscriptionOutcome, line: 
 
 def test_options_are_the_upload_fields_of_these_names() -> None:
     assert UploadOptions().form == {}
-    options = UploadOptions("en", "left:agent", False, "call 7", {"team": "north", "shift": "2"})  # noqa: FBT003
+    options = UploadOptions(
+        language="en",
+        channels="left:agent",
+        summary=False,
+        external_id="call 7",
+        labels={"team": "north", "shift": "2"},
+    )
     assert options.form == {
         "language": "en",
         "channels": "left:agent",

@@ -17,6 +17,7 @@ from infra.client.upload_options import UploadOptions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from infra.cli.server_choice import ServerChoice
     from infra.client.batch import TranscriptionOutcome
     from infra.evaluation.calls import Call
     from infra.evaluation.configuration import Configuration
@@ -64,16 +65,18 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option
     has a stack of its own. Figures: words, word error rate, words heard on the wrong channel,
     turns lost or out of order, and seconds of work per second of the recording.
     """
+    from infra.cli.server_choice import ServerChoice
     from infra.evaluation.configuration import unknown_settings
 
     calls = _calls(folder, skip_without_truth=skip_without_truth)
     chosen = _configurations(with_settings, against_settings, server)
     for name in unknown_settings(chosen):
         print_error(f"{name} is no setting of a function; it is passed on all the same.")
-    options = UploadOptions(language, prompt=prompt, hotwords=hotwords)
+    options = UploadOptions(language=language, prompt=prompt, hotwords=hotwords)
+    choice = ServerChoice(server, data)
     results: list[ConfigurationResult] = []
     try:
-        code = run(_evaluate(calls, chosen, options, (server, data), jobs, results=results))
+        code = run(_evaluate(calls, chosen, options, choice, jobs, results=results))
     finally:  # a second side that cannot start does not take the first one's figures away
         _print_evaluation(results, calls, as_json=as_json)
     raise typer.Exit(code)
@@ -83,7 +86,7 @@ async def _evaluate(  # noqa: PLR0913 - what the command's options say
     calls: "Sequence[Call]",
     chosen: "Sequence[Configuration]",
     options: UploadOptions,
-    server: tuple[str | None, Path],
+    server: "ServerChoice",
     jobs: int,
     *,
     results: "list[ConfigurationResult]",
@@ -128,17 +131,14 @@ def _configurations(
 
 
 def _server_of(
-    choice: tuple[str | None, Path], configuration: "Configuration"
+    choice: "ServerChoice", configuration: "Configuration"
 ) -> "AbstractAsyncContextManager[str | Callable[[], str]]":
     """Return the server or running stack; a new stack for other settings, or if none runs."""
-    from infra.cli.server_choice import server_for
     from infra.evaluation.configuration import UnusableSettings, check_environment
     from infra.evaluation.runner import own_stack
-    from infra.local.state import running_stack
 
-    server, data = choice
-    if not configuration.own_stack and (server is not None or running_stack(data) is not None):
-        return server_for(server, data)
+    if not configuration.own_stack and choice.is_there:
+        return choice.open()
     try:
         check_environment()
     except UnusableSettings as error:
@@ -146,7 +146,7 @@ def _server_of(
     print_error(f"{configuration}: starting a stack for this …")
     from infra.local.stack import delete_stack
 
-    return own_stack(configuration, data, delete_stack)
+    return own_stack(configuration, choice.data, delete_stack)
 
 
 def _result(

@@ -24,16 +24,16 @@ from infra.cli.options import (
     Quiet,
     Server,
     Task,
-    check,
     endings,
     labels,
 )
 from infra.cli.output import error_screen, print_error, print_line, screen
 from infra.cli.run import run
-from infra.client.audio_files import AudioFile, find_audio_files
+from infra.client.audio_files import AudioFile, find_audio_files, find_collision
 from infra.client.upload_options import UploadOptions
 
 if TYPE_CHECKING:
+    from infra.cli.server_choice import ServerChoice
     from infra.client.batch import ResultStore, TranscriptionOutcome
     from infra.client.client import RecordingBody
 
@@ -69,17 +69,50 @@ def transcribe(  # noqa: PLR0913 - one parameter for each option
 
     A single result is printed. With --out results are files: JSON, or the formats chosen.
     """
+    from infra.cli.server_choice import ServerChoice
+
     found, formats = (
         find_audio_files(audio),
         endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt),
     )
-    check(found, formats, out, external_id)
+    check_outputs(found, formats, out, external_id, force=force)
     options = UploadOptions(
-        language, channels, not no_summary, external_id, labels(label), task, prompt, hotwords
+        language=language,
+        channels=channels,
+        summary=not no_summary,
+        external_id=external_id,
+        labels=labels(label),
+        task=task,
+        prompt=prompt,
+        hotwords=hotwords,
     )
     files = _result_files(out, formats, force=force)
-    outcomes = run(_transcribe(found, options, files, (server, data), jobs, quiet=quiet))
+    choice = ServerChoice(server, data)
+    outcomes = run(_transcribe(found, options, files, choice, jobs, quiet=quiet))
     raise typer.Exit(_report(outcomes, None if out else formats, quiet=quiet))
+
+
+def check_outputs(
+    found: Sequence[AudioFile],
+    formats: Sequence[str],
+    out: Path | None,
+    external_id: str | None,
+    *,
+    force: bool,
+) -> None:
+    """Raise `BadParameter` if the options contradict each other."""
+    if not found:
+        raise typer.BadParameter("There is no recording in the folder.")
+    if external_id is not None and len(found) > 1:
+        raise typer.BadParameter("--external-id names one call; there are several.")
+    if out is None and formats and len(found) * len(formats) > 1:
+        raise typer.BadParameter("Several results need --out DIR.")
+    if out is None and force:
+        raise typer.BadParameter("--force replaces files, so it needs --out DIR.")
+    if out is not None and out.exists() and not out.is_dir():
+        raise typer.BadParameter(f"--out {out} is a file; needed: a folder.")
+    if out is not None and (both := find_collision(found)):
+        raise typer.BadParameter(f"{both[0].name} and {both[1].name} would have the same results.")
 
 
 def _result_files(out: Path | None, formats: Sequence[str], *, force: bool) -> "ResultStore":
@@ -93,18 +126,16 @@ async def _transcribe(  # noqa: PLR0913 - what the command's options say
     found: Sequence[AudioFile],
     options: UploadOptions,
     results: "ResultStore",
-    server: tuple[str | None, Path],
+    server: "ServerChoice",
     jobs: int,
     *,
     quiet: bool,
 ) -> "list[TranscriptionOutcome]":
-    """Transcribe on the server: its URL if given, else the stack of the data folder."""
     from infra.cli.progress_display import shown_on
-    from infra.cli.server_choice import server_for
     from infra.client.batch import Transcriber
     from infra.client.client import Client
 
-    async with server_for(*server) as url, Client(url) as client:
+    async with server.open() as url, Client(url) as client:
         await client.live()
         with shown_on(error_screen, quiet=quiet) as display:
             transcriber = Transcriber(client, options, display, results)
