@@ -111,7 +111,7 @@ class ConfigurationResult(Frozen):
 
 
 class Evaluation(Frozen):
-    """What `pocwhisp evaluate --json` prints; with `--against` there are two."""
+    """What `pocwhisp evaluate --json` prints: one configuration, or with `--against` two."""
 
     sides: tuple[ConfigurationResult, ...]
 

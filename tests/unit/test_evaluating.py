@@ -118,11 +118,11 @@ def test_of_many_troubles_some_are_shown_and_the_others_counted(tmp_path: Path) 
     assert (len(lines), lines[-1]) == (11, "… and 4 more.")
 
 
-def test_without_settings_there_is_one_side_on_whatever_runs() -> None:
+def test_without_settings_there_is_one_configuration_on_whatever_runs() -> None:
     assert configurations(None, None, "http://there") == [Configuration()]
 
 
-def test_each_side_has_its_own_settings_and_its_own_stack() -> None:
+def test_each_configuration_has_its_own_settings_and_its_own_stack() -> None:
     assert configurations(["A=1", "B=x=y"], None, None) == [
         Configuration({"A": "1", "B": "x=y"}, own_stack=True)
     ]
@@ -292,7 +292,7 @@ def test_a_table_has_a_row_for_each_channel_and_for_both() -> None:
         assert row in lines
 
 
-def test_two_sides_stand_side_by_side_in_eighty_columns() -> None:
+def test_two_configurations_stand_side_by_side_in_eighty_columns() -> None:
     lines = lines_of(result_of({"A": "[1]"}, [GOOD, BAD]), result_of({"A": "2"}, [GOOD, GONE]))
     for row in (
         "recording channel words A B A B A B A B",
@@ -331,7 +331,7 @@ def calls(tmp_path: Path) -> Path:
     return folder_with(tmp_path / "calls", "a.wav", "b.wav", "a.truth.json", "b.truth.json")
 
 
-def test_a_second_side_that_cannot_start_leaves_the_first_ones_figures(
+def test_a_second_configuration_that_cannot_start_leaves_the_first_ones_figures(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Path
 ) -> None:
     async def ran(_: Evaluator, configuration: Configuration) -> list[TranscriptionOutcome]:
@@ -349,6 +349,19 @@ def test_a_second_side_that_cannot_start_leaves_the_first_ones_figures(
     assert json.loads(done.stdout) == json.loads(
         Evaluation(sides=(result_of({}, [GOOD, BAD]),)).model_dump_json()
     )
+
+
+@pytest.mark.parametrize("option", ["--skip-without-truth", "--skip-untold"])
+def test_recordings_without_a_truth_are_left_out_if_wanted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Path, option: str
+) -> None:
+    async def ran(self: Evaluator, _: Configuration) -> list[TranscriptionOutcome]:
+        return [TranscriptionOutcome(call.recording, NEARLY) for call in self.calls]
+
+    monkeypatch.setattr(Evaluator, "run", ran)
+    (calls / "b.truth.json").unlink()
+    assert evaluate(calls, tmp_path).exit_code == Exit.USAGE
+    assert "1 of 1 completed" in evaluate(calls, tmp_path, option).stdout
 
 
 def test_a_recording_that_is_refused_stops_no_other(

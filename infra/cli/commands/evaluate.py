@@ -37,12 +37,15 @@ With = Annotated[
 ]
 Against = Annotated[
     list[str] | None,
-    typer.Option("--against", help="A setting of the second side, NAME=VALUE; repeatable."),
+    typer.Option(
+        "--against", help="A setting of the second configuration, NAME=VALUE; repeatable."
+    ),
 ]
 Skip = Annotated[
-    bool, typer.Option("--skip-untold", help="Leave out recordings that have no truth.")
+    bool, typer.Option("--skip-without-truth", help="Leave out recordings that have no truth.")
 ]
-Figures = Annotated[bool, typer.Option("--json", help="All figures, for scripts.")]
+FormerSkip = Annotated[bool, typer.Option("--skip-untold", hidden=True)]
+Figures = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
 
 def evaluate(  # noqa: PLR0913 - one parameter for each option
@@ -56,19 +59,20 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option
     prompt: Prompt = None,
     hotwords: Hotwords = None,
     skip_without_truth: Skip = False,
+    skip_untold: FormerSkip = False,
     server: Server = None,
     data: Data,
 ) -> None:
-    """Count the errors in recordings whose words are known, of one set-up or of two.
+    """Count the errors in recordings whose words are known, of one configuration or of two.
 
-    Uses the server, the running stack, or one started for it; each side of --with and --against
-    has a stack of its own. Figures: words, word error rate, words heard on the wrong channel,
-    turns lost or out of order, and seconds of work per second of the recording.
+    Uses the server, the running stack, or one started for it; with --with or --against, each
+    configuration has a stack of its own. Figures: words, word error rate, words recognised on
+    the wrong channel, turns lost or out of order, and seconds of work per second of the recording.
     """
     from infra.cli.server_choice import ServerChoice
     from infra.evaluation.configuration import unknown_settings
 
-    calls = _calls(folder, skip_without_truth=skip_without_truth)
+    calls = _calls(folder, skip_without_truth=skip_without_truth or skip_untold)
     chosen = _configurations(with_settings, against_settings, server)
     for name in unknown_settings(chosen):
         print_error(f"{name} is no setting of a function; it is passed on all the same.")
@@ -77,7 +81,7 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option
     results: list[ConfigurationResult] = []
     try:
         code = run(_evaluate(calls, chosen, options, choice, jobs, results=results))
-    finally:  # a second side that cannot start does not take the first one's figures away
+    finally:  # if the second cannot start, the first one's figures stay
         _print_evaluation(results, calls, as_json=as_json)
     raise typer.Exit(code)
 
