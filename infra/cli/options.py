@@ -78,9 +78,12 @@ Server = Annotated[
     str | None, typer.Option(callback=web_address, help="URL of a server that runs already.")
 ]
 Jobs = Annotated[int, typer.Option(help="Recordings at work at once.", min=1, max=64)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell only of what is not completed.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print only recordings that are not completed.")
+]
 Force = Annotated[
-    bool, typer.Option("--force", help="Replace files that are no results of PocWhisp, too.")
+    bool,
+    typer.Option("--force", help="Overwrite existing files even if PocWhisp did not write them."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The API's answer.")]
 AsText = Annotated[bool, typer.Option("--txt", "--text", help="The conversation as plain text.")]
@@ -91,7 +94,7 @@ Language = Annotated[
 ]
 Task = Annotated[
     Literal["transcribe", "translate"] | None,
-    typer.Option(help="Write down what is said as it is said (the default), or in English."),
+    typer.Option(help="transcribe: in the language spoken (default); translate: into English."),
 ]
 Prompt = Annotated[str | None, typer.Option(help="Text that precedes the call.")]
 Hotwords = Annotated[str | None, typer.Option(help="Words likely to occur, separated by commas.")]
@@ -100,7 +103,7 @@ Channels = Annotated[
 ]
 NoSummary = Annotated[bool, typer.Option("--no-summary", help="Leave the summary out.")]
 Labels = Annotated[
-    list[str] | None, typer.Option("--label", help="A mark of yours, KEY=VALUE; repeatable.")
+    list[str] | None, typer.Option("--label", help="A label, KEY=VALUE; repeatable.")
 ]
 
 

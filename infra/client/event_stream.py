@@ -1,7 +1,8 @@
 """Follows events: first those that the broker's streams keep, in order, then new ones.
 
 Works with one stream for all types as with one for each: streams are found by their subjects.
-Nothing is acknowledged and nothing is left behind, so following events has no effect on others.
+Nothing is acknowledged, and the broker drops the consumers by itself within a minute, so following
+events has no effect on others.
 """
 
 import asyncio

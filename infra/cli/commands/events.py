@@ -25,7 +25,7 @@ def events(  # noqa: PLR0913 - one parameter for each option
         str | None, typer.Option("--type", help="Only these types, such as 'recording.*'.")
     ] = None,
     since_start: Annotated[
-        bool, typer.Option("--since-start", help="All that are kept, not only those to come.")
+        bool, typer.Option("--since-start", help="Also the events that the broker has stored.")
     ] = False,
     until_end: Annotated[
         bool, typer.Option("--until-end", help="With --session: stop when its run has ended.")

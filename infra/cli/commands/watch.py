@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 
 FolderArgument = Annotated[
-    Path, typer.Argument(help="The folder; those in it too.", exists=True, file_okay=False)
+    Path,
+    typer.Argument(help="Folder to watch, with its sub-folders.", exists=True, file_okay=False),
 ]
 Out = Annotated[
     Path | None, typer.Option(help="WatchedFolder for the results; the watched one if not given.")
