@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from infra.cli import app as app_module
 from infra.cli import doctor as machine
 from infra.cli.app import app
+from infra.cli.commands import demo
 from infra.cli.commands.events import warn_of_unknown_type
 from infra.cli.doctor import check_machine
 from infra.client.audio_files import AudioFile
@@ -92,6 +94,12 @@ def test_the_exit_codes_are_in_the_help_of_every_command(command: str) -> None:
     shown = " ".join(pocwhisp(command, "--help").stdout.split())
     for words in ("0 all completed", "3 the server", "4 whatever", "129, 130 or 143 stopped by"):
         assert words in shown
+
+
+def test_the_demonstrations_call_is_a_part_of_the_package() -> None:
+    assert demo.SAMPLE_CALL.is_relative_to(Path(app_module.__file__).parent)
+    assert demo.SAMPLE_CALL.is_file()
+    assert not demo.SAMPLE_CALL.is_symlink()
 
 
 def test_the_version_is_that_of_the_package() -> None:

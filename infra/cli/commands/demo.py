@@ -13,7 +13,7 @@ from infra.cli.run import run
 if TYPE_CHECKING:
     from infra.client.client import RecordingBody
 
-SAMPLE_CALL = Path(__file__).parents[3] / "tests" / "calls" / "support.wav"
+SAMPLE_CALL = Path(__file__).parents[1] / "sample" / "support.wav"
 
 
 def demo(
