@@ -10,8 +10,6 @@ from events.keys import RecordingKey, RunKey
 Channel = Literal["left", "right"]
 RunState = Literal["queued", "processing", "completed", "failed", "cancelled"]
 TERMINAL_STATES: frozenset[RunState] = frozenset({"completed", "failed", "cancelled"})
-TYPE_PREFIX = "io.pocwhisp."
-"""How the type of every event begins."""
 Tenant = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$", description="Owner of the recording.")]
 Seconds = Annotated[float, Field(ge=0, description="Seconds since the start of the recording.")]
 ErrorClass = Literal["permanent", "exhausted"]
@@ -33,6 +31,8 @@ DocumentDigest = Annotated[
 
 FINGERPRINT_DIGITS = 8
 """Digits of a digest that are enough to tell two outputs of one step apart."""
+TYPE_PREFIX = "io.pocwhisp."
+"""What the type of every event begins with."""
 EVENT_NAMESPACE = UUID("6f1c1d0e-6c3b-5f7a-9a53-0a3f0c8b7d11")
 
 

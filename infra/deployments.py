@@ -24,19 +24,21 @@ FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """A function as it is deployed.
-
-    `concurrency`: events it handles at once. `accepts`: the types it is sent. `needs_database`:
-    it is not asked to be ready before the database is.
-    """
+    """A function as it is deployed."""
 
     name: str
     module: str
+    """The module that runs it."""
     concurrency: int | None = None
+    """Events that it handles at one time. None: as many as its own default."""
     accepts: tuple[type[Event], ...] = ()
+    """The types of the events that it is sent."""
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Settings of its own."""
     needs_database: bool = False
+    """Whether it can be ready only once the database is."""
     ready: str = "/ready"
+    """The path that answers 200 when it is ready."""
 
     @property
     def argv(self) -> list[str]:
@@ -45,7 +47,11 @@ class Deployment:
 
     @property
     def in_flight(self) -> int:
-        """Deliveries of one type at a time: those of all types together must find room there."""
+        """Deliveries in flight per accepted type.
+
+        Those of all types together do not exceed the `DELIVERIES_PER_SLOT` times `concurrency` that
+        the function accepts.
+        """
         at_once = self.concurrency or 1
         return max(1, min(at_once, DELIVERIES_PER_SLOT * at_once // max(1, len(self.accepts))))
 
@@ -99,7 +105,7 @@ def dispatcher_environment(
     """What the dispatcher's environment says besides where the broker is."""
     return {
         "DISPATCH_ROUTES": json.dumps(routes(ports, deployments)),
-        "SWEEP_URL": url(ports["sweep"]),
+        "SWEEP_URL": local_url(ports["sweep"]),
     }
 
 
@@ -111,7 +117,7 @@ def routes(
         {
             "function": deployment.name,
             "type": event.type,
-            "url": url(ports[deployment.name]),
+            "url": local_url(ports[deployment.name]),
             "in_flight": deployment.in_flight,
         }
         for deployment in deployments
@@ -119,6 +125,6 @@ def routes(
     ]
 
 
-def url(port: int, path: str = "/") -> str:
+def local_url(port: int, path: str = "/") -> str:
     """The address of a process of this machine."""
     return f"http://{HOST}:{port}{path}"

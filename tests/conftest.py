@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.support.stacks import Body, RunningStack, running
+from tests.support.recognizers import NANO_CALL, NANO_SETTINGS
+from tests.support.stacks import Body, RunningStack, completed, running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,15 +54,19 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
 @pytest.fixture(scope="session")
 def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """Another one, for all tests that kill its processes or wipe its stores."""
-    with running(tmp_path_factory.mktemp("own_stack"), SWEEP_PATIENCE="2") as stack:
+    """Another one, for all tests that kill its processes or wipe its stores; Whisper hears."""
+    data = tmp_path_factory.mktemp("own_stack")
+    with running(data, SWEEP_PATIENCE="2", **NANO_SETTINGS) as stack:
         yield stack
 
 
 @pytest.fixture(scope="session")
 def sample_call(stack: RunningStack) -> Body:
     """The body for the sample call, asked for once."""
-    response = stack.post(wait="90")
-    assert response.status_code == 200, response.text
-    body: Body = response.json()
-    return body
+    return completed(stack.post(wait="90"))
+
+
+@pytest.fixture(scope="session")
+def nano_call(own_stack: RunningStack) -> Body:
+    """The body for the nano call, asked for once."""
+    return completed(own_stack.post(NANO_CALL, wait="90"))

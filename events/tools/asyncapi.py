@@ -25,6 +25,7 @@ from events import (
     TranscriptMerged,
     TranscriptSummarized,
 )
+from events.base import TYPE_PREFIX
 from events.envelope import STRUCTURED
 
 Json: TypeAlias = dict[str, Any]
@@ -32,7 +33,6 @@ Json: TypeAlias = dict[str, Any]
 FILE = Path(__file__).parents[1] / "asyncapi.yaml"
 HEADER = "# Written by `python -m events.tools.asyncapi`; change the models, not this.\n"
 VERSION = "1.0.0"
-PREFIX = "io.pocwhisp."
 
 SENDERS: dict[type[Event], tuple[str, ...]] = {
     RecordingReceived: ("ingest",),
@@ -215,7 +215,9 @@ def _operations() -> Json:
     """One for each function and event it sends, then for each it receives."""
     flows = (("send", "sends", SENDERS), ("receive", "receives", RECEIVERS))
     return {
-        f"{function}.{verb}.{model.type.removeprefix(PREFIX)}": _operation(action, function, model)
+        f"{function}.{verb}.{model.type.removeprefix(TYPE_PREFIX)}": _operation(
+            action, function, model
+        )
         for action, verb, flow in flows
         for model in EVENTS.values()
         for function in flow[model]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from infra.cli.output import print_error
 from infra.client.errors import ServerAway
-from infra.local.state import StackInfo, running_stack
+from infra.local.state import StackState, running_stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def none_runs_in(data: Path) -> str:
     return f"No stack runs in {data.absolute()}."
 
 
-def stack_in(data: Path) -> StackInfo:
+def stack_in(data: Path) -> StackState:
     """Return the running stack. Raises `ServerAway` if none runs."""
     running = running_stack(data)
     if running is None:

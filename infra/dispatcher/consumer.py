@@ -1,4 +1,4 @@
-"""The port through which a line pulls its deliveries and acknowledges them."""
+"""The port through which a route worker pulls its deliveries and acknowledges them."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -11,19 +11,21 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
-from infra.dispatcher.broker import STREAM, Broker
+from infra.dispatcher.broker import STREAM, BrokerConnection
 from infra.dispatcher.consumer import InFlightDelivery
-from infra.dispatcher.settings import Route
+from infra.dispatcher.settings import EventRoute
 from shared.cancellation import cancellable
 from shared.nats_inbox import Inbox
 
 REQUEST_TIMEOUT = 5.0
-SILENCE = 25.0
-PULL = json.dumps({"batch": 1, "expires": 30 * 10**9, "idle_heartbeat": 10 * 10**9}).encode()
-HEARTBEAT = "100"
-PULL_ENDS = ("404", "408")
-PAUSE = 0.25
-LONGEST_PAUSE = 5.0
+SILENCE_LIMIT = 25.0
+PULL_REQUEST = json.dumps(
+    {"batch": 1, "expires": 30 * 10**9, "idle_heartbeat": 10 * 10**9}
+).encode()
+IDLE_HEARTBEAT = "100"
+PULL_ENDED = ("404", "408")
+BIND_RETRY_DELAY = 0.25
+LONGEST_BIND_RETRY_DELAY = 5.0
 
 logger = structlog.get_logger()
 
@@ -34,7 +36,7 @@ class JetStreamConsumer:
     Calls wait until the consumer exists.
     """
 
-    def __init__(self, broker: Broker, route: Route, ack_wait: float) -> None:
+    def __init__(self, broker: BrokerConnection, route: EventRoute, ack_wait: float) -> None:
         self._broker = broker
         self._jetstream = broker.client.jetstream(timeout=REQUEST_TIMEOUT)
         self._route = route
@@ -42,41 +44,41 @@ class JetStreamConsumer:
         self._bind_lock = asyncio.Lock()
         self._bound = False
         self._inbox: Inbox | None = None
-        self._pulls = ""
+        self._pull_subject = ""
         self._epoch: datetime | None = None
-        self._pull: asyncio.Timeout | None = None
+        self._pull_timeout: asyncio.Timeout | None = None
         broker.when_connected(self.reset)
 
     def reset(self) -> None:
         """Bind the consumer anew; a pull under way may have been lost with the connection."""
         self._bound = False
-        if self._pull is not None and not self._pull.expired():
-            self._pull.reschedule(0)
+        if self._pull_timeout is not None and not self._pull_timeout.expired():
+            self._pull_timeout.reschedule(0)
 
     async def next(self) -> InFlightDelivery | None:
         inbox, epoch = await self.ensure_bound()
         try:
-            async with asyncio.timeout(None) as self._pull:
+            async with asyncio.timeout(None) as self._pull_timeout:
                 message = await self._pull_message(inbox)
         except (NatsError, OSError, TimeoutError) as error:
             if self._bound:
                 await self._pause(error)
             return None
         finally:
-            self._pull = None
+            self._pull_timeout = None
         return None if message is None else InFlightDelivery(message, epoch)
 
     async def _pull_message(self, inbox: Inbox) -> Msg | None:
         """Pull one message. nats-py's `fetch` would not notice that the consumer is gone."""
-        await self._broker.client.publish(self._pulls, PULL, reply=inbox.subject)
+        await self._broker.client.publish(self._pull_subject, PULL_REQUEST, reply=inbox.subject)
         while True:
-            message = await inbox.next(SILENCE)
+            message = await inbox.next(SILENCE_LIMIT)
             if message.reply:
                 return message
             status = (message.headers or {}).get("Status", "")
-            if status in PULL_ENDS:
+            if status in PULL_ENDED:
                 return None
-            if status != HEARTBEAT:
+            if status != IDLE_HEARTBEAT:
                 raise NatsError(f"The pull was refused: {status} {message.headers}")
 
     async def stop(self) -> None:
@@ -93,7 +95,7 @@ class JetStreamConsumer:
         if not await self._is_current(delivery):
             return False
         try:
-            await delivery.message.ack_sync(timeout=REQUEST_TIMEOUT)
+            await cancellable(delivery.message.ack_sync(timeout=REQUEST_TIMEOUT))
         except (NatsError, OSError):
             return False
         return True
@@ -116,7 +118,7 @@ class JetStreamConsumer:
     async def ensure_bound(self) -> tuple[Inbox, datetime]:
         """Wait until the broker has the consumer. Returns its inbox and its epoch."""
         async with self._bind_lock:
-            pause, reason = PAUSE, ""
+            pause, reason = BIND_RETRY_DELAY, ""
             while not self._bound or self._inbox is None or self._epoch is None:
                 await self._broker.wait_until_connected()
                 try:
@@ -126,7 +128,7 @@ class JetStreamConsumer:
                         logger.warning("consumer_away", consumer=self._name, reason=str(error))
                     reason = str(error)
                     await asyncio.sleep(pause)
-                    pause = min(2 * pause, LONGEST_PAUSE)
+                    pause = min(2 * pause, LONGEST_BIND_RETRY_DELAY)
             return self._inbox, self._epoch
 
     async def _bind(self) -> None:
@@ -139,7 +141,7 @@ class JetStreamConsumer:
                 await stale.close()
             # A fresh one: answers to pulls that were lost with the connection must not fill it.
             self._inbox = await Inbox.open(self._broker.client)
-            self._pulls = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{self._name}"
+            self._pull_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{self._name}"
         except BaseException:
             self._bound = False
             raise
@@ -162,7 +164,7 @@ class JetStreamConsumer:
     async def _pause(self, error: Exception) -> None:
         logger.warning("consumer_lost", consumer=self._name, reason=str(error))
         self._bound = False
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(BIND_RETRY_DELAY)
 
     @property
     def _name(self) -> str:
@@ -178,7 +180,7 @@ class JetStreamConsumer:
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=self._ack_wait,
             max_deliver=-1,
-            # The line limits what is in flight: for the broker, an event in its back-off is in
-            # flight as well.
+            # The route worker limits what is in flight: for the broker, an event in its back-off
+            # is in flight as well.
             max_ack_pending=-1,
         )

@@ -16,7 +16,7 @@ UNENCODED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in 
 
 
 @dataclass(frozen=True, slots=True)
-class HttpEvent:
+class DeliveryRequest:
     """An event ready to be posted in binary mode (CloudEvents HTTP binding, section 3.1)."""
 
     received: IncomingEvent
@@ -24,12 +24,12 @@ class HttpEvent:
     body: bytes
 
     @classmethod
-    def from_structured(cls, payload: bytes) -> "HttpEvent":
+    def from_structured(cls, payload: bytes) -> "DeliveryRequest":
         """Read an event in structured mode. Raises any `Exception` if it is none."""
         return cls.from_event(from_json(payload))
 
     @classmethod
-    def from_event(cls, event: CloudEvent) -> "HttpEvent":
+    def from_event(cls, event: CloudEvent) -> "DeliveryRequest":
         attributes, body = to_binary(event)
         headers = {"content-type": "application/json", "prefer": "reply"}
         for name, text in attributes.items():

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from infra.dispatcher.delivery_request import HttpEvent
+from infra.dispatcher.delivery_request import DeliveryRequest
 from infra.dispatcher.heartbeat import Liveness
-from infra.dispatcher.retry_policy import Answer, Failure, Outcome
+from infra.dispatcher.retry_policy import AttemptOutcome, FunctionAnswer, NoAnswer
 
 ATTEMPT = "x-pocwhisp-attempt"
 """Header with the number of the attempt, from 1, which the function logs."""
@@ -20,7 +20,7 @@ KEEPALIVE_EXPIRY = 3.0
 
 
 class FunctionClient:
-    """Posts events. Every HTTP failure is returned as an `Outcome`, never raised."""
+    """Posts events. Every HTTP failure is returned as an `AttemptOutcome`, never raised."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -39,14 +39,14 @@ class FunctionClient:
         ) as client:
             yield cls(client)
 
-    async def post(self, url: str, event: HttpEvent, attempt: int = 1) -> Outcome:
+    async def post(self, url: str, event: DeliveryRequest, attempt: int = 1) -> AttemptOutcome:
         """Post the event, and wait for the answer without a time limit."""
         headers = {**event.headers, ATTEMPT: str(attempt)}
         try:
             response = await self._client.post(url, content=event.body, headers=headers)
         except httpx.HTTPError as error:
             return _failure(error)
-        return Answer(response.status_code, _error_code(response))
+        return FunctionAnswer(response.status_code, _error_code(response))
 
     async def probe(self, url: str, within: float) -> Liveness:
         """Probe a function that works on a request of ours, for at most `within` seconds.
@@ -71,12 +71,12 @@ def _is_refused(error: BaseException | None) -> bool:
     return _is_refused(error.__cause__ or error.__context__)
 
 
-def _failure(error: httpx.HTTPError) -> Failure:
+def _failure(error: httpx.HTTPError) -> NoAnswer:
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol):
-        return Failure.NOT_UP
+        return NoAnswer.NOT_UP
     if isinstance(error, httpx.TimeoutException):
-        return Failure.TIMEOUT
-    return Failure.DIED
+        return NoAnswer.TIMEOUT
+    return NoAnswer.DIED
 
 
 def _error_code(response: httpx.Response) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from infra.dispatcher.retry_policy import Failure, Outcome
+from infra.dispatcher.retry_policy import AttemptOutcome, NoAnswer
 
 SILENT_LIMIT = 2
 LONGEST_PROBE = 5.0
@@ -25,11 +25,14 @@ class Liveness(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatTiming:
-    """`interval` between two heartbeats, time for one `probe`, and `cap` of the whole work (s)."""
+    """The times of a delivery that is being worked on, in seconds."""
 
     interval: float
+    """Between two heartbeats."""
     probe: float
+    """Time limit of a probe."""
     cap: float
+    """Time limit of the whole work."""
 
     @classmethod
     def within(cls, ack_wait: float, cap: float) -> "HeartbeatTiming":
@@ -38,17 +41,17 @@ class HeartbeatTiming:
 
 
 async def with_heartbeat(
-    work: Coroutine[Any, Any, Outcome],
+    work: Coroutine[Any, Any, AttemptOutcome],
     timing: HeartbeatTiming,
     *,
     probe: Callable[[float], Awaitable[Liveness]],
     extend_ack_wait: Callable[[], Awaitable[None]],
-) -> Outcome:
+) -> AttemptOutcome:
     """Return the outcome of `work`; at each interval probe the function and extend the ack wait.
 
-    Work that takes longer than the cap is abandoned as `Failure.TIMEOUT`, which counts against
+    Work that takes longer than the cap is abandoned as `NoAnswer.TIMEOUT`, which counts against
     the event. Work whose function is silent twice in a row, because it hangs, is abandoned as
-    `Failure.SILENT`, an outage.
+    `NoAnswer.SILENT`, an outage.
     """
     task = asyncio.create_task(work)
     try:
@@ -59,34 +62,34 @@ async def with_heartbeat(
 
 
 async def _watch(
-    task: asyncio.Task[Outcome],
+    task: asyncio.Task[AttemptOutcome],
     timing: HeartbeatTiming,
     probe: Callable[[float], Awaitable[Liveness]],
     extend_ack_wait: Callable[[], Awaitable[None]],
-) -> Outcome:
+) -> AttemptOutcome:
     clock = asyncio.get_running_loop().time
     end = clock() + timing.cap
     liveness, silent = Liveness.ALIVE, 0
     while not await _ended(task, min(timing.interval, end - clock())):
         if clock() >= end:
-            return Failure.TIMEOUT
+            return NoAnswer.TIMEOUT
         liveness = await probe(timing.probe)
         silent = silent + 1 if liveness is Liveness.SILENT else 0
         if silent == SILENT_LIMIT and not task.done():
-            return Failure.SILENT
+            return NoAnswer.SILENT
         await extend_ack_wait()
     return _attributed(task.result(), liveness)
 
 
-async def _ended(task: asyncio.Task[Outcome], within: float) -> bool:
+async def _ended(task: asyncio.Task[AttemptOutcome], within: float) -> bool:
     ended, _ = await asyncio.wait({task}, timeout=max(within, 0))
     return bool(ended)
 
 
-def _attributed(outcome: Outcome, liveness: Liveness) -> Outcome:
+def _attributed(outcome: AttemptOutcome, liveness: Liveness) -> AttemptOutcome:
     """Attribute a broken connection to the event, or to a function that hung or drained."""
-    if outcome is Failure.DIED and liveness is Liveness.SILENT:
-        return Failure.SILENT
-    if outcome is Failure.DIED and liveness is Liveness.DRAINING:
-        return Failure.NOT_UP
+    if outcome is NoAnswer.DIED and liveness is Liveness.SILENT:
+        return NoAnswer.SILENT
+    if outcome is NoAnswer.DIED and liveness is Liveness.DRAINING:
+        return NoAnswer.NOT_UP
     return outcome

@@ -6,7 +6,7 @@
     anything else                               parked at once: functions never answer it
 
 An outage is not a failed call. JetStream's own delivery count cannot tell the two apart, so
-failures are counted here. An event that may not be parked is stuck after as many attempts: its
+failures are counted here. An event that may not be parked is stuck after the last attempt: its
 retries go on, with delays that grow with the number of stuck events.
 """
 
@@ -22,7 +22,7 @@ DOUBLINGS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FunctionAnswer:
     """The function answered. `error` is the code in its JSON answer, if it had one."""
 
     status: int
@@ -33,7 +33,7 @@ class Answer:
         return self.error or f"http_{self.status}"
 
 
-class Failure(StrEnum):
+class NoAnswer(StrEnum):
     """No answer came; the value is the error's code."""
 
     NOT_UP = "function_not_up"
@@ -46,23 +46,26 @@ class Failure(StrEnum):
         return self.value
 
 
-Outcome: TypeAlias = Answer | Failure
+AttemptOutcome: TypeAlias = FunctionAnswer | NoAnswer
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`max_attempts` counted failures; delays in seconds: base, 2 base, 4 base ... to a cap.
-
-    Between two attempts at any of the stuck events lie `stuck_spacing` and `stuck_rest` times what
-    an attempt takes, so that any number of them leaves the function free for the others.
-    """
+    """When failed deliveries are tried again, and how often. All times are in seconds."""
 
     max_attempts: int = 8
+    """Counted failures after which an event is parked or stuck."""
     base: float = 1
+    """Delay after the first failure; each further one doubles it."""
     cap: float = 60
+    """Longest delay after a counted failure."""
     outage_cap: float = 30
+    """Longest delay after a failure that is an outage of the function."""
     stuck_spacing: float = 0.25
+    """Least time between two attempts at any of the stuck events."""
     stuck_rest: float = 4
+    """Least time between two attempts at any of the stuck events, as a multiple of what an attempt
+    takes. Any number of stuck events so leaves the function free for the others."""
 
     def stuck_delay(self, stuck: int, seconds: float) -> float:
         """Return the delay (s) of one of `stuck` events whose last attempt took `seconds`."""
@@ -108,7 +111,7 @@ Verdict: TypeAlias = Ack | Retry | Park
 
 
 def decide(
-    outcome: Outcome,
+    outcome: AttemptOutcome,
     count: FailureCount,
     policy: Policy,
     *,
@@ -117,44 +120,44 @@ def decide(
 ) -> Verdict:
     """Return the verdict on an outcome; `count` is the event's failure count before it.
 
-    An event that may not be parked (a parked delivery itself) is retried for ever instead, once it
-    is stuck after `stuck_delay` seconds at least.
+    An event that may not be parked (a parked delivery itself) is retried without end; after
+    `max_attempts` failures no sooner than `stuck_delay` seconds.
     """
     if succeeded(outcome):
         return Ack()
     if _is_outage(outcome):
-        delay = backoff(count.outages, policy.base, policy.outage_cap)
+        delay = exponential_delay(count.outages, policy.base, policy.outage_cap)
         return Retry(delay, FailureCount(count.failures, count.outages + 1))
     now = FailureCount(count.failures + 1)
-    if may_park and isinstance(outcome, Answer) and _is_refusal(outcome):
+    if may_park and isinstance(outcome, FunctionAnswer) and _is_permanent(outcome):
         return Park("permanent", f"http_{outcome.status}", now.failures)
     if may_park and now.failures >= policy.max_attempts:
         return Park("exhausted", outcome.code, now.failures)
-    delay = backoff(count.failures, policy.base, policy.cap)
+    delay = exponential_delay(count.failures, policy.base, policy.cap)
     if now.failures >= policy.max_attempts:
         delay = max(delay, stuck_delay)
     return Retry(delay, now)
 
 
-def backoff(before: int, base: float, cap: float) -> float:
+def exponential_delay(before: int, base: float, cap: float) -> float:
     """Return the delay (s) after a failure with `before` earlier ones: it doubles, up to `cap`."""
     return float(min(cap, base * 2 ** min(before, DOUBLINGS)))
 
 
-def succeeded(outcome: Outcome) -> bool:
+def succeeded(outcome: AttemptOutcome) -> bool:
     """Whether the function accepted the event."""
     return (
-        isinstance(outcome, Answer)
+        isinstance(outcome, FunctionAnswer)
         and HTTPStatus.OK <= outcome.status < HTTPStatus.MULTIPLE_CHOICES
     )
 
 
-def _is_outage(outcome: Outcome) -> bool:
-    if isinstance(outcome, Answer):
+def _is_outage(outcome: AttemptOutcome) -> bool:
+    if isinstance(outcome, FunctionAnswer):
         return outcome.status == HTTPStatus.SERVICE_UNAVAILABLE
-    return outcome in (Failure.NOT_UP, Failure.SILENT)
+    return outcome in (NoAnswer.NOT_UP, NoAnswer.SILENT)
 
 
-def _is_refusal(answer: Answer) -> bool:
+def _is_permanent(answer: FunctionAnswer) -> bool:
     """Whether no further attempt could succeed."""
     return answer.status < HTTPStatus.INTERNAL_SERVER_ERROR and answer.status not in RETRIED_4XX

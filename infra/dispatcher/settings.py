@@ -6,12 +6,11 @@ from urllib.parse import urljoin
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from events.base import TYPE_PREFIX
 from infra.dispatcher.retry_policy import Policy
 
-PREFIX = "io.pocwhisp."
 
-
-class Route(BaseModel):
+class EventRoute(BaseModel):
     """A route: all events of one type go to one deployed function.
 
     Two functions that take the same type (transcribe and persist), or two deployments of one, are
@@ -39,7 +38,7 @@ class Route(BaseModel):
     @property
     def consumer(self) -> str:
         """Durable name of the consumer, such as `merge--channel-transcribed-v1`."""
-        return f"{self.function}--{self.type.removeprefix(PREFIX).replace('.', '-')}"
+        return f"{self.function}--{self.type.removeprefix(TYPE_PREFIX).replace('.', '-')}"
 
     @property
     def alive_url(self) -> str:
@@ -52,10 +51,15 @@ class DispatchSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="dispatch_", frozen=True, extra="ignore")
 
     routes: Annotated[
-        tuple[Route, ...], Field(description="JSON array of {function, type, url, in_flight}.")
+        tuple[EventRoute, ...], Field(description="JSON array of {function, type, url, in_flight}.")
     ] = ()
     ack_wait: Annotated[
-        float, Field(gt=0, description="Sent again if the dispatcher is gone for so long.")
+        float,
+        Field(
+            gt=0,
+            description="Seconds without an answer or a heartbeat after which JetStream delivers"
+            " again, e.g. because the dispatcher died.",
+        ),
     ] = 15
     max_attempts: Annotated[
         int, Field(ge=1, description="Counted failures after which an event is parked.")
@@ -70,16 +74,25 @@ class DispatchSettings(BaseSettings):
         float, Field(gt=0, description="Longest delay while a function or its stores are away.")
     ] = 30
     work_floor: Annotated[
-        float, Field(gt=0, description="One delivery may take so long, however short the audio.")
+        float, Field(gt=0, description="Least time limit of a delivery, however short the audio.")
     ] = 600
     work_factor: Annotated[
-        float, Field(gt=0, description="One delivery may take so many times the audio's length.")
+        float,
+        Field(gt=0, description="Time limit of a delivery, as a multiple of the audio's length."),
     ] = 20
     connect_timeout: Annotated[
-        float, Field(gt=0, description="A function that takes longer to connect to is not up.")
+        float,
+        Field(
+            gt=0,
+            description="Time in which a function must take a connection to count as up.",
+        ),
     ] = 5
+    alive_port: Annotated[
+        int | None,
+        Field(ge=1, le=65535, description="Port of this machine that answers while it is alive."),
+    ] = None
     grace: Annotated[
-        float, Field(ge=0, description="Deliveries in flight may take so long after SIGTERM.")
+        float, Field(ge=0, description="Time that deliveries in flight may take after SIGTERM.")
     ] = 10
 
     @property

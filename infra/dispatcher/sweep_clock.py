@@ -6,7 +6,7 @@ from uuid import uuid4
 import structlog
 from cloudevents.http import CloudEvent
 
-from infra.dispatcher.delivery_request import HttpEvent
+from infra.dispatcher.delivery_request import DeliveryRequest
 from infra.dispatcher.function_client import FunctionClient
 from infra.dispatcher.retry_policy import succeeded
 from infra.dispatcher.settings import SweepSettings
@@ -17,7 +17,7 @@ LONGEST_SWEEP = 300.0
 logger = structlog.get_logger()
 
 
-async def tick(client: FunctionClient, settings: SweepSettings) -> None:
+async def post_ticks(client: FunctionClient, settings: SweepSettings) -> None:
     """Post a tick each interval, one at a time; log only when the result changes."""
     if settings.url is None:
         return
@@ -48,7 +48,7 @@ async def _post(client: FunctionClient, url: str) -> str:
     return "" if succeeded(outcome) else outcome.code
 
 
-def _tick() -> HttpEvent:
+def _tick() -> DeliveryRequest:
     event = CloudEvent.create(
         {
             "id": str(uuid4()),
@@ -57,4 +57,4 @@ def _tick() -> HttpEvent:
         },
         None,
     )
-    return HttpEvent.from_event(event)
+    return DeliveryRequest.from_event(event)

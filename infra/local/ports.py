@@ -60,8 +60,10 @@ def is_free(port: int) -> bool:
     return False
 
 
-def claim(port: int) -> int:
-    """Return the port, or a free one for 0. Raises `CannotStart` if it is taken or not allowed."""
+def choose_port(port: int) -> int:
+    """Return the port, or a free one for 0; it stays free. Raises `CannotStart` if it is in use
+    or needs rights that this account lacks.
+    """
     if port == 0:
         return free_ports(1)[0]
     if not 0 < port <= HIGHEST:

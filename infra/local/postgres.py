@@ -27,8 +27,9 @@ from urllib.parse import quote
 import psycopg
 
 from infra.local.errors import CannotStart
+from infra.local.settings import RECOVERY_LIMIT
 from infra.local.state import write_private
-from infra.local.supervisor.process import Liveness, Process, run_as
+from infra.local.supervisor.process import LivenessProbe, Program, run_as
 from infra.local.supervisor.supervisor import Supervisor
 
 ACCOUNT = "pocwhisp"
@@ -46,6 +47,7 @@ SYNC = "syncfs" if sys.platform == "linux" else "fsync"
 """How a recovery syncs the cluster to the disk: 0.1 s instead of 4 s for file by file."""
 START_TRIES = 8
 """First starts that are tried, over 11 s: processes of a killed server take time to end."""
+CONNECT_TIMEOUT = 10
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 """The shortest message that PostgreSQL answers without a login; see its "Message Formats"."""
 
@@ -70,10 +72,10 @@ class Postgres:
         installed = await asyncio.to_thread(self.prepare)
         if not self._cluster.exists():
             await self._initialise(supervisor, installed / "initdb")
-        await supervisor.start(self.process(installed / "postgres"))
+        await supervisor.start(self.process(installed / "postgres"), deadline=RECOVERY_LIMIT)
         await self._create_database()
 
-    def process(self, program: Path) -> Process:
+    def process(self, program: Path) -> Program:
         """The server process; its cluster must exist."""
         settings = {
             "listen_addresses": "",
@@ -82,11 +84,11 @@ class Postgres:
             "recovery_init_sync_method": SYNC,
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return Process(
+        return Program(
             name="postgres",
             argv=[str(program), "-D", str(self._cluster), *options],
             ready=READY,
-            liveness=Liveness(probe=self._accepts_connections),
+            liveness=LivenessProbe(probe=self._accepts_connections),
             tries=START_TRIES,
             stop_signal=signal.SIGINT,  # SIGTERM would wait for clients to leave
             account=self._account,
@@ -122,7 +124,7 @@ class Postgres:
         options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         options += [f"--sync-method={SYNC}"]
         await supervisor.run(
-            Process(
+            Program(
                 name="postgres",
                 argv=[str(initdb), "-D", str(unfinished), *options],
                 restart=False,
@@ -132,13 +134,18 @@ class Postgres:
         unfinished.rename(self._cluster)
 
     async def _create_database(self) -> None:
-        connection = await psycopg.AsyncConnection.connect(self._url("postgres"), autocommit=True)
-        async with connection:
-            found = await connection.execute(
-                "SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]
+        try:
+            connection = await psycopg.AsyncConnection.connect(
+                self._url("postgres"), autocommit=True, connect_timeout=CONNECT_TIMEOUT
             )
-            if await found.fetchone() is None:
-                await connection.execute(f"CREATE DATABASE {DATABASE}")
+            async with connection:
+                found = await connection.execute(
+                    "SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]
+                )
+                if await found.fetchone() is None:
+                    await connection.execute(f"CREATE DATABASE {DATABASE}")
+        except psycopg.Error as error:
+            raise CannotStart(f"The database cannot be used: {error}") from error
 
     def _url(self, database: str) -> str:
         return f"postgresql://postgres@/{database}?host={quote(str(self._sockets))}"
@@ -197,14 +204,22 @@ def _make_roots_home() -> None:
 def remove(folder: Path) -> None:
     """Delete the folder's cluster, wherever it lies. It must not be running.
 
-    Raises `CannotStart` as `find_home` does.
+    Raises `CannotStart` as `find_home` does, or if a file cannot be deleted. The file with the name
+    of root's cluster goes last: without it nobody would find what is left.
     """
     cluster_home = find_home(folder)
-    if cluster_home is not None:
-        shutil.rmtree(cluster_home, ignore_errors=True)
-        shutil.rmtree(socket_folder(cluster_home), ignore_errors=True)
-    if not folder.is_dir() or folder.is_symlink():
-        folder.unlink(missing_ok=True)
+    try:
+        if cluster_home is not None:
+            for place in {cluster_home, socket_folder(cluster_home)}:
+                if place.exists():
+                    shutil.rmtree(place)
+        if not folder.is_dir() or folder.is_symlink():
+            folder.unlink(missing_ok=True)
+    except OSError as error:
+        raise CannotStart(
+            f"The database is not wholly deleted: {error.filename or cluster_home}:"
+            f" {error.strerror or error}."
+        ) from error
 
 
 def socket_folder(cluster_home: Path) -> Path:

@@ -14,8 +14,9 @@ from typing import Protocol
 from infra.local.errors import CannotStart
 from infra.local.ports import HOST, free_ports, is_free
 from infra.local.postgres import Postgres
+from infra.local.settings import RECOVERY_LIMIT
 from infra.local.state import write_private
-from infra.local.supervisor.process import Liveness, Process, has_status
+from infra.local.supervisor.process import LivenessProbe, Program, has_status
 from infra.local.supervisor.supervisor import Supervisor
 
 NATS_CONFIG = """\
@@ -35,7 +36,7 @@ ROOM = 4_000_000
 """Free bytes from which on a broker can be expected to store events."""
 
 
-class Server(Protocol):
+class StackServer(Protocol):
     """A server whose `url` is known before it runs. It stops with its supervisor."""
 
     url: str
@@ -58,16 +59,16 @@ class ExternalServer:
 class Nats:
     """A nats-server whose JetStream lies in `folder/jetstream` and syncs every write.
 
-    It listens on the loopback address, on `port`; 0: the port of its last start, or any free
-    one. `url` holds a password, kept in a file that only this account can read. `monitor_url` is
-    its HTTP monitoring: figures for every account of this machine, but no events.
+    It listens on the loopback address, on the port of its last start or any free one. `url` holds
+    a password, kept in a file that only this account can read. `monitor_url` is its HTTP
+    monitoring: figures for every account of this machine, but no events.
     """
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._port_file = folder / "port"
         self._password_file = folder / "password"
-        self.port = port or self._last_port() or free_ports(1)[0]
+        self.port = self._last_port() or free_ports(1)[0]
         self._password = self._last_password() or secrets.token_hex(16)
         self._monitor = free_ports(1)[0]
         self.url = f"nats://{USER}:{self._password}@{HOST}:{self.port}"
@@ -75,15 +76,15 @@ class Nats:
 
     async def start(self, supervisor: Supervisor) -> None:
         self.write_config()
-        await supervisor.start(self.process())
+        await supervisor.start(self.process(), deadline=RECOVERY_LIMIT)
 
-    def process(self) -> Process:
+    def process(self) -> Program:
         """The server process; `write_config` comes first."""
-        return Process(
+        return Program(
             name="nats",
             argv=[nats_server(), "-c", str(self._config_file)],
             ready=self._offers_jetstream,
-            liveness=Liveness(probe=self._is_well),
+            liveness=LivenessProbe(probe=self._is_well),
         )
 
     def write_config(self) -> None:
@@ -140,12 +141,12 @@ class Nats:
         return shutil.disk_usage(self._folder).free > ROOM
 
 
-def nats(folder: Path, port: int = 0) -> Server:
+def nats(folder: Path) -> StackServer:
     """Return the broker at `NATS_URL` if that is set, else the stack's own."""
-    return ExternalServer(url) if (url := os.environ.get("NATS_URL")) else Nats(folder, port)
+    return ExternalServer(url) if (url := os.environ.get("NATS_URL")) else Nats(folder)
 
 
-def postgres(folder: Path) -> Server:
+def postgres(folder: Path) -> StackServer:
     """Return the database at `DATABASE_URL` if that is set, else the stack's own."""
     return ExternalServer(url) if (url := os.environ.get("DATABASE_URL")) else Postgres(folder)
 

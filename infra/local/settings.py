@@ -7,6 +7,9 @@ from pydantic_settings import BaseSettings
 
 from infra.local.errors import CannotStart
 
+RECOVERY_LIMIT = 600.0
+"""Seconds in which a store must be ready; after a crash it has files to recover first."""
+
 
 class SupervisionSettings(BaseSettings):
     """How the supervisor watches processes."""
@@ -20,6 +23,14 @@ class SupervisionSettings(BaseSettings):
             " twice in a row is killed and started again.",
         ),
     ] = 10.0
+    start_limit: Annotated[
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="Seconds in which a function must be ready once its stores are.",
+        ),
+    ] = 60.0
 
 
 def supervision_settings() -> SupervisionSettings:

@@ -10,18 +10,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-from infra.deployments import DEPLOYMENTS, Deployment, url
+from infra.deployments import DEPLOYMENTS, Deployment, local_url
 from infra.local import postgres as own_postgres
-from infra.local.errors import CannotStart
-from infra.local.plan import Plan
-from infra.local.ports import claim, free_ports
+from infra.local.plan import DISPATCHER_NAME, StackPlan
+from infra.local.ports import choose_port, free_ports
 from infra.local.servers import ExternalServer, blobs_url, nats, postgres
 from infra.local.settings import supervision_settings
+from infra.local.startup import start_all
 from infra.local.state import (
-    LOCK,
-    STATE,
-    StackInfo,
+    LOCK_FILE,
+    STATE_FILE,
+    StackState,
     cannot_use,
+    is_of_folder,
     lock,
     lock_at_once,
     remove_state,
@@ -29,10 +30,9 @@ from infra.local.state import (
 )
 from infra.local.supervisor.log import Sink
 from infra.local.supervisor.supervisor import Supervisor
-from shared.tasks import together
 
 LOGS = ("stack.log*", "evaluate.log*")
-KEPT = ("nats", "blobs", LOCK, STATE, f".{STATE}-*", *LOGS)
+KEPT = ("nats", "blobs", LOCK_FILE, STATE_FILE, f".{STATE_FILE}-*", *LOGS)
 """Names in the data folder that belong to a stack, besides its database."""
 
 
@@ -42,7 +42,8 @@ class Stack:
     The folder `data` holds everything that the stack keeps, and at most one stack. Ingest listens
     on `port`, 0 for any. `sink` gets the log, line by line. `env` is added to the environment of
     functions and dispatcher. `NATS_URL`, `DATABASE_URL` and `BLOBS_URL`, if set, name servers to
-    use instead of its own. Entering raises `CannotStart`; on leaving, no process is left.
+    use instead of its own. Entering raises `CannotStart`, or `OSError` if the machine has no room
+    for it; on leaving, no process is left.
     """
 
     def __init__(
@@ -65,6 +66,8 @@ class Stack:
         try:
             return await self._open()
         except OSError as error:
+            if not is_of_folder(self.data, error):
+                raise
             raise cannot_use(self.data, error) from error
 
     async def _open(self) -> Self:
@@ -87,88 +90,50 @@ class Stack:
     @property
     def url(self) -> str:
         """Where ingest listens, without a slash at the end."""
-        return url(self.port_of("ingest"), "")
-
-    @property
-    def nats_url(self) -> str:
-        return self._nats.url
-
-    @property
-    def database_url(self) -> str:
-        return self._postgres.url
+        return local_url(self.port_of("ingest"), "")
 
     @property
     def processes(self) -> dict[str, int]:
         """The present pids by name, without those of processes that are being restarted."""
         return self.supervisor.pids
 
-    def pid_of(self, name: str) -> int:
-        """Return the present pid. Raises `ProcessLookupError` during a restart."""
-        if (pid := self.supervisor.pid_of(name)) is None:
-            raise ProcessLookupError(f"{name} does not run now.")
-        return pid
-
     def port_of(self, name: str) -> int:
         """The port of a function, the same through all its restarts."""
         return self._plan.ports[name]
 
-    async def ready(self, name: str, *, after: int | None = None, deadline: float = 60.0) -> None:
-        """Wait until a process is ready; with `after`, until it has another pid than that, too.
-
-        Raises `TimeoutError` after `deadline` seconds.
-        """
-        await self.supervisor.ready(name, after=after, deadline=deadline)
-
     def _choose_addresses(self) -> None:
         """Choose ports and store URLs."""
-        ports = {"ingest": claim(self._port)}
-        others = [
-            deployment.name for deployment in self._deployments if deployment.name not in ports
-        ]
+        ports = {"ingest": choose_port(self._port)}
+        names = (*(deployment.name for deployment in self._deployments), DISPATCHER_NAME)
+        others = [name for name in names if name not in ports]
         self._nats = nats(self.data / "nats")
         self._postgres = postgres(self.data / "postgres")
         self.blobs_url = blobs_url(self.data / "blobs")
-        self._plan = Plan(
+        self._plan = StackPlan(
             deployments=self._deployments,
             ports=ports | dict(zip(others, free_ports(len(others)), strict=True)),
             nats_url=self._nats.url,
             database_url=self._postgres.url,
             blobs_url=self.blobs_url,
             env=self._env,
-            alive_limit=supervision_settings().alive_limit,
+            supervision=supervision_settings(),
         )
 
     async def _start(self) -> None:
-        """Start all processes at once; functions load while the stores start."""
-        functions = [self._plan.function(deployment) for deployment in self._deployments]
-        await together(
-            self._start_broker(),
-            self._start_database(),
-            *(self.supervisor.start(function) for function in functions),
-        )
-
-    async def _start_broker(self) -> None:
-        await self._nats.start(self.supervisor)
-        self._plan.broker_up.set()
-        await self.supervisor.start(self._plan.dispatcher())
-
-    async def _start_database(self) -> None:
-        await self._postgres.start(self.supervisor)
-        await asyncio.to_thread(_migrate, self._postgres.url)
-        self._plan.migrated.set()
+        await start_all(self.supervisor, self._plan, self._nats, self._postgres)
 
     def _write_state(self) -> None:
         if self._started_at is not None:
             with suppress(OSError):  # a full disk must not end what runs
-                write_state(self.data, self._info(self._started_at))
+                write_state(self.data, self._state(self._started_at))
 
     def _remove_state(self) -> None:
         self._started_at = None
         remove_state(self.data)
 
-    def _info(self, started_at: datetime) -> StackInfo:
+    def _state(self, started_at: datetime) -> StackState:
         is_own = not isinstance(self._postgres, ExternalServer)
-        return StackInfo(
+        return StackState(
             pid=os.getpid(),
             url=self.url,
             started_at=started_at,
@@ -199,16 +164,3 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _migrate(database_url: str) -> None:
-    # Imported here: it takes half a second, well spent while the database starts.
-    from psycopg import Error  # noqa: PLC0415
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
-
-    from shared.record.migrate import migrate  # noqa: PLC0415
-
-    try:
-        migrate(database_url)
-    except (Error, SQLAlchemyError) as error:
-        raise CannotStart(f"The database cannot be used: {error}") from error

@@ -1,5 +1,6 @@
 """A stack's files in its data folder: the lock that it holds, and `stack.json` with its URLs."""
 
+import errno
 import fcntl
 import json
 import os
@@ -7,7 +8,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,13 +19,15 @@ from events.base import Frozen
 from infra.local.errors import CannotStart
 from infra.local.supervisor.waiting import until
 
-STATE = "stack.json"
-LOCK = "stack.lock"
-EXIT_DEADLINE = 10.0
+STATE_FILE = "stack.json"
+LOCK_FILE = "stack.lock"
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""Errors of a write, which name no file."""
+LOCK_TIMEOUT = 10.0
 """Seconds in which the processes of a killed stack must have ended."""
 
 
-class StackInfo(Frozen):
+class StackState(Frozen):
     """The content of `stack.json`: a running stack's URLs and pids."""
 
     pid: Annotated[int, Field(description="The process that holds the stack.")]
@@ -37,18 +40,36 @@ class StackInfo(Frozen):
     processes: Annotated[dict[str, int], Field(description="Present pids by name.")]
 
 
-def running_stack(data: Path) -> StackInfo | None:
+def running_stack(data: Path) -> StackState | None:
     """Return the stack that runs on the data folder. Returns None if no stack is ready there."""
     try:
-        info = StackInfo.model_validate_json((data / STATE).read_bytes())
+        info = StackState.model_validate_json((data / STATE_FILE).read_bytes())
     except (OSError, ValidationError):
         return None
     return info if is_alive(info.pid, before=info.started_at) else None
 
 
-def write_state(data: Path, info: StackInfo) -> None:
+def unready_stack(data: Path) -> int | None:
+    """Return the pid of a stack that is starting or stopping. Returns None if none is.
+
+    Such a stack holds the lock, but `running_stack` does not find it.
+    """
+    with suppress(OSError):
+        lock_fd = os.open(data / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid, locked_at = _pid(lock_fd), os.fstat(lock_fd).st_mtime
+            if pid is not None and is_alive(pid, before=datetime.fromtimestamp(locked_at, UTC)):
+                return pid
+        finally:
+            os.close(lock_fd)
+    return None
+
+
+def write_state(data: Path, info: StackState) -> None:
     """Write `stack.json`, whole or not at all, readable by its own account only."""
-    write_private(data / STATE, info.model_dump_json(indent=2))
+    write_private(data / STATE_FILE, info.model_dump_json(indent=2))
 
 
 def write_private(path: Path, text: str) -> None:
@@ -68,19 +89,19 @@ def write_private(path: Path, text: str) -> None:
 
 def remove_state(data: Path) -> None:
     """Remove `stack.json`, as no stack runs any more."""
-    (data / STATE).unlink(missing_ok=True)
+    (data / STATE_FILE).unlink(missing_ok=True)
 
 
 @asynccontextmanager
 async def lock(data: Path) -> AsyncIterator[int]:
     """Lock the data folder while the context lasts; gives the lock's file descriptor.
 
-    Waits up to `EXIT_DEADLINE` for a stack that was killed: its guards hold the lock until its
+    Waits up to `LOCK_TIMEOUT` for a stack that was killed: its guards hold the lock until its
     processes have ended. Raises `CannotStart`, naming the pid, if another stack holds the lock,
     or if the folder cannot be used.
     """
     with _lock_file(data) as lock_fd:
-        deadline = time.monotonic() + EXIT_DEADLINE
+        deadline = time.monotonic() + LOCK_TIMEOUT
 
         async def is_acquired() -> bool:
             return _acquire(lock_fd, data, may_wait=time.monotonic() < deadline)
@@ -102,7 +123,7 @@ def _lock_file(data: Path) -> Iterator[int]:
     try:
         data.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        lock_fd = os.open(data / LOCK, flags, 0o600)
+        lock_fd = os.open(data / LOCK_FILE, flags, 0o600)
     except OSError as error:
         raise cannot_use(data, error) from error
     try:
@@ -126,6 +147,13 @@ def _acquire(lock_fd: int, data: Path, *, may_wait: bool) -> bool:
     except OSError as error:
         raise cannot_use(data, error) from error
     return True
+
+
+def is_of_folder(data: Path, error: OSError) -> bool:
+    """Whether the error is about the data folder, a file in it or its disk."""
+    if error.filename is None:
+        return error.errno in DISK_ERRORS
+    return Path(os.fsdecode(error.filename)).is_relative_to(data)
 
 
 def cannot_use(data: Path, error: OSError) -> CannotStart:

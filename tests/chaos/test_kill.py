@@ -1,4 +1,4 @@
-"""kill -9 of every function while the sample call is in it; the transcript is the same."""
+"""kill -9 of every function while a call is in it; the transcript is the same."""
 
 import os
 import signal
@@ -10,7 +10,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.stacks import Body, RunningStack, stopped
+from tests.bench.composed import composed, written
+from tests.support.recognizers import NANO_CALL
+from tests.support.stacks import Body, RunningStack, completed, stopped
 from tests.support.waiting import eventually
 
 PIPELINE = ("split", "transcribe", "merge", "summarize", "persist")
@@ -41,24 +43,26 @@ def kill_with_the_call_in_hand(stack: RunningStack, name: str, pid: int) -> None
 
 
 def test_every_function_may_be_killed_once_while_the_call_is_in_it(
-    own_stack: RunningStack, sample_call: Body
+    own_stack: RunningStack, nano_call: Body
 ) -> None:
     with stopped(own_stack, *PIPELINE) as pids:
-        session_id = own_stack.post(wait="0").json()["session_id"]
+        session_id = own_stack.post(NANO_CALL, wait="0").json()["session_id"]
         for name, pid in pids.items():
             kill_with_the_call_in_hand(own_stack, name, pid)
-    assert said(own_stack.ended(session_id)) == said(sample_call)
+    assert said(own_stack.ended(session_id)) == said(nano_call)
 
 
 def test_transcribe_may_be_killed_in_the_middle_of_its_work(
-    own_stack: RunningStack, sample_call: Body
+    own_stack: RunningStack, tmp_path: Path
 ) -> None:
+    longer = written(tmp_path / "longer.wav", composed(180.0, 1)[0])
+    undisturbed = completed(own_stack.post(longer, wait="90"))
     pid = own_stack.pid("transcribe")
     before = cpu_seconds(pid)
-    session_id = own_stack.post(wait="0").json()["session_id"]
-    eventually(lambda: cpu_seconds(pid) > before + 1.0, "a second of recognition")
+    session_id = own_stack.post(longer, wait="0").json()["session_id"]
+    eventually(lambda: cpu_seconds(pid) > before + 0.5, "half a second of recognition")
     os.kill(pid, signal.SIGKILL)
-    assert said(own_stack.ended(session_id)) == said(sample_call)
+    assert said(own_stack.ended(session_id)) == said(undisturbed)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -69,7 +73,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def test_ingest_may_be_killed_while_a_client_waits(
-    own_stack: RunningStack, sample_call: Body
+    own_stack: RunningStack, nano_call: Body
 ) -> None:
     known = set(own_stack.recordings())
     pid = own_stack.pid("ingest")
@@ -82,10 +86,10 @@ def test_ingest_may_be_killed_while_a_client_waits(
     with ThreadPoolExecutor(1) as killer:
         promised = killer.submit(kill_when_promised)
         with pytest.raises(httpx.TransportError):
-            own_stack.post(wait="60")
+            own_stack.post(NANO_CALL, wait="60")
     eventually(lambda: own_stack.info.processes.get("ingest") not in {None, pid}, "a new ingest")
     eventually(lambda: is_up(own_stack), "ingest to answer")
-    assert said(own_stack.ended(promised.result())) == said(sample_call)
+    assert said(own_stack.ended(promised.result())) == said(nano_call)
 
 
 def is_up(stack: RunningStack) -> bool:

@@ -1,6 +1,7 @@
 """What a stack keeps in its data folder, what it refuses there, and its ports."""
 
 import asyncio
+import errno
 import os
 import shutil
 import socket
@@ -16,16 +17,24 @@ import pytest
 from infra.deployments import ROOT
 from infra.local import ports, postgres
 from infra.local.errors import CannotStart
-from infra.local.ports import claim, free_ports
+from infra.local.ports import choose_port, free_ports
 from infra.local.postgres import LONGEST_SOCKET, SOCKET, socket_folder
 from infra.local.stack import Stack, delete_stack
-from infra.local.state import StackInfo, lock, lock_at_once, running_stack, write_state
+from infra.local.state import (
+    StackState,
+    lock,
+    lock_at_once,
+    running_stack,
+    unready_stack,
+    write_state,
+)
 from infra.local.supervisor import log
+from infra.local.supervisor.supervisor import Supervisor
 from tests.support.disks import disk
 
 
-def page(pid: int, started_at: datetime) -> StackInfo:
-    return StackInfo(
+def page(pid: int, started_at: datetime) -> StackState:
+    return StackState(
         pid=pid,
         url="http://127.0.0.1:8080",
         started_at=started_at,
@@ -297,7 +306,7 @@ def test_a_port_in_use_is_told_with_its_owner() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(CannotStart, match=rf"Port {port} is in use by .*{os.getpid()}.*--port"):
-            claim(port)
+            choose_port(port)
 
 
 @pytest.mark.parametrize("port", [-1, 65536, 99999])
@@ -308,12 +317,12 @@ def test_a_number_that_is_no_port_is_told_with_those_that_are(tmp_path: Path, po
 
 WITHOUT_RIGHTS = """
 import os, socket, sys
-from infra.local.ports import claim
+from infra.local.ports import choose_port
 from infra.local.errors import CannotStart
 if os.geteuid() == 0:
     os.setuid(65534)
 try:
-    claim(80)
+    choose_port(80)
 except CannotStart as error:
     print(error)
 """
@@ -350,3 +359,85 @@ def test_where_all_ports_are_for_outgoing_connections_one_of_these_is_given(
     outgoing.write_text("1024\t65535\n")
     monkeypatch.setattr(ports, "EPHEMERAL", outgoing)
     assert 1024 <= free_ports(1)[0] <= 65535
+
+
+@pytest.mark.anyio
+async def test_a_stack_that_holds_the_folder_without_being_ready_is_found(tmp_path: Path) -> None:
+    assert unready_stack(tmp_path / "nowhere") is None
+    async with lock(tmp_path):
+        assert running_stack(tmp_path) is None
+        assert unready_stack(tmp_path) == os.getpid()
+    assert unready_stack(tmp_path) is None
+
+
+@pytest.mark.anyio
+async def test_a_pid_in_the_lock_that_was_given_to_another_process_since_is_not_believed(
+    tmp_path: Path,
+) -> None:
+    async with lock(tmp_path):
+        os.utime(tmp_path / "stack.lock", (0, 0))
+        assert unready_stack(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told_of_the_folder"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (PermissionError(errno.EACCES, "Permission denied", "{data}/nats/port"), True),
+        (OSError(errno.EMFILE, "Too many open files"), False),
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), False),
+        (FileNotFoundError(errno.ENOENT, "No such file", "/usr/bin/nats-server"), False),
+    ],
+)
+@pytest.mark.anyio
+async def test_only_what_is_wrong_with_the_folder_is_told_of_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: OSError,
+    is_told_of_the_folder: bool,  # noqa: FBT001 - it is a parameter of the test
+) -> None:
+    if error.filename:
+        error.filename = error.filename.format(data=tmp_path)
+
+    async def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("infra.local.stack.start_all", fail)
+    with pytest.raises(CannotStart if is_told_of_the_folder else type(error)) as raised:
+        await enter(tmp_path)
+    assert ("need a folder" in str(raised.value)) is is_told_of_the_folder
+
+
+def test_a_database_that_cannot_be_wholly_deleted_is_told_and_can_still_be_found(
+    tmp_path: Path, roots_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a backend that has not ended yet still writes a file."""
+    (tmp_path / "postgres").write_text("0123456789ab")
+    (roots_home / "0123456789ab" / "cluster").mkdir(parents=True)
+
+    def rmdir(path: str, **_: object) -> None:
+        raise OSError(errno.ENOTEMPTY, "Directory not empty", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rmdir", rmdir)
+        with pytest.raises(CannotStart, match=r"not wholly deleted: .*Directory not empty"):
+            postgres.remove(tmp_path / "postgres")
+    assert postgres.find_home(tmp_path / "postgres") == roots_home / "0123456789ab"
+    postgres.remove(tmp_path / "postgres")
+    assert list(roots_home.iterdir()) == []
+    assert not (tmp_path / "postgres").exists()
+
+
+@pytest.mark.anyio
+async def test_a_database_that_refuses_the_first_connection_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = postgres.Postgres(tmp_path / "postgres")
+    (database.home / "cluster").mkdir(parents=True)
+    monkeypatch.setattr(Supervisor, "start", lambda *_, **__: asyncio.sleep(0))
+    monkeypatch.setattr(database, "prepare", lambda: tmp_path)
+    try:
+        with pytest.raises(CannotStart, match=r"^The database cannot be used: "):
+            await database.start(Supervisor(log.silent))
+    finally:
+        shutil.rmtree(database.home)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,11 +15,24 @@ from nats.aio.client import Client
 from structlog.testing import capture_logs
 
 from events import ChannelTranscribed
+from infra.dispatcher import session
+from infra.dispatcher.broker import BrokerConnection
 from infra.dispatcher.session import dispatch
 from infra.dispatcher.settings import DispatchSettings, SweepSettings
+from infra.local.supervisor.process import has_status, probe_succeeds
 from shared.bus import Bus
-from tests.support.dispatching import QUICK, dispatching, publish, route_to, stopped, transcribed
-from tests.support.servers import DIE, NatsServer, ScriptedFunction
+from shared.errors import Unavailable
+from tests.support.dispatching import (
+    QUICK,
+    dispatching,
+    no_pull_waits,
+    publish,
+    route_to,
+    stopped,
+    transcribed,
+)
+from tests.support.processes import within
+from tests.support.servers import DIE, NatsServer, ScriptedFunction, free_port, nats_server
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -147,6 +161,35 @@ def start_dispatcher(
     return subprocess.Popen(arguments, env=environment, stdout=output, stderr=output)
 
 
+async def test_no_second_signal_cuts_the_drain_off(server: NatsServer, tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def slow() -> int:
+        await gate.wait()
+        return 204
+
+    async with ScriptedFunction(slow) as merge, Bus.connect(server.url) as bus:
+        log = tmp_path / "dispatcher.log"
+        with log.open("wb") as output:
+            process = start_dispatcher(server, route_to(merge.url, in_flight=2), output)
+        try:
+            await until(lambda: '"event": "ready"' in log.read_text(), START)
+            await publish(bus, transcribed())
+            await until(lambda: merge.received)
+            process.send_signal(signal.SIGTERM)
+            await no_pull_waits(bus)
+            process.send_signal(signal.SIGTERM)
+            gate.set()
+            await until(lambda: process.poll() is not None, START)
+            consumer = "merge--channel-transcribed-v1"
+            info = await bus.client.jetstream().consumer_info("POCWHISP", consumer)
+        finally:
+            process.kill()
+            process.wait()
+    assert info.ack_floor is not None
+    assert info.ack_floor.stream_seq == 1
+
+
 async def test_what_a_killed_dispatcher_worked_on_comes_again_after_the_ack_wait(
     server: NatsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -239,3 +282,52 @@ async def test_another_stream_that_holds_the_events_is_used_as_it_is(
         streams = [stream.config.name for stream in await client.jetstream().streams_info()]
     await client.close()
     assert streams == ["THEIRS"]
+
+
+async def test_a_connection_closed_for_good_before_its_consumers_exist_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As nats-py closes one whose user expired: it does not connect again by itself."""
+    brokers: list[BrokerConnection] = []
+    initialise = BrokerConnection.__init__
+
+    def remember(broker: BrokerConnection) -> None:
+        initialise(broker)
+        brokers.append(broker)
+
+    monkeypatch.setattr(BrokerConnection, "__init__", remember)
+    monkeypatch.setattr(session, "NEW_CONNECTION_DELAY", 0.01)
+    monkeypatch.setenv("DISPATCH_ROUTES", json.dumps([route_to("http://127.0.0.1:1/")]))
+    with nats_server(tmp_path, jetstream=False) as without, capture_logs() as logs:
+        work = asyncio.create_task(dispatch(DispatchSettings(), SweepSettings(), without.url))
+        await until(lambda: any(line["event"] == "consumer_away" for line in logs))
+        await brokers[0].client.close()
+        await until(lambda: len(brokers) == 2 and brokers[1].client.is_connected)
+        assert [line["event"] for line in logs].count("broker_closed") == 1
+        await stopped(work)
+
+
+async def test_the_brokers_password_is_never_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPATCH_ROUTES", json.dumps([route_to("http://127.0.0.1:1/")]))
+    url = "nats://pocwhisp:12secret@[::1"
+    with pytest.raises(Unavailable, match="NATS_URL is no address of a NATS server") as refused:
+        await dispatch(DispatchSettings(), SweepSettings(), url)
+    assert "12secret" not in "".join(traceback.format_exception(refused.value))
+    with capture_logs() as logs:
+        url = "nats://pocwhisp:12secret@localhost.12secret.invalid:4222"
+        work = asyncio.create_task(dispatch(DispatchSettings(), SweepSettings(), url))
+        await until(lambda: any(line["event"] == "broker_away" for line in logs))
+        await stopped(work)
+    assert "12secret" not in str(logs)
+
+
+async def test_the_dispatcher_answers_at_alive_even_without_a_broker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port = free_port()
+    monkeypatch.setenv("DISPATCH_ALIVE_PORT", str(port))
+    work = asyncio.create_task(dispatch(DispatchSettings(), SweepSettings(), "nats://127.0.0.1:1"))
+    liveness = f"http://127.0.0.1:{port}/alive"
+    await within(10, lambda: probe_succeeds(lambda: has_status(liveness)))
+    await stopped(work)
+    assert not await probe_succeeds(lambda: has_status(liveness))

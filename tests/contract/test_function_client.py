@@ -7,17 +7,17 @@ import pytest
 import uvicorn
 
 from infra.dispatcher import function_client
-from infra.dispatcher.delivery_request import HttpEvent
+from infra.dispatcher.delivery_request import DeliveryRequest
 from infra.dispatcher.function_client import KEEPALIVE_EXPIRY, FunctionClient
 from infra.dispatcher.heartbeat import Liveness
-from infra.dispatcher.retry_policy import Answer, Failure, Outcome
+from infra.dispatcher.retry_policy import AttemptOutcome, FunctionAnswer, NoAnswer
 from tests.support.servers import DIE, ScriptedFunction
 from tests.support.servers import Answer as Scripted
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
-EVENT = HttpEvent.from_structured(
+EVENT = DeliveryRequest.from_structured(
     b'{"specversion": "1.0", "id": "1", "type": "t", "source": "/s", "subject": "a b"}'
 )
 
@@ -31,16 +31,16 @@ async def client() -> AsyncIterator[FunctionClient]:
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [
-        (204, Answer(204)),
-        (503, Answer(503)),
-        ((500, b'{"error": "missing_blob"}'), Answer(500, "missing_blob")),
-        ((500, b'{"error": "Jane said no"}'), Answer(500)),
-        ((500, b"<html>"), Answer(500)),
-        (DIE, Failure.DIED),
+        (204, FunctionAnswer(204)),
+        (503, FunctionAnswer(503)),
+        ((500, b'{"error": "missing_blob"}'), FunctionAnswer(500, "missing_blob")),
+        ((500, b'{"error": "Jane said no"}'), FunctionAnswer(500)),
+        ((500, b"<html>"), FunctionAnswer(500)),
+        (DIE, NoAnswer.DIED),
     ],
 )
 async def test_every_way_to_end_is_an_outcome(
-    client: FunctionClient, answer: Scripted, outcome: Outcome
+    client: FunctionClient, answer: Scripted, outcome: AttemptOutcome
 ) -> None:
     async with ScriptedFunction(answer) as function:
         assert await client.post(function.url, EVENT, attempt=3) == outcome
@@ -50,7 +50,7 @@ async def test_every_way_to_end_is_an_outcome(
 
 
 async def test_where_nobody_listens_the_function_is_not_up(client: FunctionClient) -> None:
-    assert await client.post(ScriptedFunction().url, EVENT) is Failure.NOT_UP
+    assert await client.post(ScriptedFunction().url, EVENT) is NoAnswer.NOT_UP
 
 
 async def test_a_function_is_alive_while_it_answers_probes(client: FunctionClient) -> None:
@@ -73,7 +73,7 @@ async def test_a_function_that_takes_no_connection_drains(client: FunctionClient
         function.drain()
         assert await client.probe(function.url, 5) is Liveness.DRAINING
         gate.set()
-        assert await posting == Answer(204)
+        assert await posting == FunctionAnswer(204)
 
 
 async def test_a_host_that_cannot_be_found_is_silent(client: FunctionClient) -> None:
@@ -88,7 +88,7 @@ async def test_proxies_of_the_environment_are_not_for_deliveries(
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     async with ScriptedFunction() as function, FunctionClient.open(5) as client:
-        assert await client.post(function.url, EVENT) == Answer(204)
+        assert await client.post(function.url, EVENT) == FunctionAnswer(204)
         assert await client.probe(function.url, 5) is Liveness.ALIVE
 
 

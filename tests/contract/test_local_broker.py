@@ -15,18 +15,18 @@ from nats.errors import Error as NatsError
 
 from infra.local.servers import Nats
 from infra.local.supervisor import log
-from infra.local.supervisor.process import Process
+from infra.local.supervisor.process import Program
 from infra.local.supervisor.supervisor import Supervisor
 from tests.support.disks import disk
 from tests.support.processes import Lines, within
 
 
-def watched_closely(broker: Nats) -> Process:
+def watched_closely(broker: Nats) -> Program:
     """The broker's process, asked for its health often."""
     broker.write_config()
     process = broker.process()
     assert process.liveness is not None
-    return replace(process, liveness=replace(process.liveness, every=0.05, limit=0.3))
+    return replace(process, liveness=replace(process.liveness, period=0.05, timeout=0.3))
 
 
 def test_an_event_the_broker_acknowledged_is_on_the_disk(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_broker_that_hangs_is_killed_and_started_again(tmp_path: Path) -> None
             pid = supervisor.pids["nats"]
             os.kill(pid, signal.SIGSTOP)
             await supervisor.ready("nats", after=pid, deadline=10)
-            assert lines.count("does not answer any more; killed") == 1
+            assert lines.count("does not answer; killed") == 1
 
     asyncio.run(scenario())
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,13 @@ from infra.local.ports import free_ports
 from infra.local.state import is_alive
 from infra.local.supervisor import log
 from infra.local.supervisor.guard import kill_group
-from infra.local.supervisor.process import Liveness, Process, Running, spawn
+from infra.local.supervisor.process import (
+    LivenessProbe,
+    Program,
+    RunningProcess,
+    probe_succeeds,
+    spawn,
+)
 from infra.local.supervisor.supervisor import Supervisor
 from infra.local.supervisor.waiting import back_off
 from shared.tasks import together
@@ -153,7 +160,7 @@ def test_a_process_that_is_never_ready_is_named_after_the_deadline() -> None:
 def test_a_program_that_is_not_there_is_told_so() -> None:
     async def scenario() -> None:
         async with Supervisor(log.silent) as supervisor:
-            await supervisor.start(Process(name="worker", argv=["/nowhere/worker"], tries=1))
+            await supervisor.start(Program(name="worker", argv=["/nowhere/worker"], tries=1))
 
     with pytest.raises(StartFailed, match=r"cannot run: .*No such file.*'/nowhere/worker'"):
         asyncio.run(scenario())
@@ -184,7 +191,7 @@ def test_a_url_makes_a_process_ready_only_by_a_200(tmp_path: Path) -> None:
         ready = f"http://127.0.0.1:{port}/ready"
         lines = Lines()
         async with Supervisor(lines) as supervisor:
-            process = Process(name="pages", argv=[*server, "-d", str(tmp_path)], ready=ready)
+            process = Program(name="pages", argv=[*server, "-d", str(tmp_path)], ready=ready)
             starting = asyncio.create_task(supervisor.start(process))
             await lines.wait_for("404", seconds=10)
             assert not starting.done()
@@ -203,6 +210,59 @@ def test_a_failing_log_stops_no_process() -> None:
             await supervisor.start(
                 shell("seq 100000; echo ready; exec sleep 600", ready=re.compile("ready"))
             )
+
+    asyncio.run(scenario())
+
+
+def test_no_error_of_the_log_stops_a_process() -> None:
+    def closed(_name: str, _line: str) -> None:
+        raise ValueError("I/O operation on closed file.")
+
+    async def scenario() -> None:
+        async with Supervisor(closed) as supervisor:
+            await supervisor.start(
+                shell("seq 100000; echo ready; exec sleep 600", ready=re.compile("ready"))
+            )
+
+    asyncio.run(scenario())
+
+
+def test_a_program_that_cannot_be_started_for_whatever_reason_is_tried_again() -> None:
+    async def scenario() -> None:
+        async with Supervisor(log.silent) as supervisor:
+            await supervisor.start(shell("", account="nobody-of-this-name", tries=2))
+
+    with pytest.raises(StartFailed, match=r"\(2 times\).*\n.*cannot run: .*nobody-of-this-name"):
+        asyncio.run(scenario())
+
+
+def test_a_process_whose_probe_has_a_defect_is_started_again() -> None:
+    answers: Iterator[Exception | bool] = iter([LookupError("a defect")])
+
+    async def probe() -> bool:
+        answer = next(answers, True)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def scenario() -> None:
+        lines = Lines()
+        async with Supervisor(lines) as supervisor:
+            await supervisor.start(shell("exec sleep 600", ready=probe))
+        assert lines.count("cannot be watched: LookupError('a defect'); killed") == 1
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_without_an_end_is_that_of_a_process_that_is_ill() -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"x" * 200_000)
+        writer.close()
+
+    async def scenario() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            url = "http://{}:{}/".format(*server.sockets[0].getsockname())
+            assert not await probe_succeeds(url)
 
     asyncio.run(scenario())
 
@@ -243,11 +303,11 @@ while True:
 """A server that answers until SIGTERM, closes its door then, and works on for half a second."""
 
 
-def answering(**options: object) -> Process:
+def answering(**options: object) -> Program:
     """A process with `ANSWERS` that is asked often and may be silent for a short time."""
     port = free_ports(1)[0]
-    liveness = Liveness(probe=f"http://127.0.0.1:{port}/alive", every=0.02, limit=0.1)
-    return Process(
+    liveness = LivenessProbe(probe=f"http://127.0.0.1:{port}/alive", period=0.02, timeout=0.1)
+    return Program(
         name="worker",
         argv=[sys.executable, "-S", "-c", ANSWERS, str(port)],
         ready=re.compile("up"),
@@ -265,7 +325,7 @@ def test_a_process_that_hangs_is_killed_and_started_again() -> None:
             first = supervisor.pids["worker"]
             os.kill(first, signal.SIGSTOP)
             await supervisor.ready("worker", after=first, deadline=10)
-            assert lines.count("does not answer any more; killed") == 1
+            assert lines.count("does not answer; killed") == 1
 
     asyncio.run(scenario())
 
@@ -291,7 +351,7 @@ def test_only_two_bad_answers_in_a_row_of_one_that_was_well_kill_it() -> None:
     async def scenario() -> None:
         lines = Lines()
         async with Supervisor(lines) as supervisor:
-            liveness = Liveness(probe=probe, every=0.001)
+            liveness = LivenessProbe(probe=probe, period=0.001)
             await supervisor.start(shell("exec sleep 600", liveness=liveness))
             await lines.wait_for("killed")
             assert next(answers, None) is None
@@ -299,17 +359,110 @@ def test_only_two_bad_answers_in_a_row_of_one_that_was_well_kill_it() -> None:
     asyncio.run(scenario())
 
 
+def test_a_restarted_process_that_hangs_before_it_is_ready_is_killed(tmp_path: Path) -> None:
+    """Its second life hangs with its door closed, as a recogniser does in a broken driver."""
+    port, lives = free_ports(1)[0], tmp_path / "lives"
+    script = (
+        f"echo x >> {lives}; test $(wc -l < {lives}) = 2 && exec sleep 600;"
+        f' exec {sys.executable} -S -c "$ANSWERS" {port}'
+    )
+    url = f"http://127.0.0.1:{port}/alive"
+    liveness = LivenessProbe(probe=url, period=0.02, startup_limit=0.5)
+    process = shell(script, env={"ANSWERS": ANSWERS}, ready=re.compile("up"), liveness=liveness)
+
+    async def scenario() -> None:
+        lines = Lines()
+        async with Supervisor(lines) as supervisor:
+            await supervisor.start(process)
+            await lines.wait_for("asked")
+            os.kill(supervisor.pids["worker"], signal.SIGKILL)
+            await lines.wait_for("does not answer; killed")
+            await lines.wait_for("up", times=2)
+
+    asyncio.run(scenario())
+
+
+def test_silence_before_the_first_answer_is_only_a_slow_start() -> None:
+    silent = 5
+
+    async def probe() -> bool:
+        nonlocal silent
+        silent -= 1
+        if silent >= 0:
+            raise TimeoutError
+        return True
+
+    async def scenario() -> None:
+        lines = Lines()
+        async with Supervisor(lines) as supervisor:
+            liveness = LivenessProbe(probe=probe, period=0.001)
+            process = shell("exec sleep 600", ready=re.compile("never"), liveness=liveness)
+            starting = asyncio.create_task(supervisor.start(process))
+            await within(5, lambda: asyncio.sleep(0, silent < -10))
+            starting.cancel()
+            assert lines.count("killed") == 0
+
+
+def test_a_process_that_is_ready_and_then_silent_hangs_even_if_it_was_never_probed() -> None:
+    async def probe() -> bool:
+        raise TimeoutError
+
+    async def scenario() -> None:
+        lines = Lines()
+        async with Supervisor(lines) as supervisor:
+            liveness = LivenessProbe(probe=probe, period=0.001)
+            await supervisor.start(shell("exec sleep 600", liveness=liveness))
+            await lines.wait_for("does not answer; killed")
+
+    asyncio.run(scenario())
+
+
+def test_the_time_to_start_begins_when_what_a_process_needs_is_there() -> None:
+    asked = False
+
+    async def never() -> bool:
+        nonlocal asked
+        asked = True
+        return False
+
+    async def scenario() -> None:
+        stores_up = asyncio.Event()
+        async with Supervisor(log.silent) as supervisor:
+            process = shell("exec sleep 600", ready=never)
+            starting = asyncio.create_task(
+                supervisor.start(process, after=stores_up, deadline=0.05)
+            )
+            await asyncio.wait({starting}, timeout=0.3)
+            assert not starting.done()
+            assert not asked
+            stores_up.set()
+            await starting
+
+    with pytest.raises(StartFailed, match=r"it was not ready after 0\.05 s"):
+        asyncio.run(scenario())
+    assert asked
+
+
+def test_a_process_that_dies_before_what_it_needs_is_there_is_named() -> None:
+    async def scenario() -> None:
+        async with Supervisor(log.silent) as supervisor:
+            await supervisor.start(shell("exit 3", tries=1), after=asyncio.Event())
+
+    with pytest.raises(StartFailed, match="it ended with exit code 3"):
+        asyncio.run(scenario())
+
+
 CANCELLED = """
 import asyncio, re, sys
-from infra.local.supervisor import guards, log
+from infra.local.supervisor import guard_processes, log
 from infra.local.supervisor.guard import kill_group
-from infra.local.supervisor.process import Running, spawn
-from infra.local.supervisor.process import Process
+from infra.local.supervisor.process import RunningProcess, spawn
+from infra.local.supervisor.process import Program
 from infra.local.supervisor.supervisor import Supervisor
 from shared.tasks import together
 
 def shell(name, script, **options):
-    return Process(name=name, argv=["sh", "-c", f"{script} # {sys.argv[1]}"], **options)
+    return Program(name=name, argv=["sh", "-c", f"{script} # {sys.argv[1]}"], **options)
 
 async def start():
     deaf = {"grace": 0.05, "ready": re.compile("up")}
@@ -328,7 +481,7 @@ async def steps(count):
 
 async def main():
     for point in range(30):
-        guards.GUARDS = 2 if point % 5 == 0 else 0  # their starts are most of the time
+        guard_processes.GUARDS = 2 if point % 5 == 0 else 0  # their starts are most of the time
         task = asyncio.create_task(start())
         await steps(int(1.3**point))
         task.cancel()
@@ -360,7 +513,7 @@ def test_a_spawn_that_is_cancelled_at_any_step_leaves_no_process() -> None:
             await asyncio.sleep(0)
         spawning.cancel()
         [ended] = await asyncio.gather(spawning, return_exceptions=True)
-        if isinstance(ended, Running):
+        if isinstance(ended, RunningProcess):
             kill_group(ended.pid)
             await ended.ended()
             ended.pipe.close()

@@ -3,21 +3,13 @@
 import re
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from tests.support.examples import wav_file
-from tests.support.stacks import Body, RunningStack
+from tests.support.stacks import Body, RunningStack, completed
 
 PATH = "/api/v1/transcribe"
 MONO = wav_file(bytes(32_000), channels=1)
-
-
-def completed(response: httpx.Response) -> Body:
-    assert response.status_code == 200, response.text
-    body: Body = response.json()
-    assert body["status"] == "completed"
-    return body
 
 
 def transcribed_channels(body: Body) -> set[str]:

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import wave
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from infra.evaluation.figures import ConfigurationResult, Evaluation
 from infra.evaluation.truth import load_truth
 from infra.local.state import running_stack
+from tests.support.clips import first_turns
 from tests.support.recognizers import NANO, NANO_CALL
 from tests.support.stacks import POCWHISP, ROOT, RunningStack
 from tests.support.waiting import eventually
@@ -21,14 +21,7 @@ def calls(tmp_path: Path) -> Path:
     """A folder with the nano call's first two turns and their truth."""
     folder = tmp_path / "calls"
     folder.mkdir()
-    truth = load_truth(NANO_CALL.with_suffix(".truth.json"))
-    end = (truth.turns[1].end_time + truth.turns[2].start_time) / 2
-    with wave.open(str(NANO_CALL)) as whole, wave.open(str(folder / "short.wav"), "wb") as short:
-        short.setparams(whole.getparams())
-        short.writeframes(whole.readframes(round(end * whole.getframerate())))
-    cut = truth.model_copy(update={"duration": end, "turns": truth.turns[:2]})
-    (folder / "short.truth.json").write_text(cut.model_dump_json())
-    return folder
+    return first_turns(NANO_CALL, 2, folder / "short.wav").parent
 
 
 def evaluate(folder: Path, data: Path, *options: str) -> subprocess.CompletedProcess[str]:

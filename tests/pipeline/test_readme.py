@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from events import RecordingCompleted
+from tests.support.clips import first_turns
 from tests.support.examples import wav_file
-from tests.support.stacks import ROOT, Body, RunningStack
+from tests.support.recognizers import NANO_CALL
+from tests.support.stacks import ROOT, SAMPLE_CALL, Body, RunningStack
 from tests.support.waiting import eventually
 
 README = (ROOT / "README.md").read_text()
@@ -22,6 +24,7 @@ COMMANDS = [
     for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     for line in block.splitlines()
 ]
+SAMPLE = "tests/calls/support.wav"
 OWN_PROCESS = {"make demo", "make test", ".venv/bin/pocwhisp up"}
 
 
@@ -46,10 +49,11 @@ def test_the_readme_names_the_two_commands_first() -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl: apt-get install curl")
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("curl ")])
 def test_each_curl_command_is_answered(
-    stack: RunningStack, sample_call: Body, command: str
+    stack: RunningStack, sample_call: Body, tmp_path: Path, command: str
 ) -> None:
     there = command.replace("http://localhost:8080", stack.info.url)
     there = there.replace("SESSION_ID", sample_call["session_id"])
+    there = there.replace(SAMPLE, str(first_turns(SAMPLE_CALL, 2, tmp_path / "call.wav")))
     output = run(f"{there} --silent --show-error --fail")
     if command.endswith("/metrics"):
         assert "pocwhisp_uploads_total" in output
@@ -77,8 +81,10 @@ def there(stack: RunningStack, sample_call: Body, tmp_path: Path) -> Callable[[s
     calls, results = (tmp_path / name for name in FOLDERS)
     calls.mkdir()
     (calls / "call.wav").write_bytes(wav_file())
+    short = first_turns(SAMPLE_CALL, 2, tmp_path / "call.wav")
 
     def made(command: str) -> str:
+        command = command.replace(SAMPLE, str(short))
         command = command.replace("recordings/", f"{calls}/").replace("transcripts/", f"{results}/")
         command = command.replace("SESSION_ID", sample_call["session_id"])
         return command if command.endswith("doctor") else f"{command} --data {stack.data}"
@@ -114,9 +120,12 @@ def test_each_evaluate_command_tells_the_errors_of_a_call(
 ) -> None:
     folder = tmp_path / "calls"
     folder.mkdir()
-    for name in ("nano.wav", "nano.truth.json"):
-        shutil.copy(ROOT / "tests" / "calls" / name, folder)
-    assert "nano" in run(there(command).replace("tests/calls", str(folder), 1))
+    first_turns(NANO_CALL, 2, folder / "short.wav")
+    there_command = there(command).replace("tests/calls", str(folder), 1)
+    sides = json.loads(run(f"{there_command} --json"))["sides"]
+    engines = [side["recordings"][0]["recognizer"].split()[0] for side in sides]
+    assert engines == (["sphinx", "whisper-nano"] if "--against" in command else ["sphinx"])
+    assert all(side["total"]["channels"]["both"]["words"] == 23 for side in sides)
 
 
 @contextmanager

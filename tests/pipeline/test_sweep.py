@@ -3,13 +3,11 @@
 import asyncio
 import os
 import signal
-import wave
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 import nats
-import pytest
 from uuid_utils.compat import uuid7
 
 from events import (
@@ -29,15 +27,17 @@ from shared.audio.formats import Limits
 from shared.blobs import ObjectBlobs
 from shared.bus import Bus
 from shared.record.database import Database
+from tests.support.clips import clip
 from tests.support.examples import MULTIPART, form, part, stream
-from tests.support.stacks import SAMPLE_CALL, Body, RunningStack, stopped
+from tests.support.recognizers import NANO_CALL
+from tests.support.stacks import SAMPLE_CALL, Body, RunningStack, completed, stopped
 from tests.support.waiting import eventually
 
 
 async def take_in_and_die(stack: RunningStack) -> UUID:
     """Do what ingest does up to the committed row, and nothing after it."""
     key = RecordingKey("default", uuid7())
-    body = form(part("audio", SAMPLE_CALL.read_bytes(), "a.wav"))
+    body = form(part("audio", NANO_CALL.read_bytes(), "a.wav"))
     info = stack.info
     assert info.database_url is not None
     async with (
@@ -52,38 +52,31 @@ async def take_in_and_die(stack: RunningStack) -> UUID:
 
 
 def test_a_recording_whose_event_was_never_published_is_completed(
-    own_stack: RunningStack, sample_call: Body
+    own_stack: RunningStack, nano_call: Body
 ) -> None:
     recording = asyncio.run(take_in_and_die(own_stack))
     ended = own_stack.ended(str(recording))
-    assert ended["transcript"] == sample_call["transcript"]
+    assert ended["transcript"] == nano_call["transcript"]
 
 
 def test_a_broker_that_forgot_everything_loses_no_recording(
-    own_stack: RunningStack, sample_call: Body
+    own_stack: RunningStack, nano_call: Body
 ) -> None:
     with stopped(own_stack, "merge"):
-        session_id = own_stack.post(wait="0").json()["session_id"]
+        session_id = own_stack.post(NANO_CALL, wait="0").json()["session_id"]
         eventually(lambda: stages(own_stack, session_id).count("transcribe") == 2, "both channels")
         asyncio.run(forget_everything(own_stack))
-    assert own_stack.ended(session_id)["transcript"] == sample_call["transcript"]
+    assert own_stack.ended(session_id)["transcript"] == nano_call["transcript"]
 
 
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
-    """The sample call's first three seconds."""
-    clip = tmp_path / "clip.wav"
-    with wave.open(str(SAMPLE_CALL)) as call, wave.open(str(clip), "wb") as short:
-        short.setparams(call.getparams())
-        short.writeframes(call.readframes(3 * call.getframerate()))
-    return clip
-
-
-def test_one_event_lost_in_the_middle_loses_no_recording(stack: RunningStack, clip: Path) -> None:
+def test_one_event_lost_in_the_middle_loses_no_recording(
+    stack: RunningStack, tmp_path: Path
+) -> None:
     """Neither the broker nor anybody's memory has it any more; all other events are there."""
-    undisturbed = stack.ended(stack.post(clip, wait="0").json()["session_id"])
+    short = clip(SAMPLE_CALL, 3.0, tmp_path / "short.wav")
+    undisturbed = completed(stack.post(short, wait="60"))
     with stopped(stack, "merge") as pids:
-        session_id = stack.post(clip, wait="0").json()["session_id"]
+        session_id = stack.post(short, wait="0").json()["session_id"]
         eventually(lambda: stages(stack, session_id).count("transcribe") == 2, "both channels")
         asyncio.run(purge(stack, f"{ChannelTranscribed.type}.>"))
         for pid in (pids["merge"], stack.pid("dispatcher")):

@@ -62,18 +62,22 @@ class Stack:
         return info.delivered.consumer_seq if info.delivered else 0
 
     async def no_pull_waits(self, consumer: str = "merge--channel-transcribed-v1") -> None:
-        """Wait until the broker has nobody to hand the next message to."""
-        jetstream = self.bus.client.jetstream()
-        end = time.monotonic() + DEADLINE
-        while (await jetstream.consumer_info("POCWHISP", consumer)).num_waiting:
-            assert time.monotonic() < end
-            await asyncio.sleep(0.02)
+        await no_pull_waits(self.bus, consumer)
 
     def logged(self, word: str) -> list[MutableMapping[str, Any]]:
         return [line for line in self.logs if line["event"] == word]
 
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def no_pull_waits(bus: Bus, consumer: str = "merge--channel-transcribed-v1") -> None:
+    """Wait until the broker has nobody to hand the next message to."""
+    jetstream = bus.client.jetstream()
+    end = time.monotonic() + DEADLINE
+    while (await jetstream.consumer_info("POCWHISP", consumer)).num_waiting:
+        assert time.monotonic() < end
+        await asyncio.sleep(0.02)
 
 
 async def publish(bus: Bus, event: Event) -> None:

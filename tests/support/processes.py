@@ -11,7 +11,7 @@ import psutil
 
 from infra.deployments import ROOT
 from infra.local.state import is_alive
-from infra.local.supervisor.process import Process
+from infra.local.supervisor.process import Program
 from infra.local.supervisor.waiting import until
 
 
@@ -61,9 +61,9 @@ async def gone(*pids: int, seconds: float = 5) -> None:
     await within(seconds, are_gone)
 
 
-def shell(script: str, name: str = "worker", **options: object) -> Process:
+def shell(script: str, name: str = "worker", **options: object) -> Program:
     """A process that runs a shell script."""
-    return Process(name=name, argv=["sh", "-c", script], **options)  # type: ignore[arg-type]
+    return Program(name=name, argv=["sh", "-c", script], **options)  # type: ignore[arg-type]
 
 
 def with_mark(mark: str) -> list[int]:

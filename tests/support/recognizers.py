@@ -28,6 +28,13 @@ from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSe
 ROOT = Path(__file__).parents[1]
 NANO = ROOT / "data" / "nano"
 NANO_CALL = ROOT / "calls" / "nano.wav"
+NANO_SETTINGS = {
+    "RECOGNIZER": "whisper",
+    "WHISPER_MODEL": str(NANO),
+    "WHISPER_COMPUTE_TYPE": "int8",
+    "WHISPER_THREADS": "1",
+}
+"""Settings of transcribe that choose the model made for tests, which is quick."""
 NOWHERE = Path("/nowhere")
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ import httpx
 import psycopg
 
 from infra.local.stack import delete_stack
-from infra.local.state import StackInfo, running_stack
+from infra.local.state import StackState, running_stack
 from tests.support.waiting import eventually
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class RunningStack:
         self.http = httpx.Client(base_url=self.info.url, timeout=120.0)
 
     @property
-    def info(self) -> StackInfo:
+    def info(self) -> StackState:
         info = running_stack(self.data)
         assert info is not None, "the stack has ended"
         return info
@@ -66,6 +66,14 @@ class RunningStack:
             return body if body["status"] in {"completed", "failed", "cancelled"} else None
 
         return eventually(look, f"the end of {session_id}", seconds)
+
+
+def completed(response: httpx.Response) -> Body:
+    """The body of a recording that was waited for."""
+    assert response.status_code == 200, response.text
+    body: Body = response.json()
+    assert body["status"] == "completed"
+    return body
 
 
 @contextmanager

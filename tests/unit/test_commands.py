@@ -2,7 +2,10 @@
 
 import json
 import os
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,8 @@ from infra.client.audio_files import AudioFile
 from infra.client.batch import Transcriber
 from infra.client.client import Client, RecordingBody
 from infra.client.errors import Rejected, ServerAway
-from infra.local.state import StackInfo
+from infra.deployments import ROOT
+from infra.local.state import StackState
 
 CALL = Path(__file__).parents[1] / "calls" / "support.wav"
 NOBODY = "127.0.0.1:1"
@@ -44,7 +48,7 @@ def printed(done: Result) -> str:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """The data folder of a stack that runs, as far as its state tells."""
-    info = StackInfo(
+    info = StackState(
         pid=os.getpid(),
         url=f"http://{NOBODY}",
         started_at=datetime.now(UTC),
@@ -121,6 +125,40 @@ def test_the_environment_names_the_stacks_folder(
 ) -> None:
     monkeypatch.setenv("POCWHISP_DATA", str(tmp_path / "there"))
     assert f"No stack runs in {tmp_path}/there." in pocwhisp("status").stderr
+
+
+@pytest.fixture
+def starting(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the data folder's lock, as that of a stack that is not ready yet."""
+    script = (
+        "import pathlib, sys, time\nfrom infra.local.state import lock_at_once\n"
+        "with lock_at_once(pathlib.Path(sys.argv[1])):\n"
+        "    print('locked', flush=True)\n    time.sleep(600)"
+    )
+    argv = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "locked\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_stack_that_is_starting_is_told_of_and_can_be_stopped(
+    tmp_path: Path, starting: subprocess.Popen[str]
+) -> None:
+    done = pocwhisp("status", "--data", tmp_path)
+    assert (done.exit_code, "is starting or stopping" in done.stdout) == (1, True)
+    as_json = pocwhisp("status", "--json", "--data", tmp_path)
+    assert json.loads(as_json.stdout) == {
+        "pid": starting.pid,
+        "data": str(tmp_path),
+        "status": "starting",
+    }
+    done = pocwhisp("down", "--data", tmp_path)
+    assert (done.exit_code, "has stopped" in done.stdout) == (0, True)
+    assert starting.wait(5) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(("health", "code"), [(HEALTHY, 0), (UNHEALTHY, 1)])

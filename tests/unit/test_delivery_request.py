@@ -7,12 +7,12 @@ from cloudevents.http import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.dispatcher.delivery_request import HttpEvent
+from infra.dispatcher.delivery_request import DeliveryRequest
 
 
-def posted(data: object = None, **attributes: str) -> HttpEvent:
+def posted(data: object = None, **attributes: str) -> DeliveryRequest:
     event = {"specversion": "1.0", "id": "1", "type": "t", "source": "/s", **attributes}
-    return HttpEvent.from_structured(json.dumps({**event, "data": data}).encode())
+    return DeliveryRequest.from_structured(json.dumps({**event, "data": data}).encode())
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_the_length_of_the_recording_is_read_from_the_data(data: object, seconds
 
 def test_an_event_without_data_has_an_empty_body() -> None:
     tick = CloudEvent.create({"id": "1", "type": "t", "source": "/s"}, None)
-    request = HttpEvent.from_event(tick)
+    request = DeliveryRequest.from_event(tick)
     assert request.body == b""
     assert request.headers["content-type"] == "application/json"
     assert request.headers["prefer"] == "reply"

@@ -25,6 +25,13 @@ def test_names_are_coloured_on_a_terminal_alone() -> None:
     assert re.fullmatch(r"\x1b\[\d+mmerge +\|\x1b\[0m hello\n", stream.getvalue())
 
 
+def test_what_a_terminal_cannot_show_is_printed_as_an_escape() -> None:
+    written = io.BytesIO()
+    with io.TextIOWrapper(written, encoding="ascii") as terminal:
+        log.console(terminal)("merge", "Loading… \ufffd")
+        assert written.getvalue() == b"merge      | Loading\\u2026 \\ufffd\n"
+
+
 def test_the_log_can_go_to_a_file(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "stack.log"
     with log.log_file(path) as write:

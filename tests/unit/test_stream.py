@@ -4,11 +4,11 @@ import asyncio
 
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy, StorageType
 
-from infra.dispatcher.broker import STREAM, Broker
+from infra.dispatcher.broker import STREAM, BrokerConnection
 from infra.dispatcher.consumer_jetstream import JetStreamConsumer
-from infra.dispatcher.settings import DispatchSettings, Route
+from infra.dispatcher.settings import DispatchSettings, EventRoute
 
-ROUTE = Route(
+ROUTE = EventRoute(
     function="merge",
     type="io.pocwhisp.channel.transcribed.v1",
     url="http://merge.test/",
@@ -45,4 +45,4 @@ def test_what_a_killed_dispatcher_worked_on_comes_again_within_a_quarter_of_a_mi
 
 
 async def config(ack_wait: float) -> ConsumerConfig:
-    return JetStreamConsumer(Broker(), ROUTE, ack_wait).config
+    return JetStreamConsumer(BrokerConnection(), ROUTE, ack_wait).config

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from infra.dispatcher.function_client import FunctionClient
 from infra.dispatcher.settings import SweepSettings
-from infra.dispatcher.sweep_clock import tick
+from infra.dispatcher.sweep_clock import post_ticks
 from tests.fakes.function import FakeFunction
 from tests.support.waiting import until
 
@@ -27,7 +27,7 @@ async def ticking(
     client: FunctionClient, url: str = "http://sweep.test/here", interval: float = 0.001
 ) -> AsyncIterator[list[MutableMapping[str, Any]]]:
     with capture_logs() as logs:
-        clock = asyncio.create_task(tick(client, SweepSettings(url=url, interval=interval)))
+        clock = asyncio.create_task(post_ticks(client, SweepSettings(url=url, interval=interval)))
         try:
             yield logs
             assert not clock.done()
@@ -84,7 +84,7 @@ async def test_a_tick_follows_the_one_before_at_the_interval_and_never_beside_it
 async def test_without_an_address_there_is_no_clock() -> None:
     sweep = FakeFunction()
     async with asyncio.timeout(5):
-        await tick(sweep.client, SweepSettings(url=None, interval=0.001))
+        await post_ticks(sweep.client, SweepSettings(url=None, interval=0.001))
     assert not sweep.received
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -37,21 +38,34 @@ def down(
 
 
 def _stop(data: Path) -> bool:
-    """Stop the stack. Returns whether one ran. Raises `typer.Exit` if it does not stop."""
-    from infra.local.state import is_alive, running_stack
+    """Stop the stack, also one that is starting. Returns whether there was one.
 
-    if (info := running_stack(data)) is None:
+    Raises `typer.Exit` if it does not stop.
+    """
+    from infra.local.state import running_stack, unready_stack
+
+    info = running_stack(data)
+    pid = unready_stack(data) if info is None else info.pid
+    if pid is None:
         return False
+    _end(pid)
+    where = f"in {data.absolute()}" if info is None else f"at {info.url}"
+    print_line(f"The stack {where} has stopped.")
+    return True
+
+
+def _end(pid: int) -> None:
+    from infra.local.state import is_alive
+
+    seen_at = datetime.now(UTC)
     with suppress(ProcessLookupError):
-        os.kill(info.pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + PATIENCE
-    while is_alive(info.pid, before=info.started_at):
+    while is_alive(pid, before=seen_at):
         if time.monotonic() > deadline:
-            print_error(f"pocwhisp: the stack (pid {info.pid}) has not stopped.")
+            print_error(f"pocwhisp: the stack (pid {pid}) has not stopped.")
             raise typer.Exit(Exit.FAILED)
         time.sleep(0.05)
-    print_line(f"The stack at {info.url} has stopped.")
-    return True
 
 
 async def _delete(data: Path) -> None:

@@ -1,6 +1,7 @@
 """`pocwhisp status`: whether a stack runs, and how it is."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,7 @@ from infra.cli.run import run
 
 if TYPE_CHECKING:
     from infra.client.client import HealthBody
-    from infra.local.state import StackInfo
+    from infra.local.state import StackState
 
 
 def status(
@@ -22,8 +23,13 @@ def status(
 ) -> None:
     """Tell whether a stack runs, where, and how its parts are; exit code 1 if one is away."""
     from infra.cli.server_choice import stack_in
+    from infra.local.state import running_stack, unready_stack
 
-    async def look() -> "tuple[StackInfo, HealthBody]":
+    if running_stack(data) is None and (pid := unready_stack(data)) is not None:
+        _print_unready(data, pid, as_json=as_json)
+        raise typer.Exit(Exit.FAILED)
+
+    async def look() -> "tuple[StackState, HealthBody]":
         info = stack_in(data)
         from infra.client.client import Client
 
@@ -39,7 +45,15 @@ def status(
     raise typer.Exit(Exit.COMPLETED if health["status"] == "healthy" else Exit.FAILED)
 
 
-def _print(info: "StackInfo", health: "HealthBody") -> None:
+def _print_unready(data: Path, pid: int, *, as_json: bool) -> None:
+    place = str(data.absolute())
+    if as_json:
+        typer.echo(json.dumps({"pid": pid, "data": place, "status": "starting"}, indent=2))
+    else:
+        print_line(f"The stack in {place} is starting or stopping (pid {pid}).")
+
+
+def _print(info: "StackState", health: "HealthBody") -> None:
     from rich.table import Table
 
     print_line(f"{info.url} is {health['status']} (pid {info.pid})")

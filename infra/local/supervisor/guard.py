@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 
-EXIT_DEADLINE = 5.0
+KILLED_GROUPS_TIMEOUT = 5.0
 """Seconds that the guard waits for killed groups to end before it ends itself."""
 
 
@@ -29,14 +29,14 @@ def main() -> None:
     groups: set[int] = set()
     for line in sys.stdin:
         (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
-    end(groups)
+    kill_groups(groups)
 
 
-def end(groups: set[int]) -> None:
+def kill_groups(groups: set[int]) -> None:
     """Kill the groups, and wait until they are gone."""
     for group in groups:
         kill_group(group)
-    deadline = time.monotonic() + EXIT_DEADLINE
+    deadline = time.monotonic() + KILLED_GROUPS_TIMEOUT
     while any(_is_alive(group) for group in groups) and time.monotonic() < deadline:
         time.sleep(0.01)
 

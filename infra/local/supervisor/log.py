@@ -21,12 +21,16 @@ def silent(_name: str, _line: str) -> None:
 
 
 def console(stream: TextIO | None = None) -> Sink:
-    """Return a sink that prints to `stream` (standard output), in colour only on a terminal."""
+    """Return a sink that prints to `stream` (standard output), in colour only on a terminal.
+
+    Characters that the stream's encoding lacks are printed as escapes.
+    """
     to = sys.stdout if stream is None else stream
-    coloured = to.isatty()
+    coloured, encoding = to.isatty(), to.encoding or "utf-8"
 
     def write(name: str, line: str) -> None:
-        to.write(f"{prefix(name, coloured=coloured)} {line}\n")
+        writable = line.encode(encoding, "backslashreplace").decode(encoding)
+        to.write(f"{prefix(name, coloured=coloured)} {writable}\n")
         to.flush()
 
     return write

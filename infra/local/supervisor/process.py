@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from infra.local.supervisor.guard import kill_group
-from infra.local.supervisor.waiting import Probe, uninterrupted
+from infra.local.supervisor.waiting import Condition, uninterrupted
 
 PROBE_TIMEOUT = 30.0
 CHUNK = 1 << 16
@@ -24,47 +24,54 @@ _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Liveness:
-    """How to find out that a process hangs.
+class LivenessProbe:
+    """How to find out that a process hangs, after which it is killed.
 
-    `probe`: a URL that answers anything at all, or a coroutine function that returns whether the
-    process is well. It is called `every` so many seconds. A miss is no answer within `limit`
-    seconds, or a False after an earlier True; after `misses` in a row the process is killed. A
-    process that refuses connections is left alone: it drains.
+    A process that refuses connections after its first answer is left alone: it drains.
     """
 
-    probe: str | Probe
-    every: float = 5.0
-    limit: float = 10.0
-    misses: int = 2
+    probe: str | Condition
+    """A URL that answers anything at all, or a coroutine function that returns whether the process
+    is healthy; a False before its first True is no failure."""
+    period: float = 5.0
+    """Seconds between two probes."""
+    timeout: float = 10.0
+    """Seconds after which a probe without an answer has failed."""
+    failure_threshold: int = 2
+    """Probes in a row that must fail."""
+    startup_limit: float = 600.0
+    """Seconds in which the first answer must come; a store may have files to recover first."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Process:
-    """A program to keep running.
-
-    `ready`: a URL that answers 200, a pattern found in a line it writes, or a coroutine function
-    that returns it (`OSError` means no); None: ready as soon as it runs. `liveness` is checked
-    from then on. `env` is added to the supervisor's own. `tries`: how often it may die before it
-    was ever ready. `layer`: the highest is stopped first. `grace`: seconds between `stop_signal`
-    and SIGKILL. `account`: the system account to run as, for a supervisor that is root.
-    """
+class Program:
+    """A program to keep running."""
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
-    ready: str | re.Pattern[str] | Probe | None = None
-    liveness: Liveness | None = None
+    """Added to the supervisor's own environment."""
+    ready: str | re.Pattern[str] | Condition | None = None
+    """A URL that answers 200, a pattern found in a line that the process writes, or a coroutine
+    function that returns whether it is ready and may raise `OSError` if it is not. None: it is
+    ready as soon as it runs."""
+    liveness: LivenessProbe | None = None
+    """Checked from its start on. None: nobody notices that it hangs."""
     restart: bool = True
+    """Whether it is started again when it ends."""
     tries: int = 5
+    """How often it may die before it was ever ready."""
     layer: int = 0
+    """Of all processes, those of the highest layer are stopped first."""
     stop_signal: signal.Signals = signal.SIGTERM
     grace: float = 10.0
+    """Seconds between `stop_signal` and SIGKILL."""
     account: str | None = None
+    """The system account to run as, for a supervisor that is root. None: the supervisor's own."""
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningProcess:
     """A running process, with its output and the pipe it comes through."""
 
     process: asyncio.subprocess.Process
@@ -80,14 +87,14 @@ class Running:
         return await self.process.wait()
 
 
-async def spawn(process: Process) -> Running:
+async def spawn(program: Program) -> RunningProcess:
     """Start it in a session of its own. If cancelled, no process is left.
 
     Its output comes in a pipe that surviving grandchildren cannot keep open.
     """
     output, pipe, write_end = await _output_pipe()
     try:
-        return Running(await _fork(process, write_end), output, pipe)
+        return RunningProcess(await _fork(program, write_end), output, pipe)
     except BaseException:
         pipe.close()
         raise
@@ -108,20 +115,20 @@ async def _output_pipe() -> tuple[asyncio.StreamReader, asyncio.ReadTransport, i
     return reader, pipe, write_end
 
 
-async def _fork(process: Process, output: int) -> asyncio.subprocess.Process:
+async def _fork(program: Program, output: int) -> asyncio.subprocess.Process:
     started: list[asyncio.subprocess.Process] = []
 
     async def start() -> None:
         started.append(
             await asyncio.create_subprocess_exec(
-                *process.argv,
-                env=os.environ | dict(process.env),
+                *program.argv,
+                env=os.environ | dict(program.env),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
                 preexec_fn=functools.partial(_die_with_parent, os.getpid()),
-                **run_as(process.account),
+                **run_as(program.account),
             )
         )
 
@@ -155,39 +162,42 @@ def _die_with_parent(supervisor: int) -> None:
             os._exit(1)
 
 
-async def probe_succeeds(probe: str | Probe) -> bool:
+async def probe_succeeds(probe: str | Condition) -> bool:
     """Whether the probe returns True, or the URL answers 200."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT):
             return await (has_status(probe, "200") if isinstance(probe, str) else probe())
-    except (OSError, EOFError):
+    except (OSError, EOFError, ValueError):
         return False
 
 
-async def until_hung(liveness: Liveness) -> None:
-    """Wait until the process has missed `liveness.misses` probes in a row."""
-    misses, was_well = 0, False
-    while misses < liveness.misses:
-        await asyncio.sleep(liveness.every)
+async def until_hung(liveness: LivenessProbe, ready: asyncio.Event) -> None:
+    """Wait until the process hangs: it answers no more, or has neither begun to nor got ready."""
+    clock = asyncio.get_running_loop().time
+    end, failures = clock() + liveness.startup_limit, 0
+    answered = was_healthy = False
+    while failures < liveness.failure_threshold and (answered or clock() < end):
+        await asyncio.sleep(liveness.period)
         try:
-            well = await _is_well(liveness)
+            healthy = await _is_healthy(liveness)
         except TimeoutError:
-            misses += 1
+            answered = answered or ready.is_set()
+            failures += answered
+        except (OSError, EOFError):  # it refuses connections
+            failures = 0
         else:
-            was_well = was_well or well
-            misses = 0 if well or not was_well else misses + 1
+            answered, was_healthy = True, was_healthy or healthy
+            failures = 0 if healthy or not was_healthy else failures + 1
 
 
-async def _is_well(liveness: Liveness) -> bool:
-    """Probe once: whether it is well, or drains. Raises `TimeoutError` if it is silent."""
+async def _is_healthy(liveness: LivenessProbe) -> bool:
+    """Probe once. Raises `TimeoutError` if it is silent, or `OSError` if nobody listens."""
     probe = liveness.probe
-    try:
-        async with asyncio.timeout(liveness.limit):
+    async with asyncio.timeout(liveness.timeout):
+        try:
             return await (has_status(probe) if isinstance(probe, str) else probe())
-    except TimeoutError:
-        raise
-    except (OSError, EOFError):  # it refuses connections
-        return True
+        except ValueError:  # what it answers is no HTTP
+            return False
 
 
 async def has_status(url: str, status: str = "") -> bool:

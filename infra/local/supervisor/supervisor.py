@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from typing import Self
 
-from infra.local.supervisor.child import Child
-from infra.local.supervisor.guards import Guards
+from infra.local.supervisor.guard_processes import GuardProcesses
 from infra.local.supervisor.log import Sink, console, silent
-from infra.local.supervisor.process import Process
+from infra.local.supervisor.process import Program
+from infra.local.supervisor.supervised_process import SupervisedProcess
 from infra.local.supervisor.waiting import uninterrupted, until
 
 DEADLINE = 60.0
@@ -31,8 +31,8 @@ class Supervisor:
     ) -> None:
         self._sink = console() if sink is None else sink
         self._changed = changed
-        self._guards = Guards(inherited_fds, self._log_guard)
-        self._children: dict[str, Child] = {}
+        self._guards = GuardProcesses(inherited_fds, self._log_guard)
+        self._children: dict[str, SupervisedProcess] = {}
 
     async def __aenter__(self) -> Self:
         try:
@@ -49,33 +49,38 @@ class Supervisor:
     async def _terminate(self) -> None:
         async with AsyncExitStack() as ending:
             ending.push_async_callback(self._guards.close)
-            for layer in sorted({child.process.layer for child in self._children.values()}):
+            for layer in sorted({child.program.layer for child in self._children.values()}):
                 ending.push_async_callback(self._stop_layer, layer)
 
-    async def start(self, process: Process, *, deadline: float = DEADLINE) -> None:
+    async def start(
+        self, program: Program, *, after: asyncio.Event | None = None, deadline: float = DEADLINE
+    ) -> None:
         """Start a process and wait until it is ready.
 
-        Raises `StartFailed` if it ends for good, or after `deadline` seconds.
+        With `after`, it starts at once but is not probed before that event. Raises `StartFailed` if
+        it ends for good, or `deadline` seconds after the event, or after its start without one.
         """
-        await self._add(process, self._sink).started(deadline)
+        await self._add(program, self._sink, after).started(deadline)
 
-    async def run(self, process: Process) -> None:
+    async def run(self, program: Program) -> None:
         """Run a program that ends by itself; its output shows only in a failure.
 
         Raises `StartFailed` unless it exits with 0.
         """
-        child = self._add(process, silent)
+        child = self._add(program, silent)
         try:
             if await child.ended() != 0:
                 raise child.failure("it failed")
         finally:
-            await self.stop(process.name)
+            await self.stop(program.name)
 
-    def _add(self, process: Process, sink: Sink) -> Child:
-        if process.name in self._children:
-            raise ValueError(f"There is a process {process.name} already.")
-        child = Child(process, self._guards, sink, self._changed)
-        self._children[process.name] = child
+    def _add(
+        self, program: Program, sink: Sink, after: asyncio.Event | None = None
+    ) -> SupervisedProcess:
+        if program.name in self._children:
+            raise ValueError(f"There is a process {program.name} already.")
+        child = SupervisedProcess(program, self._guards, sink, self._changed, after)
+        self._children[program.name] = child
         return child
 
     async def stop(self, *names: str) -> None:
@@ -117,8 +122,8 @@ class Supervisor:
         return {name: child.pid for name, child in self._children.items() if child.pid}
 
     def _log_guard(self, line: str) -> None:
-        with suppress(OSError):
+        with suppress(Exception):  # what the sink cannot do stops the log alone
             self._sink("guard", line)
 
     async def _stop_layer(self, layer: int) -> None:
-        await self.stop(*[n for n, child in self._children.items() if child.process.layer == layer])
+        await self.stop(*[n for n, child in self._children.items() if child.program.layer == layer])

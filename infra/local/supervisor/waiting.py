@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
-Probe: TypeAlias = Callable[[], Awaitable[bool]]
+Condition: TypeAlias = Callable[[], Awaitable[bool]]
 PROBE_EVERY = 0.05
 
 
-async def until(holds: Probe, *, every: float = PROBE_EVERY) -> None:
-    """Call `holds` every so many seconds until it returns True."""
+async def until(holds: Condition, *, every: float = PROBE_EVERY) -> None:
+    """Call `holds` until it returns True, with `every` seconds in between."""
     while True:
         if await holds():
             return

@@ -1,4 +1,4 @@
-"""A line takes one route's events from its consumer to its function.
+"""A route worker takes one route's events from its consumer to its function.
 
 It holds `in_flight` slots, pulls a message only for a free one, posts it, and does what
 `retry_policy.decide` says. Failures are counted in memory: a restart grants new attempts, because
@@ -15,28 +15,28 @@ import structlog
 
 from events import DeliveryParked, Envelope, Event
 from infra.dispatcher.consumer import Consumer, InFlightDelivery
-from infra.dispatcher.delivery_request import HttpEvent
+from infra.dispatcher.delivery_request import DeliveryRequest
 from infra.dispatcher.failure_counts import FailureCounts
 from infra.dispatcher.function_client import FunctionClient
 from infra.dispatcher.heartbeat import HeartbeatTiming, with_heartbeat
-from infra.dispatcher.retry_policy import Ack, Outcome, Park, Retry, Verdict, decide
-from infra.dispatcher.settings import DispatchSettings, Route
+from infra.dispatcher.retry_policy import Ack, AttemptOutcome, Park, Retry, Verdict, decide
+from infra.dispatcher.settings import DispatchSettings, EventRoute
 from shared.cloudevent import park
 from shared.errors import Unavailable
 from shared.ports import Publisher, utc_now
 
 SOURCE = "dispatcher"
 RECORDER = "persist"
-PAUSE = 1.0
+DEFECT_DELAY = 1.0
 HAND_BACK = 1.0
-"""Seconds that handing deliveries back may take when the line stops."""
+"""Seconds that handing deliveries back may take when the worker stops."""
 WAITING_FOR_FUNCTION = 16
 """Events in the back-off of an outage besides those in flight; more stay in the broker."""
 
 logger = structlog.get_logger()
 
 
-class Line:
+class RouteWorker:
     """Takes one route's events from its consumer to its function.
 
     An event in the back-off of its own failure takes no slot. While the function is away, only
@@ -45,7 +45,7 @@ class Line:
 
     def __init__(
         self,
-        route: Route,
+        route: EventRoute,
         consumer: Consumer,
         client: FunctionClient,
         publisher: Publisher,
@@ -57,7 +57,7 @@ class Line:
         self._publisher = publisher
         self._settings = settings
         self._slots = asyncio.Semaphore(route.in_flight)
-        self._event_places = asyncio.Semaphore(route.in_flight + WAITING_FOR_FUNCTION)
+        self._place_semaphore = asyncio.Semaphore(route.in_flight + WAITING_FOR_FUNCTION)
         self._tasks: set[asyncio.Task[float]] = set()
         self._in_flight: dict[tuple[datetime, int], InFlightDelivery] = {}
         self._counts = FailureCounts(settings.max_attempts)
@@ -66,16 +66,16 @@ class Line:
         """Deliver until cancelled; deliveries in flight go on."""
         while True:
             await self._slots.acquire()
-            await self._event_places.acquire()
+            await self._place_semaphore.acquire()
             try:
                 delivery = await self._consumer.next()
             except Exception:
                 logger.exception("defect", function=self._route.function, type=self._route.type)
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(DEFECT_DELAY)
                 delivery = None
             if delivery is None:
                 self._slots.release()
-                self._event_places.release()
+                self._place_semaphore.release()
             else:
                 self._start(delivery)
 
@@ -104,10 +104,14 @@ class Line:
         self._slots.release()
         failed = task.cancelled() or task.exception() is not None
         outage = 0.0 if failed else task.result()
-        asyncio.get_running_loop().call_later(outage, self._event_places.release)
+        asyncio.get_running_loop().call_later(outage, self._place_semaphore.release)
 
     async def _deliver(self, delivery: InFlightDelivery) -> float:
-        """Deliver once. Returns the seconds for which an outage keeps the event's place."""
+        """Deliver once.
+
+        Returns the seconds for which its entry in `_place_semaphore` stays taken: 0 unless the
+        function is away.
+        """
         if delivery.key in self._in_flight:  # it ran out of time while the broker was away
             await self._consumer.extend_ack_wait(delivery)
             return 0
@@ -123,7 +127,7 @@ class Line:
 
     async def _attempt(self, delivery: InFlightDelivery) -> float:
         try:
-            event = HttpEvent.from_structured(delivery.message.data)
+            event = DeliveryRequest.from_structured(delivery.message.data)
         except Exception:
             logger.exception("defect", **self._where(delivery))
             await self._consumer.term(delivery)
@@ -141,7 +145,7 @@ class Line:
                 await self._park(event, delivery, verdict)
         return 0
 
-    async def _post(self, event: HttpEvent, delivery: InFlightDelivery) -> Outcome:
+    async def _post(self, event: DeliveryRequest, delivery: InFlightDelivery) -> AttemptOutcome:
         settings = self._settings
         cap = max(settings.work_floor, settings.work_factor * event.audio_seconds)
         attempt = self._counts.of(delivery).failures + 1
@@ -153,7 +157,11 @@ class Line:
         )
 
     def _decide(
-        self, event: HttpEvent, delivery: InFlightDelivery, outcome: Outcome, seconds: float
+        self,
+        event: DeliveryRequest,
+        delivery: InFlightDelivery,
+        outcome: AttemptOutcome,
+        seconds: float,
     ) -> Verdict:
         # What the recorder cannot write is a failure of the recorder, not of the event.
         may_park = self._route.function != RECORDER and (
@@ -169,7 +177,7 @@ class Line:
         )
 
     async def _retry(
-        self, event: HttpEvent, delivery: InFlightDelivery, verdict: Retry, reason: str
+        self, event: DeliveryRequest, delivery: InFlightDelivery, verdict: Retry, reason: str
     ) -> None:
         was_stuck = self._counts.is_stuck(delivery)
         self._counts.put(delivery, verdict.count)
@@ -181,7 +189,7 @@ class Line:
         self._log(event, delivery, "retried", delay=verdict.delay, **facts)
         await self._consumer.nak(delivery, verdict.delay)
 
-    async def _done(self, event: HttpEvent, delivery: InFlightDelivery) -> None:
+    async def _done(self, event: DeliveryRequest, delivery: InFlightDelivery) -> None:
         if not await self._consumer.ack(delivery):
             self._log(event, delivery, "unconfirmed")
             return
@@ -190,7 +198,9 @@ class Line:
         if was_stuck:
             self._log(event, delivery, "unstuck", stuck=self._counts.stuck)
 
-    async def _park(self, event: HttpEvent, delivery: InFlightDelivery, verdict: Park) -> None:
+    async def _park(
+        self, event: DeliveryRequest, delivery: InFlightDelivery, verdict: Park
+    ) -> None:
         """Publish the parked delivery, and only then acknowledge the event."""
         try:
             await self._publisher.publish(self._parked(event, verdict))
@@ -212,7 +222,7 @@ class Line:
         self._log(event, delivery, "parked", reason=verdict.error_code, **facts)
         await self._done(event, delivery)
 
-    def _parked(self, event: HttpEvent, verdict: Park) -> Envelope[Event]:
+    def _parked(self, event: DeliveryRequest, verdict: Park) -> Envelope[Event]:
         received = event.received
         parked = park(
             received,
@@ -224,7 +234,7 @@ class Line:
         return received.causes(parked, SOURCE, utc_now())
 
     def _log(
-        self, event: HttpEvent, delivery: InFlightDelivery, event_name: str, **facts: object
+        self, event: DeliveryRequest, delivery: InFlightDelivery, event_name: str, **facts: object
     ) -> None:
         received = event.received
         logger.warning(

@@ -10,13 +10,16 @@ import sys
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 
+from infra.local.errors import CannotStart
 from infra.local.supervisor import guard
 from infra.local.supervisor.waiting import back_off, describe_exit, pause, uninterrupted
 
 GUARDS = 2
+START_LIMIT = 30.0
+"""Seconds in which the guards must run; a machine without free processes never starts them."""
 
 
-class Guards:
+class GuardProcesses:
     """Guard processes, which kill all watched process groups if the supervisor is killed.
 
     Each guard keeps the file descriptors `inherited_fds` open until all groups have ended, so a
@@ -28,8 +31,15 @@ class Guards:
         self._guards = [_Guard(self._groups, tuple(inherited_fds), write) for _ in range(GUARDS)]
 
     async def open(self) -> None:
-        """Start the guards, and wait until all of them run."""
-        await asyncio.gather(*(guard_process.start() for guard_process in self._guards))
+        """Start the guards, and wait until all of them run. Raises `CannotStart` after a limit."""
+        try:
+            async with asyncio.timeout(START_LIMIT):
+                await asyncio.gather(*(guard_process.start() for guard_process in self._guards))
+        except TimeoutError:
+            raise CannotStart(
+                f"The guards of the stack did not start within {START_LIMIT:g} s: the machine has"
+                " no room for further processes or open files."
+            ) from None
 
     async def close(self) -> None:
         """Stop the guards, and wait until they are gone. They end the groups still watched."""
@@ -67,6 +77,7 @@ class _Guard:
         self._write = write
         self._pipe: int | None = None
         self._running, self._stopping = asyncio.Event(), asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._keep_running())
@@ -75,7 +86,8 @@ class _Guard:
     async def stop(self) -> None:
         self._stopping.set()
         self._close_pipe()
-        await uninterrupted(asyncio.wait({self._task}))
+        if self._task is not None:
+            await uninterrupted(asyncio.wait({self._task}))
 
     def send(self, line: str) -> None:
         """Write to it, if it runs: its replacement gets all groups anyway."""
@@ -94,30 +106,31 @@ class _Guard:
 
     async def _run(self) -> int | None:
         """Run it to its end. Returns its exit code, None if it cannot run."""
-        read_end, self._pipe = os.pipe()
-        os.set_blocking(self._pipe, False)  # one that hangs must not block its supervisor
         try:
-            process = await self._spawn(read_end)
+            process = await self._spawn()
+            self.pid = process.pid
+            self.send("".join(f"+{group}\n" for group in self._groups))
+            self._running.set()
+            return await process.wait()
         except OSError:
             return None
-        finally:
-            os.close(read_end)
-        self.pid = process.pid
-        self.send("".join(f"+{group}\n" for group in self._groups))
-        self._running.set()
-        try:
-            return await process.wait()
         finally:
             self.pid = None
             self._close_pipe()
 
-    async def _spawn(self, pipe: int) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", guard.__file__),
-            stdin=pipe,
-            pass_fds=self._inherited_fds,
-            start_new_session=True,
-        )
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        """Start it with a pipe from this process. Raises `OSError`; `_pipe` may be open then."""
+        read_end, self._pipe = os.pipe()
+        try:
+            os.set_blocking(self._pipe, False)  # one that hangs must not block its supervisor
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", guard.__file__),
+                stdin=read_end,
+                pass_fds=self._inherited_fds,
+                start_new_session=True,
+            )
+        finally:
+            os.close(read_end)
 
     def _close_pipe(self) -> None:
         if self._pipe is not None:

@@ -1,4 +1,4 @@
-"""What a line of the dispatcher does with its deliveries."""
+"""What a route worker does with its deliveries."""
 
 import asyncio
 import json
@@ -12,8 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from events import ChannelTranscribed, DeliveryParked, Envelope, Event
-from infra.dispatcher.line import WAITING_FOR_FUNCTION, Line
-from infra.dispatcher.settings import DispatchSettings, Route
+from infra.dispatcher.route_worker import WAITING_FOR_FUNCTION, RouteWorker
+from infra.dispatcher.settings import DispatchSettings, EventRoute
 from shared.errors import Unavailable
 from shared.ports import utc_now
 from tests.fakes.consumer import EPOCH, FakeConsumer
@@ -59,16 +59,16 @@ def payload(event: Event) -> bytes:
     return json.dumps(envelope.structured()).encode()
 
 
-def a_line(
+def a_worker(
     consumer: FakeConsumer,
     function: FakeFunction,
     publisher: FakePublisher | None = None,
     *,
     route: dict[str, object] | None = None,
     **settings: float,
-) -> Line:
-    return Line(
-        Route.model_validate(route or route_to("http://merge.test/")),
+) -> RouteWorker:
+    return RouteWorker(
+        EventRoute.model_validate(route or route_to("http://merge.test/")),
         consumer,
         function.client,
         publisher or FakePublisher(),
@@ -77,14 +77,14 @@ def a_line(
 
 
 @asynccontextmanager
-async def running(line: Line) -> AsyncIterator[asyncio.Task[None]]:
-    work = asyncio.create_task(line.run())
+async def running(worker: RouteWorker) -> AsyncIterator[asyncio.Task[None]]:
+    work = asyncio.create_task(worker.run())
     try:
         yield work
     finally:
         work.cancel()
         await asyncio.wait({work})
-        await line.drain(0)
+        await worker.drain(0)
 
 
 def words(logs: list[MutableMapping[str, Any]], word: str) -> list[MutableMapping[str, Any]]:
@@ -102,7 +102,7 @@ async def test_a_failed_delivery_comes_again_until_it_succeeds(
 ) -> None:
     function = FakeFunction(500, 500, 204)
     consumer.put(payload(transcribed()))
-    async with running(a_line(consumer, function)):
+    async with running(a_worker(consumer, function)):
         await until(lambda: consumer.acked == [1])
     assert [line["attempts"] for line in words(logs, "retried")] == [1, 2]
     assert [delay for _, delay in consumer.delays] == [0.001, 0.002]
@@ -115,7 +115,7 @@ async def test_the_last_attempt_parks_the_event_with_what_the_function_answered(
     event, publisher = transcribed(), FakePublisher()
     function = FakeFunction(default=(500, b'{"error": "transient", "message": "not for it"}'))
     consumer.put(payload(event))
-    async with running(a_line(consumer, function, publisher)):
+    async with running(a_worker(consumer, function, publisher)):
         await until(lambda: consumer.acked == [1])
     assert len(function.received) == 3
     [parked] = publisher.published
@@ -140,7 +140,7 @@ async def test_a_refused_event_is_parked_at_once_as_a_defect(
 ) -> None:
     publisher = FakePublisher()
     consumer.put(payload(transcribed()))
-    async with running(a_line(consumer, FakeFunction(404), publisher)):
+    async with running(a_worker(consumer, FakeFunction(404), publisher)):
         await until(lambda: consumer.acked == [1])
     [parked] = publisher.published
     assert isinstance(parked.data, DeliveryParked)
@@ -153,7 +153,7 @@ async def test_an_event_is_not_given_up_before_the_broker_has_its_parked_deliver
 ) -> None:
     publisher = FakePublisher(broker_away=2)
     consumer.put(payload(transcribed()))
-    async with running(a_line(consumer, FakeFunction(404, 404, 404), publisher)):
+    async with running(a_worker(consumer, FakeFunction(404, 404, 404), publisher)):
         await until(lambda: consumer.acked)
     assert [sequence for sequence, _ in consumer.delays] == [1, 1]
     assert consumer.acked == [1]
@@ -165,7 +165,7 @@ async def test_an_outage_behind_the_function_neither_counts_nor_parks(
 ) -> None:
     function = FakeFunction(500, *[503] * 6, 500, 204)
     consumer.put(payload(transcribed()))
-    async with running(a_line(consumer, function)):
+    async with running(a_worker(consumer, function)):
         await until(lambda: consumer.acked == [1])
     assert not words(logs, "parked")
     assert words(logs, "retried")[-1]["attempts"] == 2
@@ -175,7 +175,7 @@ async def test_a_function_that_is_not_up_gets_its_events_when_it_is(
     consumer: FakeConsumer, logs: list[MutableMapping[str, Any]]
 ) -> None:
     consumer.put(payload(transcribed()))
-    async with running(a_line(consumer, FakeFunction(*[NOT_UP] * 5, 204))):
+    async with running(a_worker(consumer, FakeFunction(*[NOT_UP] * 5, 204))):
         await until(lambda: consumer.acked == [1])
     assert {line["reason"] for line in words(logs, "retried")} == {"function_not_up"}
     assert {line["attempts"] for line in words(logs, "retried")} == {0}
@@ -186,7 +186,7 @@ async def test_an_event_that_its_function_dies_of_is_parked_at_last(
 ) -> None:
     publisher = FakePublisher()
     consumer.put(payload(transcribed()))
-    async with running(a_line(consumer, FakeFunction(default=DIED), publisher)):
+    async with running(a_worker(consumer, FakeFunction(default=DIED), publisher)):
         await until(lambda: consumer.acked == [1])
     [parked] = publisher.published
     assert isinstance(parked.data, DeliveryParked)
@@ -200,7 +200,7 @@ async def test_a_function_that_hangs_costs_its_events_no_attempt(
     function = FakeFunction(*[hung.wait] * 5, 204)
     function.probes = lambda: SILENT
     consumer.put(payload(transcribed()))
-    async with running(a_line(consumer, function, ack_wait=0.003)):
+    async with running(a_worker(consumer, function, ack_wait=0.003)):
         await until(lambda: consumer.acked == [1])
     assert {line["reason"] for line in words(logs, "retried")} == {"function_silent"}
     assert {line["attempts"] for line in words(logs, "retried")} == {0}
@@ -215,7 +215,7 @@ async def test_a_delivery_is_kept_from_coming_again_while_its_function_works(
         await until(lambda: len(consumer.extended) > 2)
         return 204
 
-    async with running(a_line(consumer, FakeFunction(long_work), ack_wait=0.003)):
+    async with running(a_worker(consumer, FakeFunction(long_work), ack_wait=0.003)):
         await until(lambda: consumer.acked == [1])
     assert not consumer.delays
 
@@ -226,10 +226,10 @@ async def test_work_beyond_its_cap_is_given_up_although_the_function_is_alive(
     endless = asyncio.Event()
     consumer.put(payload(transcribed(duration=0.5)))
     function = FakeFunction(endless.wait, 204)
-    line = a_line(consumer, function, ack_wait=0.003, work_floor=0.001, work_factor=0.02)
+    worker = a_worker(consumer, function, ack_wait=0.003, work_floor=0.001, work_factor=0.02)
     clock = asyncio.get_running_loop().time
     started = clock()
-    async with running(line):
+    async with running(worker):
         await until(lambda: consumer.acked == [1])
     assert clock() - started >= 0.01
     assert [line["reason"] for line in words(logs, "retried")] == ["function_timeout"]
@@ -249,7 +249,7 @@ async def test_no_more_than_the_routes_number_is_in_flight_and_no_less(
     for _ in range(9):
         consumer.put(payload(transcribed()))
     route = route_to("http://merge.test/", in_flight=in_flight)
-    async with running(a_line(consumer, function, route=route)):
+    async with running(a_worker(consumer, function, route=route)):
         await until(lambda: len(function.received) == in_flight)
         await let_pass()
         assert len(function.received) == in_flight
@@ -272,7 +272,7 @@ async def test_what_comes_again_while_it_is_at_work_is_not_posted_twice(
     consumer.put(again, sequence=7)
     consumer.put(again, sequence=7)
     async with running(
-        a_line(consumer, function, route=route_to("http://merge.test/", in_flight=2))
+        a_worker(consumer, function, route=route_to("http://merge.test/", in_flight=2))
     ):
         await until(lambda: consumer.extended == [7])
         await let_pass()
@@ -294,7 +294,7 @@ async def test_the_first_event_of_a_wiped_broker_inherits_no_failures(
     function = FakeFunction(500, 500, slow, 204)
     consumer.put(payload(transcribed()), sequence=1)
     async with running(
-        a_line(consumer, function, route=route_to("http://merge.test/", in_flight=2))
+        a_worker(consumer, function, route=route_to("http://merge.test/", in_flight=2))
     ):
         await until(lambda: len(function.received) == 3)
         consumer.put(payload(transcribed()), sequence=1, epoch=EPOCH + timedelta(days=1))
@@ -310,7 +310,7 @@ async def test_an_unconfirmed_ack_is_logged_and_the_failures_stay_counted(
     consumer.confirms = False
     consumer.put(event, sequence=3)
     function = FakeFunction(500, 204, 204)
-    async with running(a_line(consumer, function)):
+    async with running(a_worker(consumer, function)):
         await until(lambda: words(logs, "unconfirmed"))
         consumer.confirms = True
         consumer.put(event, sequence=3)
@@ -332,7 +332,7 @@ async def test_what_is_no_event_is_logged_and_never_comes_again(
     function = FakeFunction()
     consumer.put(broken)
     consumer.put(payload(transcribed()))
-    async with running(a_line(consumer, function)):
+    async with running(a_worker(consumer, function)):
         await until(lambda: consumer.acked == [2])
     assert consumer.terminated == [1]
     assert [line["sequence"] for line in words(logs, "defect")] == [1]
@@ -344,7 +344,7 @@ async def test_an_event_that_names_no_recording_is_dropped_rather_than_parked(
 ) -> None:
     function = FakeFunction(default=500)
     consumer.put(json.dumps(NAMELESS).encode())
-    async with running(a_line(consumer, function)):
+    async with running(a_worker(consumer, function)):
         await until(lambda: consumer.terminated == [1])
     assert words(logs, "defect")
     assert len(function.received) == 3
@@ -354,7 +354,7 @@ async def test_a_surprise_ends_neither_the_line_nor_the_event(
     consumer: FakeConsumer, logs: list[MutableMapping[str, Any]]
 ) -> None:
     consumer.put(payload(transcribed()))
-    async with running(a_line(consumer, FakeFunction(RuntimeError("a defect of ours"), 204))):
+    async with running(a_worker(consumer, FakeFunction(RuntimeError("a defect of ours"), 204))):
         await until(lambda: consumer.acked == [1])
     assert consumer.delays == [(1, QUICK["backoff_cap"])]
     assert len(words(logs, "defect")) == 1
@@ -382,7 +382,7 @@ async def test_what_persist_cannot_write_is_tried_on_and_never_parked(
     consumer.put(payload(event))
     route = route_to("http://persist.test/", function=function, type=event.type)
     persist = FakeFunction(500, 404, *[500] * 9, 204)
-    async with running(a_line(consumer, persist, publisher, route=route)):
+    async with running(a_worker(consumer, persist, publisher, route=route)):
         await until(lambda: consumer.acked == [1])
     assert len(persist.received) == 12
     assert not publisher.published
@@ -395,7 +395,7 @@ async def test_events_that_wait_out_their_back_off_hold_no_other_up(
     function = FakeFunction(*[500] * most, default=204)
     for _ in range(most + 1):
         consumer.put(payload(transcribed()))
-    async with running(a_line(consumer, function, backoff_base=600, backoff_cap=600)):
+    async with running(a_worker(consumer, function, backoff_base=600, backoff_cap=600)):
         await until(lambda: most + 1 in consumer.acked)
 
 
@@ -408,7 +408,7 @@ async def test_the_more_events_persist_cannot_write_the_more_rarely_each_is_trie
     persist = FakeFunction(default=500)
     for _ in range(most):
         consumer.put(payload(transcribed()))
-    async with running(a_line(consumer, persist, route=route)):
+    async with running(a_worker(consumer, persist, route=route)):
         await until(lambda: len(words(logs, "stuck")) == most)
         delays = len(consumer.delays)
         await until(lambda: len(consumer.delays) > delays + most)
@@ -427,7 +427,7 @@ async def test_an_outage_tries_few_events_however_many_wait(consumer: FakeConsum
     for _ in range(100):
         consumer.put(payload(transcribed()))
     route = route_to("http://merge.test/", in_flight=2)
-    async with running(a_line(consumer, function, route=route, backoff_base=600, outage_cap=600)):
+    async with running(a_worker(consumer, function, route=route, backoff_base=600, outage_cap=600)):
         await until(lambda: len(function.received) == 2 + WAITING_FOR_FUNCTION)
         await let_pass()
     assert len(function.received) == 2 + WAITING_FOR_FUNCTION
@@ -437,7 +437,7 @@ async def test_after_an_outage_all_events_are_delivered(consumer: FakeConsumer) 
     function = FakeFunction(*[503] * 50)
     for _ in range(100):
         consumer.put(payload(transcribed()))
-    async with running(a_line(consumer, function)):
+    async with running(a_worker(consumer, function)):
         await until(lambda: len(consumer.acked) == 100)
 
 
@@ -449,12 +449,12 @@ async def test_a_stopped_line_pulls_no_more_and_lets_work_finish(consumer: FakeC
         return 204
 
     function = FakeFunction(slow)
-    line = a_line(consumer, function)
+    worker = a_worker(consumer, function)
     consumer.put(payload(transcribed()))
-    async with running(line) as work:
+    async with running(worker) as work:
         await until(lambda: function.received)
         work.cancel()
-        draining = asyncio.create_task(line.drain(60))
+        draining = asyncio.create_task(worker.drain(60))
         await let_pass()
         assert consumer.stopped
         gate.set()
@@ -466,11 +466,11 @@ async def test_a_stopped_line_pulls_no_more_and_lets_work_finish(consumer: FakeC
 async def test_what_the_grace_cuts_off_is_handed_back_at_once(consumer: FakeConsumer) -> None:
     endless = asyncio.Event()
     function = FakeFunction(default=endless.wait)
-    line = a_line(consumer, function, route=route_to("http://merge.test/", in_flight=2))
+    worker = a_worker(consumer, function, route=route_to("http://merge.test/", in_flight=2))
     consumer.put(payload(transcribed()))
     consumer.put(payload(transcribed()))
-    async with running(line) as work:
+    async with running(worker) as work:
         await until(lambda: len(function.received) == 2)
         work.cancel()
-        await line.drain(0)
+        await worker.drain(0)
         assert consumer.delays == [(1, 0), (2, 0)]
