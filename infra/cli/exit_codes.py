@@ -1,14 +1,10 @@
 """The exit codes of the command line."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
-from infra.client.errors import Refused, ServerAway
+from infra.client.errors import Rejected, ServerAway
 from infra.local.errors import CannotStart
-
-if TYPE_CHECKING:
-    from infra.client.batch import Outcome
 
 
 class Exit(IntEnum):
@@ -18,7 +14,7 @@ class Exit(IntEnum):
     FAILED = 1
     USAGE = 2
     AWAY = 3
-    REFUSED = 4
+    REJECTED = 4
 
 
 EXIT_CODES = (
@@ -32,7 +28,7 @@ def code_of(error: Exception) -> Exit:
     """Return the exit code for an error that ended a command."""
     if isinstance(error, ServerAway | CannotStart | OSError):
         return Exit.AWAY
-    return Exit.REFUSED if isinstance(error, Refused) else Exit.FAILED
+    return Exit.REJECTED if isinstance(error, Rejected) else Exit.FAILED
 
 
 def code_of_signal(number: int) -> int:
@@ -40,15 +36,15 @@ def code_of_signal(number: int) -> int:
     return 128 + number
 
 
-def exit_code(outcomes: "Sequence[Outcome]") -> Exit:
-    """Return the exit code for the outcomes of a batch.
+def exit_code(statuses: Iterable[str]) -> Exit:
+    """Return the exit code for the statuses of a batch.
 
-    `AWAY` if the server was away for any: trying again may help. `REFUSED` if all that are not
+    `AWAY` if the server was away for any: trying again may help. `REJECTED` if all that are not
     completed were refused: trying again will not help.
     """
-    verdicts = {outcome.verdict for outcome in outcomes} - {"completed"}
-    if "away" in verdicts:
+    not_completed = set(statuses) - {"completed"}
+    if "away" in not_completed:
         return Exit.AWAY
-    if verdicts == {"refused"}:
-        return Exit.REFUSED
-    return Exit.FAILED if verdicts else Exit.COMPLETED
+    if not_completed == {"refused"}:
+        return Exit.REJECTED
+    return Exit.FAILED if not_completed else Exit.COMPLETED

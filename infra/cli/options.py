@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import typer
 
 from infra.cli.languages import language_problem
-from infra.client.recordings import Recording, find_collision
 from infra.client.urls import without_password
 
 DATA = Path(".pocwhisp")
@@ -79,9 +78,12 @@ Server = Annotated[
     str | None, typer.Option(callback=web_address, help="URL of a server that runs already.")
 ]
 Jobs = Annotated[int, typer.Option(help="Recordings at work at once.", min=1, max=64)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell only of what is not completed.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print only recordings that are not completed.")
+]
 Force = Annotated[
-    bool, typer.Option("--force", help="Replace files that are no results of PocWhisp, too.")
+    bool,
+    typer.Option("--force", help="Overwrite existing files even if PocWhisp did not write them."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The API's answer.")]
 AsText = Annotated[bool, typer.Option("--txt", "--text", help="The conversation as plain text.")]
@@ -92,7 +94,7 @@ Language = Annotated[
 ]
 Task = Annotated[
     Literal["transcribe", "translate"] | None,
-    typer.Option(help="Write down what is said as it is said (the default), or in English."),
+    typer.Option(help="transcribe: in the language spoken (default); translate: into English."),
 ]
 Prompt = Annotated[str | None, typer.Option(help="Text that precedes the call.")]
 Hotwords = Annotated[str | None, typer.Option(help="Words likely to occur, separated by commas.")]
@@ -101,7 +103,7 @@ Channels = Annotated[
 ]
 NoSummary = Annotated[bool, typer.Option("--no-summary", help="Leave the summary out.")]
 Labels = Annotated[
-    list[str] | None, typer.Option("--label", help="A mark of yours, KEY=VALUE; repeatable.")
+    list[str] | None, typer.Option("--label", help="A label, KEY=VALUE; repeatable.")
 ]
 
 
@@ -117,19 +119,3 @@ def labels(pairs: Sequence[str] | None) -> dict[str, str]:
         if not (name and equals):
             raise typer.BadParameter(f"--label {name}{text}: needed: KEY=VALUE.")
     return {name: text for name, _, text in split}
-
-
-def check(
-    found: Sequence[Recording], formats: Sequence[str], out: Path | None, external_id: str | None
-) -> None:
-    """Raise `BadParameter` if the options contradict each other."""
-    if not found:
-        raise typer.BadParameter("There is no recording in the folder.")
-    if external_id is not None and len(found) > 1:
-        raise typer.BadParameter("--external-id names one call; there are several.")
-    if out is None and formats and len(found) * len(formats) > 1:
-        raise typer.BadParameter("Several results need --out DIR.")
-    if out is not None and out.exists() and not out.is_dir():
-        raise typer.BadParameter(f"--out {out} is a file; needed: a folder.")
-    if out is not None and (both := find_collision(found)):
-        raise typer.BadParameter(f"{both[0].name} and {both[1].name} would have the same results.")

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from infra.client.client import Session
+from infra.client.client import RecordingBody
 from shared.text.plain import clock_time, session_segments, speaker_names
 
 SPEAKER_STYLE = {"left": "cyan", "right": "magenta"}
@@ -17,18 +17,18 @@ LEAST_CLIPPED = 0.001
 SENTIMENT_STYLE = {"positive": "green", "neutral": "white", "negative": "red"}
 
 
-def report(session: Session) -> RenderableType:
+def report(session: RecordingBody) -> RenderableType:
     """Render everything about a finished recording."""
     parts: list[RenderableType] = [conversation(session)]
     if session.get("summary"):
-        parts.append(summary(session["summary"]))
+        parts.append(summary_panel(session["summary"]))
     parts.append(facts(session["metadata"]))
     if session.get("error"):
         parts.append(Panel(escape(session["error"]["message"]), title="failed", border_style="red"))
     return Group(*parts)
 
 
-def conversation(session: Session) -> Table:
+def conversation(session: RecordingBody) -> Table:
     """Render the segments with their times and speakers; back-channels are dim.
 
     Overlapping segments have a column with each other's ids.
@@ -58,7 +58,7 @@ def _style(segment: dict[str, Any]) -> str:
     return f"{colour} dim" if segment.get("backchannel") else colour
 
 
-def summary(content: dict[str, Any]) -> Panel:
+def summary_panel(content: dict[str, Any]) -> Panel:
     """Render the summary, its key points and its sentiment."""
     points = "\n".join(f"• {escape(point)}" for point in content["key_points"])
     mood = content["sentiment"]

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from infra.cli.output import print_error
@@ -9,22 +10,34 @@ from infra.client.errors import ServerAway
 from infra.local.state import StackState, running_stack
 
 
-@asynccontextmanager
-async def server_for(url: str | None, data: Path) -> AsyncIterator[str | Callable[[], str]]:
-    """Give the API's URL: `url`, that of the running stack, or that of a stack started for now.
+@dataclass(frozen=True, slots=True)
+class ServerChoice:
+    """The server of a command: that at `url`, or, without one, the stack of the folder `data`."""
 
-    For a running stack it is a function that reads the URL again for each request, because the
-    stack may come back at another port. Raises `CannotStart`.
-    """
-    running = running_stack(data)
-    if url is not None:
-        yield url
-    elif running is not None:
-        yield lambda: (running_stack(data) or running).url
-    else:
-        print_error(f"{none_runs_in(data)} Starting one for this …")
-        async with _started_for_now(data) as started:
-            yield started
+    url: str | None
+    data: Path
+
+    @property
+    def is_there(self) -> bool:
+        """Whether no stack needs to be started."""
+        return self.url is not None or running_stack(self.data) is not None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[str | Callable[[], str]]:
+        """Give the API's URL; that of a stack started for now if none runs.
+
+        For a running stack it is a function that reads the URL again for each request, because
+        the stack may come back at another port. Raises `CannotStart`.
+        """
+        running = running_stack(self.data)
+        if self.url is not None:
+            yield self.url
+        elif running is not None:
+            yield lambda: (running_stack(self.data) or running).url
+        else:
+            print_error(f"{none_runs_in(self.data)} Starting one for this …")
+            async with _started_for_now(self.data) as started:
+                yield started
 
 
 @asynccontextmanager

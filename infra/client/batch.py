@@ -2,54 +2,54 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from infra.client.client import Client, Session
-from infra.client.errors import Refused, ServerAway, ServerError
+from infra.client.audio_files import AudioFile
+from infra.client.client import Client, RecordingBody
+from infra.client.errors import Rejected, ServerAway, ServerError
 from infra.client.progress import ProgressDisplay
-from infra.client.recordings import Recording
 from infra.client.upload_options import UploadOptions
 
 
-class Results(Protocol):
+class ResultStore(Protocol):
     """A place for results."""
 
-    def check(self, recording: Recording) -> None:
+    def check(self, recording: AudioFile) -> None:
         """Raise `OSError` if the recording's results could not be kept."""
         ...
 
-    def save(self, recording: Recording, session: Session) -> None:
+    def save(self, recording: AudioFile, session: RecordingBody) -> None:
         """Keep the result of a completed recording. Raises `OSError`."""
         ...
 
 
-class NoResults:
+class DiscardResults:
     """Keeps no results: the caller takes them from the outcomes."""
 
-    def check(self, recording: Recording) -> None:
+    def check(self, recording: AudioFile) -> None:
         pass
 
-    def save(self, recording: Recording, session: Session) -> None:
+    def save(self, recording: AudioFile, session: RecordingBody) -> None:
         pass
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TranscriptionOutcome:
     """How a recording ended: the API's final body, or the error that prevented it."""
 
-    recording: Recording
-    session: Session | None = None
+    recording: AudioFile
+    session: RecordingBody | None = None
     error: Exception | None = None
 
     @property
-    def verdict(self) -> str:
+    def status(self) -> str:
         """One of `completed`, `failed`, `cancelled`, `refused` and `away`."""
         match self.error:
             case None:
                 return str(self.session["status"]) if self.session else "failed"
-            case Refused():
+            case Rejected():
                 return "refused"
             case ServerAway():
                 return "away"
@@ -62,8 +62,8 @@ class Outcome:
         match self.error:
             case None:
                 failure = (self.session or {}).get("error") or {}
-                completed = self.verdict == "completed"
-                return "" if completed else str(failure.get("message", self.verdict))
+                completed = self.status == "completed"
+                return "" if completed else str(failure.get("message", self.status))
             case ServerError() | OSError():
                 return str(self.error) or type(self.error).__name__
             case _:  # unexpected: its type helps to find the cause
@@ -80,29 +80,31 @@ class Transcriber:
     client: Client
     options: UploadOptions
     display: ProgressDisplay
-    results: Results
+    results: ResultStore
 
-    async def transcribe(self, recording: Recording) -> Outcome:
+    async def transcribe(self, recording: AudioFile) -> TranscriptionOutcome:
         """Transcribe a recording. Returns every error as its outcome, so that others go on."""
         self.display.begin(recording)
         try:
-            outcome = Outcome(recording, await self._transcribed(recording))
+            outcome = TranscriptionOutcome(recording, await self._transcribed(recording))
         except Exception as error:  # noqa: BLE001 - one odd recording stops no other
-            outcome = Outcome(recording, error=error)
-        self.display.end(recording, outcome.verdict, outcome.reason)
+            outcome = TranscriptionOutcome(recording, error=error)
+        self.display.end(recording, outcome.status, outcome.reason)
         return outcome
 
-    async def transcribe_all(self, recordings: Sequence[Recording], jobs: int) -> list[Outcome]:
+    async def transcribe_all(
+        self, recordings: Sequence[AudioFile], jobs: int
+    ) -> list[TranscriptionOutcome]:
         """Transcribe recordings, `jobs` at a time. Returns outcomes in the same order."""
         slots = asyncio.Semaphore(jobs)
 
-        async def in_turn(recording: Recording) -> Outcome:
+        async def in_turn(recording: AudioFile) -> TranscriptionOutcome:
             async with slots:
                 return await self.transcribe(recording)
 
         return await asyncio.gather(*map(in_turn, recordings))
 
-    async def _transcribed(self, recording: Recording) -> Session:
+    async def _transcribed(self, recording: AudioFile) -> RecordingBody:
         self.results.check(recording)
         session = await self.client.transcribe(
             recording.path, lambda now: self.display.update(recording, now), self.options
@@ -112,7 +114,7 @@ class Transcriber:
         return session
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
-    """Count the verdicts, such as `2 completed, 1 refused`."""
-    counts = Counter(outcome.verdict for outcome in outcomes)
-    return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+def count_statuses(statuses: Iterable[str]) -> str:
+    """Return how often each status occurs, such as `2 completed, 1 refused`."""
+    counts = Counter(statuses).most_common()
+    return ", ".join(f"{count} {status}" for status, count in counts)

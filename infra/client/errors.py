@@ -6,7 +6,7 @@ class ServerError(Exception):
 
     ServerError
     ├── ServerAway   the server cannot be reached, is no PocWhisp, or cannot answer now
-    └── Refused      the server does not accept this input
+    └── Rejected      the server does not accept this input
     """
 
 
@@ -14,5 +14,5 @@ class ServerAway(ServerError):
     """The server cannot be reached, is no PocWhisp, or cannot answer now."""
 
 
-class Refused(ServerError):
+class Rejected(ServerError):
     """The server does not accept this input; the message is the API's own."""

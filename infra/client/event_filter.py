@@ -47,14 +47,14 @@ def intersect_subjects(wanted: str, other: str) -> str | None:
     ours, theirs = wanted.split("."), other.split(".")
     common: list[str] = []
     for place in range(max(len(ours), len(theirs))):
-        one, other = _token(ours, place), _token(theirs, place)
-        if one == other == ">":
+        our, their = _token(ours, place), _token(theirs, place)
+        if our == their == ">":
             return ".".join([*common, ">"])
-        if ">" in (one, other):
-            one = other = other if one == ">" else one
-        if not one or not other or (one != other and "*" not in (one, other)):
+        if ">" in (our, their):
+            our = their = their if our == ">" else our
+        if not our or not their or (our != their and "*" not in (our, their)):
             return None
-        common.append(other if one == "*" else one)
+        common.append(their if our == "*" else our)
     return ".".join(common)
 
 

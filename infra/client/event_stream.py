@@ -1,7 +1,8 @@
 """Follows events: first those that the broker's streams keep, in order, then new ones.
 
 Works with one stream for all types as with one for each: streams are found by their subjects.
-Nothing is acknowledged and nothing is left behind, so following events has no effect on others.
+Nothing is acknowledged, and the broker drops the consumers by itself within a minute, so following
+events has no effect on others.
 """
 
 import asyncio
@@ -16,12 +17,18 @@ from nats.errors import Error as NatsError
 
 from events import RecordingCompleted, RecordingFailed
 from infra.client.event_filter import EventFilter, intersect_subjects, matches, subject_of
-from infra.client.stream_reader import PAUSE, REQUEST_TIMEOUT, StreamReader, connected
+from infra.client.stream_reader import (
+    READ_RETRY_DELAY,
+    REQUEST_TIMEOUT,
+    StreamReader,
+    check_open,
+    connected,
+)
 from shared.cancellation import cancellable
 
 CloudEvent: TypeAlias = dict[str, Any]
 """A CloudEvent in structured mode."""
-PassingEvent: TypeAlias = tuple[CloudEvent | None, bool]
+FollowedEvent: TypeAlias = tuple[CloudEvent | None, bool]
 """An event, or None for a message that is none, and whether it is the newest."""
 PrintError: TypeAlias = Callable[[str], None]
 
@@ -47,12 +54,13 @@ async def stream_readers(
                 ]
                 if found:
                     return found
-            await asyncio.sleep(PAUSE)
+            check_open(client)
+            await asyncio.sleep(READ_RETRY_DELAY)
 
 
 async def stream_events(
     readers: Sequence[StreamReader], print_error: PrintError, *, from_start: bool
-) -> AsyncGenerator[PassingEvent]:
+) -> AsyncGenerator[FollowedEvent]:
     """Yield the events in the order of the broker, and whether each is the newest.
 
     Stored events of all streams come first, by time, then new ones. For a message that is no
@@ -77,12 +85,12 @@ async def _messages(
         if message.metadata.num_pending:
             heads[reader] = await reader.next()
         yield message, not heads
-    async with aclosing(_together(readers)) as messages:
+    async with aclosing(_merged(readers)) as messages:
         async for message in messages:
             yield message, True
 
 
-async def _together(readers: Sequence[StreamReader]) -> AsyncGenerator[Msg]:
+async def _merged(readers: Sequence[StreamReader]) -> AsyncGenerator[Msg]:
     """Yield the messages of all readers as they come. Raises the error that ends one of them."""
     arrived: asyncio.Queue[Msg | Exception] = asyncio.Queue(maxsize=1)
 
@@ -123,7 +131,9 @@ def run_of(event: CloudEvent | None) -> int:
 async def follow_events(
     url: str, event_filter: EventFilter, print_error: PrintError = lambda _: None
 ) -> AsyncGenerator[CloudEvent]:
-    """Yield the events of the broker at `url`. Raises `ServerAway` if it does not answer.
+    """Yield the events of the broker at `url`.
+
+    Raises `ServerAway` if it does not answer, or closes the connection for good.
 
     `print_error` gets a sentence for each message left out, and for a recording without events.
     """
@@ -143,8 +153,8 @@ async def follow_events(
 
 
 async def _with_notice(
-    events: AsyncGenerator[PassingEvent], event_filter: EventFilter, print_error: PrintError
-) -> AsyncGenerator[PassingEvent]:
+    events: AsyncGenerator[FollowedEvent], event_filter: EventFilter, print_error: PrintError
+) -> AsyncGenerator[FollowedEvent]:
     """Yield the events; print a notice if the recording has none yet."""
     with _notice(
         f"There is no event of {event_filter.session} yet; waiting …", print_error

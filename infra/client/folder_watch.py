@@ -6,15 +6,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
-from infra.client.batch import Outcome
-from infra.client.recordings import Recording, recordings_in
+from infra.client.audio_files import AudioFile, audio_files_in, is_file
+from infra.client.batch import TranscriptionOutcome
+from infra.client.errors import ServerAway
+from infra.client.file_version import FileVersion, version_of
 
-Version: TypeAlias = tuple[int, int]
-"""A file's size in bytes and its time of change in ns; another version is another recording."""
-
-LOOK_EVERY = 0.5
+SCAN_INTERVAL = 0.5
 RETRY_DELAY = 2.0
 LONGEST_RETRY_DELAY = 30.0
 """Seconds until a recording is tried again; the delay doubles from the first to the second."""
@@ -23,15 +21,15 @@ SCAN_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Scan:
     """A scan of a folder: number of recordings, how many are done, and those that are ready."""
 
     found: int
     done: int
-    ready: tuple[Recording, ...]
+    ready: tuple[AudioFile, ...]
 
 
-class Folder:
+class WatchedFolder:
     """The recordings of a folder, and which of them are ready to be transcribed.
 
     A recording is ready once its file has not changed for `settle` seconds, and again if it
@@ -42,7 +40,7 @@ class Folder:
     def __init__(
         self,
         path: Path,
-        is_done: Callable[[Recording], bool],
+        is_done: Callable[[AudioFile], bool],
         print_error: Callable[[str], None],
         settle: float,
     ) -> None:
@@ -50,19 +48,19 @@ class Folder:
         self._is_done = is_done
         self._print_error = print_error
         self._settle = settle
-        self._since: dict[Path, tuple[Version, float]] = {}
-        self._taken: dict[Path, Version] = {}
-        self._done: dict[Path, Version] = {}
+        self._since: dict[Path, tuple[FileVersion, float]] = {}
+        self._taken: dict[Path, FileVersion] = {}
+        self._done: dict[Path, FileVersion] = {}
         self._colliding: set[Path] = set()
         self._at_work: set[Path] = set()
-        self._owners: dict[Path, Recording] = {}
+        self._owners: dict[Path, AudioFile] = {}
 
-    def look(self, now: float) -> Look:
+    def scan(self, now: float) -> Scan:
         """Scan the folder; `now` is the time in seconds of a monotonic clock."""
         found = done = 0
-        ready: list[Recording] = []
-        for recording in recordings_in(self._path):
-            version = version_of(recording.path)
+        ready: list[AudioFile] = []
+        for recording in audio_files_in(self._path):
+            version = _version_of(recording.path)
             if version is None or not self._owns(recording):
                 continue
             found += 1
@@ -71,11 +69,11 @@ class Folder:
                 done += 1
             elif settled and self._is_new(recording.path, version):
                 ready.append(recording)
-        return Look(found, done, tuple(ready))
+        return Scan(found, done, tuple(ready))
 
-    def take(self, recording: Recording) -> bool:
+    def take(self, recording: AudioFile) -> bool:
         """Start work on a ready recording. Returns False if its file has changed meanwhile."""
-        version = version_of(recording.path)
+        version = _version_of(recording.path)
         if version is None or version != self._since[recording.path][0]:
             return False
         self._taken[recording.path] = version
@@ -83,20 +81,20 @@ class Folder:
         self._at_work.add(recording.path)
         return True
 
-    def give_back(self, recording: Recording) -> None:
+    def give_back(self, recording: AudioFile) -> None:
         """End the work on a recording that was taken."""
         self._at_work.discard(recording.path)
 
-    def _owns(self, recording: Recording) -> bool:
+    def _owns(self, recording: AudioFile) -> bool:
         owner = self._owners.get(recording.result_stem)
-        if owner is None or not owner.path.exists():
+        if owner is None or not is_file(owner.path):
             owner = self._owners[recording.result_stem] = recording
         elif owner.path != recording.path and recording.path not in self._colliding:
             self._colliding.add(recording.path)
             self._print_error(f"{recording.name}: its results would replace those of {owner.name}")
         return owner.path == recording.path
 
-    def _has_results(self, recording: Recording, version: Version) -> bool:
+    def _has_results(self, recording: AudioFile, version: FileVersion) -> bool:
         """Whether its results exist, and the recording has not changed since they were found."""
         path = recording.path
         if self._done.get(path, version) != version or self._taken.get(path, version) != version:
@@ -106,10 +104,10 @@ class Folder:
         self._done[path] = version
         return True
 
-    def _is_new(self, path: Path, version: Version) -> bool:
+    def _is_new(self, path: Path, version: FileVersion) -> bool:
         return path not in self._at_work and self._taken.get(path) != version
 
-    def _is_settled(self, path: Path, version: Version, now: float) -> bool:
+    def _is_settled(self, path: Path, version: FileVersion, now: float) -> bool:
         earlier, since = self._since.setdefault(path, (version, now))
         if earlier != version:
             self._since[path] = (version, now)
@@ -118,66 +116,88 @@ class Folder:
 
 
 async def keep_watching(
-    folder: Folder,
-    transcribe: Callable[[Recording], Awaitable[Outcome]],
+    folder: WatchedFolder,
+    transcribe: Callable[[AudioFile], Awaitable[TranscriptionOutcome]],
+    check_server: Callable[[], Awaitable[None]],
     print_error: Callable[[str], None],
     jobs: int,
 ) -> None:
     """Transcribe recordings as they become ready, `jobs` at a time, until cancelled.
 
-    While the server is away a recording is tried again. A recording that is refused or fails is
-    tried again only when its file changes. Scans run in a thread, a small share of the time.
+    A recording is uploaded once `check_server` does not raise `ServerAway`, and tried again
+    while the server is away. One that is refused or fails is tried again only when its file
+    changes. Scans run in a thread, a small share of the time.
     """
     slots = asyncio.Semaphore(jobs)
 
-    async def process(recording: Recording) -> None:
+    async def process(recording: AudioFile) -> None:
         try:
-            await _until_answered(recording, transcribe, print_error)
+            await _until_answered(recording, transcribe, check_server, print_error)
         finally:
             folder.give_back(recording)
             slots.release()
 
-    async with asyncio.TaskGroup() as group, aclosing(_looks(folder, print_error)) as looks:
-        async for look in looks:
-            for recording in look.ready:
-                await slots.acquire()
-                if folder.take(recording):
-                    group.create_task(process(recording))
-                else:
-                    slots.release()
+    try:
+        async with asyncio.TaskGroup() as group, aclosing(_scans(folder, print_error)) as scans:
+            async for scan in scans:
+                for recording in scan.ready:
+                    await slots.acquire()
+                    if folder.take(recording):
+                        group.create_task(process(recording))
+                    else:
+                        slots.release()
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
 
 
-async def _looks(folder: Folder, print_error: Callable[[str], None]) -> AsyncGenerator[Look]:
-    """Scan the folder again and again, with pauses; print what the first scan found."""
-    is_first = True
+async def _scans(folder: WatchedFolder, print_error: Callable[[str], None]) -> AsyncGenerator[Scan]:
+    """Scan the folder again and again, with pauses; print what the first scan found.
+
+    While the folder cannot be read, print why, each reason once.
+    """
+    is_first, problem = True, ""
     while True:
-        began = time.monotonic()
-        look = await asyncio.to_thread(folder.look, began)
+        scan, began = None, time.monotonic()
+        try:
+            scan = await asyncio.to_thread(folder.scan, began)
+        except OSError as error:
+            if str(error) != problem:
+                print_error(f"The folder cannot be read: {error}")
+            problem = str(error)
         took = time.monotonic() - began
-        if is_first:
-            print_error(f"{look.found} recordings, {look.done} have results. Ctrl-C stops.")
-        is_first = False
-        yield look
-        await asyncio.sleep(max(LOOK_EVERY, took / SCAN_SHARE))
+        if scan:
+            if is_first:
+                print_error(f"{scan.found} recordings, {scan.done} have results. Ctrl-C stops.")
+            is_first, problem = False, ""
+            yield scan
+        await asyncio.sleep(max(SCAN_INTERVAL, took / SCAN_SHARE))
 
 
 async def _until_answered(
-    recording: Recording,
-    transcribe: Callable[[Recording], Awaitable[Outcome]],
+    recording: AudioFile,
+    transcribe: Callable[[AudioFile], Awaitable[TranscriptionOutcome]],
+    check_server: Callable[[], Awaitable[None]],
     print_error: Callable[[str], None],
 ) -> None:
     """Transcribe the recording, again and again while the server is away."""
     pause = RETRY_DELAY
-    while (await transcribe(recording)).verdict == "away":
-        print_error(f"{recording.name}: trying again in {pause:g} s")
+    while True:
+        reason = ""
+        try:
+            await check_server()
+            if (await transcribe(recording)).status != "away":
+                return
+        except ServerAway as away:  # of the check: one of the transcription is its outcome
+            reason = f"{away}; "
+        print_error(f"{recording.name}: {reason}trying again in {pause:g} s")
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_RETRY_DELAY)
 
 
-def version_of(path: Path) -> Version | None:
+def _version_of(path: Path) -> FileVersion | None:
     """Return the file's present version. Returns None if it is empty or gone."""
     try:
-        found = path.stat()
+        version = version_of(path)
     except OSError:
         return None
-    return (found.st_size, found.st_mtime_ns) if found.st_size else None
+    return version if version.size else None

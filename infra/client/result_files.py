@@ -6,37 +6,34 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
 
-from infra.client.client import Session
-from infra.client.recordings import Recording
+from infra.client.audio_files import AudioFile
+from infra.client.client import RecordingBody
+from infra.client.file_version import FileVersion, version_of
 from shared.text import subtitles
 from shared.text.plain import plain_lines, session_segments, speaker_names
-
-FileVersion: TypeAlias = tuple[int, int, int]
-"""Inode, size in bytes and time of change in ns."""
 
 BEGINNING = 4096
 """Characters of a text file that tell whether it may be a result."""
 
 
-def _json(session: Session) -> str:
+def _json(session: RecordingBody) -> str:
     return json.dumps(session, indent=2, ensure_ascii=False) + "\n"
 
 
-def _txt(session: Session) -> str:
+def _txt(session: RecordingBody) -> str:
     return "".join(f"{line}\n" for line in plain_lines(session))
 
 
-def _srt(session: Session) -> str:
+def _srt(session: RecordingBody) -> str:
     return subtitles.srt(session_segments(session), speaker_names(session))
 
 
-def _vtt(session: Session) -> str:
+def _vtt(session: RecordingBody) -> str:
     return subtitles.vtt(session_segments(session), speaker_names(session))
 
 
-FORMATS: Mapping[str, Callable[[Session], str]] = {
+WRITERS: Mapping[str, Callable[[RecordingBody], str]] = {
     "json": _json,
     "txt": _txt,
     "srt": _srt,
@@ -56,9 +53,9 @@ class NotReplaced(OSError):
     """A file in the place of a result is none of ours. The message is for the user."""
 
 
-def written(session: Session, ending: str) -> str:
+def result_text(session: RecordingBody, ending: str) -> str:
     """Return the result's text in the format of the ending."""
-    return FORMATS[ending](session)
+    return WRITERS[ending](session)
 
 
 class ResultFiles:
@@ -73,7 +70,7 @@ class ResultFiles:
         self._force = force
         self._checked: dict[Path, tuple[FileVersion, bool]] = {}
 
-    def check(self, recording: Recording) -> None:
+    def check(self, recording: AudioFile) -> None:
         """Raise `NotReplaced` if a file in the place of a result is none."""
         for path in () if self._force else self.paths(recording):
             if os.path.lexists(path) and not self._is_result(path):
@@ -81,14 +78,14 @@ class ResultFiles:
                     f"{path} is no result of PocWhisp; it is replaced only with --force."
                 )
 
-    def save(self, recording: Recording, session: Session) -> None:
+    def save(self, recording: AudioFile, session: RecordingBody) -> None:
         """Write the files; each appears whole or not at all. Raises `OSError`."""
         self.check(recording)
         for path in self.paths(recording):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_whole(path, written(session, _ending(path)))
+            _write_whole(path, result_text(session, _ending(path)))
 
-    def has_results(self, recording: Recording) -> bool:
+    def has_results(self, recording: AudioFile) -> bool:
         """Whether all files exist and are newer than the recording."""
         try:
             changed = _changed(recording.path)
@@ -99,15 +96,14 @@ class ResultFiles:
         except OSError:
             return False
 
-    def paths(self, recording: Recording) -> list[Path]:
+    def paths(self, recording: AudioFile) -> list[Path]:
         """Return the paths of a recording's results."""
         stem = self._out / recording.result_stem
         return [stem.with_name(f"{stem.name}.{ending}") for ending in self._endings]
 
     def _is_result(self, path: Path) -> bool:
         """Whether the file is a result; read again only when it has changed."""
-        found = path.stat()
-        version = (found.st_ino, found.st_size, found.st_mtime_ns)
+        version = version_of(path)
         checked = self._checked.get(path)
         if checked is None or checked[0] != version:
             checked = self._checked[path] = (version, is_result(path))

@@ -1,4 +1,4 @@
-"""Reads one stream of the broker in order, and leaves nothing behind there."""
+"""Reads one stream of the broker in order; its consumers there vanish within a minute."""
 
 import asyncio
 import json
@@ -16,14 +16,16 @@ from infra.client.urls import without_password
 from shared.cancellation import cancellable
 from shared.nats_inbox import Inbox
 
-CONNECT_TIMEOUT = 2.0
+FIRST_CONNECT_TIMEOUT = 2.0
 REQUEST_TIMEOUT = 5.0
-SILENCE = 5.0
-PAUSE = 0.5
+SILENCE_LIMIT = 5.0
+READ_RETRY_DELAY = 0.5
 BATCH = 256
-PULL = json.dumps({"batch": BATCH, "expires": 30 * 10**9, "idle_heartbeat": 2 * 10**9}).encode()
-HEARTBEAT = "100"
-PULL_ENDS = ("404", "408")
+PULL_REQUEST = json.dumps(
+    {"batch": BATCH, "expires": 30 * 10**9, "idle_heartbeat": 2 * 10**9}
+).encode()
+IDLE_HEARTBEAT = "100"
+PULL_ENDED = ("404", "408")
 
 
 @asynccontextmanager
@@ -31,7 +33,7 @@ async def connected(url: str) -> AsyncIterator[Client]:
     """Connect, also through the broker's restarts. Raises `ServerAway` if it does not answer."""
     client = Client()
     try:
-        async with asyncio.timeout(CONNECT_TIMEOUT):
+        async with asyncio.timeout(FIRST_CONNECT_TIMEOUT):
             await cancellable(
                 client.connect(
                     url, max_reconnect_attempts=-1, reconnect_time_wait=1, error_cb=_ignore_error
@@ -43,6 +45,12 @@ async def connected(url: str) -> AsyncIterator[Client]:
         yield client
     finally:
         await client.close()
+
+
+def check_open(client: Client) -> None:
+    """Raise `ServerAway` if the connection is closed for good, as after an error of its login."""
+    if client.is_closed:
+        raise ServerAway("The broker has closed the connection.")
 
 
 async def _ignore_error(_: Exception) -> None:
@@ -64,29 +72,39 @@ class StreamReader:
         self._next = 1
         self._created: datetime | None = None
         self._inbox: Inbox | None = None
-        self._pulls = ""
+        self._pull_subject = ""
         self._delivered = 0
-        self._pulled = 0
+        self._outstanding = 0
 
     async def open(self, *, from_start: bool) -> int:
-        """Begin with the oldest message, or with the next new one. Returns how many are stored."""
+        """Begin with the oldest message, or with the next new one. Returns how many are stored.
+
+        Raises `ServerAway` if the connection is closed for good.
+        """
         while True:
             try:
                 return await cancellable(self._begin(from_start=from_start))
             except (NatsError, OSError, TimeoutError):
-                await self._close_inbox()
-                await asyncio.sleep(PAUSE)
+                await self._recover()
 
     async def next(self) -> Msg:
-        """Wait for the next message, without a time limit."""
+        """Wait for the next message, without a time limit.
+
+        Raises `ServerAway` if the connection is closed for good.
+        """
         while True:
             try:
                 if self._inbox is None:
                     await cancellable(self._consume())
                 return await self._pull_message()
             except (NatsError, OSError, TimeoutError):
-                await self._close_inbox()
-                await asyncio.sleep(PAUSE)
+                await self._recover()
+
+    async def _recover(self) -> None:
+        """Wait before the next try. Raises `ServerAway` if there can be none."""
+        await self._close_inbox()
+        check_open(self._client)
+        await asyncio.sleep(READ_RETRY_DELAY)
 
     async def _begin(self, *, from_start: bool) -> int:
         state = (await self._jetstream.stream_info(self._stream)).state
@@ -108,8 +126,8 @@ class StreamReader:
                 inactive_threshold=60.0,
             ),
         )
-        self._pulls = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{consumer.name}"
-        self._delivered = self._pulled = 0
+        self._pull_subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{consumer.name}"
+        self._delivered = self._outstanding = 0
         return consumer.num_pending or 0
 
     async def _restart_in_new_stream(self) -> None:
@@ -122,10 +140,12 @@ class StreamReader:
     async def _pull_message(self) -> Msg:
         assert self._inbox is not None  # noqa: S101 - `next` has seen to it
         while True:
-            if not self._pulled:
-                await self._client.publish(self._pulls, PULL, reply=self._inbox.subject)
-                self._pulled = BATCH
-            message = await self._inbox.next(SILENCE)
+            if not self._outstanding:
+                await self._client.publish(
+                    self._pull_subject, PULL_REQUEST, reply=self._inbox.subject
+                )
+                self._outstanding = BATCH
+            message = await self._inbox.next(SILENCE_LIMIT)
             if message.reply:
                 return self._check_sequence(message)
             self._check_status(message.headers or {})
@@ -133,9 +153,9 @@ class StreamReader:
     def _check_status(self, headers: Mapping[str, str]) -> None:
         """Handle a status message. Raises `NatsError` if the pull failed or a message was lost."""
         status = headers.get("Status", "")
-        if status in PULL_ENDS:
-            self._pulled = 0
-        elif status != HEARTBEAT:
+        if status in PULL_ENDED:
+            self._outstanding = 0
+        elif status != IDLE_HEARTBEAT:
             raise NatsError(f"The pull was refused: {status}")
         elif int(headers.get("Nats-Last-Consumer", 0)) > self._delivered:
             raise NatsError("The newest message is missing.")
@@ -147,7 +167,7 @@ class StreamReader:
             raise NatsError("A message is missing.")
         self._delivered = sequence.consumer
         self._next = sequence.stream + 1
-        self._pulled -= 1
+        self._outstanding -= 1
         return message
 
     async def _close_inbox(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.client.recordings import Recording, recordings_in
+from infra.client.audio_files import AudioFile, audio_files_in
 from infra.evaluation.truth import ENDING, BrokenTruth, Truth, load_truth, may_be_truth, truth_file
 
 MOST_PROBLEMS = 10
@@ -24,7 +24,7 @@ class CannotEvaluate(ValueError):
 class Call:
     """A recording and its truth."""
 
-    recording: Recording
+    recording: AudioFile
     truth: Truth
 
     @property
@@ -39,7 +39,7 @@ def calls_in(folder: Path, *, skip_without_truth: bool = False) -> list[Call]:
     With `skip_without_truth`, recordings without a truth are left out. Raises `CannotEvaluate`,
     naming all problems, if a recording or a truth is missing or broken.
     """
-    found = list(recordings_in(folder))
+    found = list(audio_files_in(folder))
     if not found:
         needed = f"needed: NAME.wav (or another audio file) with its truth NAME{ENDING}."
         raise CannotEvaluate([f"There is no recording in {folder}; {needed}"])
@@ -58,7 +58,7 @@ def calls_in(folder: Path, *, skip_without_truth: bool = False) -> list[Call]:
     return calls
 
 
-def _without_recording(folder: Path, found: Iterable[Recording]) -> Iterator[str]:
+def _without_recording(folder: Path, found: Iterable[AudioFile]) -> Iterator[str]:
     endings = (ENDING, ".json")
     recorded = {recording.path.with_suffix(ending) for recording in found for ending in endings}
     for path in sorted(folder.rglob("*.json")):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from infra.client.batch import NoResults, Outcome, Transcriber
+from infra.client.batch import DiscardResults, Transcriber, TranscriptionOutcome
 from infra.client.client import Client
 from infra.client.progress import ProgressDisplay
 from infra.client.upload_options import UploadOptions
@@ -15,9 +15,9 @@ from infra.evaluation.configuration import Configuration
 from infra.local.stack import Stack
 from infra.local.supervisor.log import log_file
 
-FOLDER = "evaluate"
+STACK_FOLDER = "evaluate"
 LOG = "evaluate.log"
-Server: TypeAlias = AbstractAsyncContextManager[str | Callable[[], str]]
+ServerContext: TypeAlias = AbstractAsyncContextManager[str | Callable[[], str]]
 """A context that gives the URL of an API, or a function that returns it for each request."""
 
 
@@ -31,17 +31,17 @@ class Evaluator:
     calls: Sequence[Call]
     options: UploadOptions
     jobs: int
-    server_of: Callable[[Configuration], Server]
+    server_of: Callable[[Configuration], ServerContext]
     display: ProgressDisplay
 
-    async def run(self, configuration: Configuration) -> list[Outcome]:
+    async def run(self, configuration: Configuration) -> list[TranscriptionOutcome]:
         """Transcribe all calls. Returns the outcomes in the order of the calls.
 
         Raises `ServerAway` or `CannotStart`.
         """
         async with self.server_of(configuration) as url, Client(url) as client:
             await client.live()
-            transcriber = Transcriber(client, self.options, self.display, NoResults())
+            transcriber = Transcriber(client, self.options, self.display, DiscardResults())
             return await transcriber.transcribe_all(
                 [call.recording for call in self.calls], self.jobs
             )
@@ -56,7 +56,7 @@ async def own_stack(
     Its state lies in the folder `data/evaluate`, which is deleted before and afterwards; its log
     in `data/evaluate.log`. Raises `CannotStart` if it cannot start, or if another one runs there.
     """
-    folder = data / FOLDER
+    folder = data / STACK_FOLDER
     delete(folder)
     with log_file(data / LOG) as sink:
         try:

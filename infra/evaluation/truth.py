@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Literal, Self, TypeAlias
+from typing import Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-Speaker: TypeAlias = Literal["left", "right"]
+from events.base import Channel
 
 NEEDED = (
     "needed: duration and turns, each with speaker (left or right), start_time, end_time and text"
@@ -23,7 +23,7 @@ class BrokenTruth(ValueError):
 class Turn(BaseModel, frozen=True, allow_inf_nan=False):
     """What one speaker says until the other takes over; times in seconds from the call's start."""
 
-    speaker: Speaker
+    speaker: Channel
     start_time: float = Field(ge=0)
     end_time: float = Field(ge=0)
     text: str
@@ -75,7 +75,7 @@ def may_be_truth(path: Path) -> bool:
         return True
 
 
-def reference_text(truth: Truth, speaker: Speaker) -> str:
+def reference_text(truth: Truth, speaker: Channel) -> str:
     """Return the text of all turns of one speaker, joined by spaces."""
     return " ".join(turn.text for turn in truth.turns if turn.speaker == speaker)
 

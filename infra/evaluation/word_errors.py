@@ -8,15 +8,16 @@ from typing import NotRequired, TypedDict, get_args
 
 import jiwer
 
-from infra.evaluation.truth import Speaker, Truth, Turn
+from events.base import Channel
+from infra.evaluation.truth import Truth, Turn
 
-SPEAKERS: tuple[Speaker, ...] = get_args(Speaker)
-WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+CHANNELS: tuple[Channel, ...] = get_args(Channel)
+WORD_PATTERN = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 TURN_TOLERANCE = 0.5
 """Seconds by which a word may lie before or after the turn that it belongs to."""
 
 
-class Word(TypedDict):
+class ApiWord(TypedDict):
     """A word as the HTTP API gives it (it may hold more); times in seconds."""
 
     word: str
@@ -24,14 +25,14 @@ class Word(TypedDict):
     end_time: float
 
 
-class Segment(TypedDict):
+class ApiSegment(TypedDict):
     """A segment as the HTTP API gives it (it may hold more); times in seconds."""
 
     speaker: str
     start_time: float
     end_time: float
     text: str
-    words: NotRequired[Sequence[Word]]
+    words: NotRequired[Sequence[ApiWord]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def total(several: Iterable[WordErrors]) -> WordErrors:
     return WordErrors(*map(sum, zip(*counts, strict=True)))
 
 
-def normalised(text: str) -> str:
+def normalised_words(text: str) -> str:
     """Return the words of a text in lower case, one space apart, without punctuation.
 
     Contractions stay as they are (``don't`` is one word, and not ``do not``), a curly
@@ -80,8 +81,8 @@ def normalised(text: str) -> str:
     return " ".join(_words(text))
 
 
-def word_errors(truth: Truth, segments: Sequence[Segment], speaker: Speaker) -> WordErrors:
-    """Count the word errors of one speaker's channel, after `normalised`.
+def word_errors(truth: Truth, segments: Sequence[ApiSegment], speaker: Channel) -> WordErrors:
+    """Count the word errors of one speaker's channel, after `normalised_words`.
 
     The words recognised there are aligned with the words of the speaker's turns so that there
     are the fewest errors (Levenshtein). A recognised word that matches none of them is a
@@ -118,7 +119,7 @@ def word_errors(truth: Truth, segments: Sequence[Segment], speaker: Speaker) -> 
 
 
 def word_error_rate(
-    truth: Truth, segments: Sequence[Segment], speaker: Speaker | None = None
+    truth: Truth, segments: Sequence[ApiSegment], speaker: Channel | None = None
 ) -> float:
     """Return the word errors (substituted, deleted, inserted) per spoken word.
 
@@ -126,7 +127,7 @@ def word_error_rate(
     aligned by itself, so a word on the wrong channel is two errors. 0.0 is perfect; insertions
     can take it above 1.0. Raises `ValueError` if no word was spoken.
     """
-    speakers = (speaker,) if speaker else SPEAKERS
+    speakers = (speaker,) if speaker else CHANNELS
     rate = total(word_errors(truth, segments, each) for each in speakers).rate
     if rate is None:
         raise ValueError("No word was spoken, so there is no rate of errors.")
@@ -144,7 +145,7 @@ def common_word_count(spoken: Sequence[str], recognized: Sequence[str]) -> int:
     return best[-1]
 
 
-def turn_order_errors(truth: Truth, segments: Sequence[Segment]) -> list[str]:
+def turn_order_errors(truth: Truth, segments: Sequence[ApiSegment]) -> list[str]:
     """Return a sentence for each place where the segments do not follow the order of the turns.
 
     There is none if every turn overlaps with a segment of its speaker; if every segment overlaps
@@ -160,19 +161,19 @@ def turn_order_errors(truth: Truth, segments: Sequence[Segment]) -> list[str]:
     ]
 
 
-def _missing_turns(truth: Truth, segments: Sequence[Segment]) -> Iterator[str]:
+def _missing_turns(truth: Truth, segments: Sequence[ApiSegment]) -> Iterator[str]:
     for turn in truth.turns:
         if not any(_overlaps(segment, turn) for segment in segments):
             yield f"no {turn.speaker} segment covers {_describe_turn(turn)}"
 
 
-def _segments_without_turn(truth: Truth, segments: Sequence[Segment]) -> Iterator[str]:
+def _segments_without_turn(truth: Truth, segments: Sequence[ApiSegment]) -> Iterator[str]:
     for segment in segments:
         if not _turns_overlapped(truth, segment):
             yield f"no {segment['speaker']} turn is under {_describe_segment(segment)}"
 
 
-def _segments_across_turns(truth: Truth, segments: Sequence[Segment]) -> Iterator[str]:
+def _segments_across_turns(truth: Truth, segments: Sequence[ApiSegment]) -> Iterator[str]:
     for segment in segments:
         overlapped = _turns_overlapped(truth, segment)
         between = truth.turns[overlapped[0] : overlapped[-1]] if overlapped else ()
@@ -181,7 +182,7 @@ def _segments_across_turns(truth: Truth, segments: Sequence[Segment]) -> Iterato
                 yield f"{_describe_segment(segment)} spans {_describe_turn(turn)}"
 
 
-def _segments_out_of_order(truth: Truth, segments: Sequence[Segment]) -> Iterator[str]:
+def _segments_out_of_order(truth: Truth, segments: Sequence[ApiSegment]) -> Iterator[str]:
     matching = [segment for segment in segments if _turns_overlapped(truth, segment)]
     order = [_turn_of(truth, segment) for segment in matching]
     for index, (before, after) in enumerate(pairwise(matching), start=1):
@@ -199,21 +200,21 @@ def _is_out_of_order(truth: Truth, order: Sequence[int]) -> bool:
     return now not in earlier or resumed.end_time <= overlapping.start_time
 
 
-def _turn_of(truth: Truth, segment: Segment) -> int:
+def _turn_of(truth: Truth, segment: ApiSegment) -> int:
     """Return the index of the speaker's turn that the segment shares most time with."""
     overlapped = _turns_overlapped(truth, segment)
     return max(overlapped, key=lambda index: _shared_time(segment, truth.turns[index]))
 
 
-def _turns_overlapped(truth: Truth, segment: Segment) -> list[int]:
+def _turns_overlapped(truth: Truth, segment: ApiSegment) -> list[int]:
     return [index for index, turn in enumerate(truth.turns) if _overlaps(segment, turn)]
 
 
-def _overlaps(segment: Segment, turn: Turn) -> bool:
+def _overlaps(segment: ApiSegment, turn: Turn) -> bool:
     return segment["speaker"] == turn.speaker and _shared_time(segment, turn) >= 0
 
 
-def _shared_time(segment: Segment, turn: Turn) -> float:
+def _shared_time(segment: ApiSegment, turn: Turn) -> float:
     """Return the seconds that both share; if negative, the gap between them."""
     end = min(segment["end_time"], turn.end_time)
     return end - max(segment["start_time"], turn.start_time)
@@ -223,22 +224,22 @@ def _describe_turn(turn: Turn) -> str:
     return f'the {turn.speaker} turn at {turn.start_time:.2f} s "{turn.text}"'
 
 
-def _describe_segment(segment: Segment) -> str:
+def _describe_segment(segment: ApiSegment) -> str:
     return f'the {segment["speaker"]} segment at {segment["start_time"]:.2f} s "{segment["text"]}"'
 
 
 def _words(text: str) -> list[str]:
-    return WORD.findall(text.lower().replace("’", "'"))  # noqa: RUF001
+    return WORD_PATTERN.findall(text.lower().replace("’", "'"))  # noqa: RUF001
 
 
-def _recognized_words(segments: Sequence[Segment], speaker: Speaker) -> Iterator[RecognizedWord]:
+def _recognized_words(segments: Sequence[ApiSegment], speaker: Channel) -> Iterator[RecognizedWord]:
     """Yield the recognised words of one speaker, segments in order of time."""
     spoken = [segment for segment in segments if segment["speaker"] == speaker]
     for segment in sorted(spoken, key=lambda segment: segment["start_time"]):
         yield from _timed_words(segment)
 
 
-def _timed_words(segment: Segment) -> Iterator[RecognizedWord]:
+def _timed_words(segment: ApiSegment) -> Iterator[RecognizedWord]:
     """Yield the words of a segment's text with their times; evenly spread if it has none."""
     written = _words(segment["text"])
     timed = [

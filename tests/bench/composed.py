@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from events.base import Channel
 from functions.transcribe.recognizer import Samples
-from infra.evaluation.truth import Speaker, Truth, Turn, load_truth
-from infra.evaluation.word_errors import SPEAKERS
+from infra.evaluation.truth import Truth, Turn, load_truth
+from infra.evaluation.word_errors import CHANNELS
 from shared.audio.pcm import SAMPLE_RATE
 from tests.support.recognizers import NANO_CALL, channel
 
@@ -21,7 +22,7 @@ def composed(seconds: float, seed: int) -> tuple[NDArray[np.int16], Truth]:
     """Stereo samples (int16, shape (n, 2), 16 kHz): both sides take turns, in a mixed order."""
     rng = np.random.default_rng(seed)
     samples = np.zeros((round(seconds * SAMPLE_RATE), 2), np.int16)
-    sides = [_spoken(speaker, rng) for speaker in SPEAKERS]
+    sides = [_spoken(speaker, rng) for speaker in CHANNELS]
     turns: list[Turn] = []
     at, side = 0.5, 0
     while True:
@@ -31,18 +32,18 @@ def composed(seconds: float, seed: int) -> tuple[NDArray[np.int16], Truth]:
             return samples, Truth(duration=seconds, turns=tuple(turns))
         first = round(at * SAMPLE_RATE)
         samples[first : first + len(spoken), side] = spoken
-        turns.append(Turn(speaker=SPEAKERS[side], start_time=at, end_time=end, text=text))
+        turns.append(Turn(speaker=CHANNELS[side], start_time=at, end_time=end, text=text))
         at, side = end + rng.uniform(*PAUSE), 1 - side
 
 
-def _spoken(speaker: Speaker, rng: np.random.Generator) -> Iterator[tuple[Samples, str]]:
+def _spoken(speaker: Channel, rng: np.random.Generator) -> Iterator[tuple[Samples, str]]:
     """Turns of one side for ever, each as often as the others.
 
     Either half of them is mixed by itself: a sentence comes again after half of the others at the
     soonest, as Whisper rightly doubts a text that repeats itself.
     """
     call = load_truth(NANO_CALL.with_suffix(".truth.json"))
-    samples = channel(NANO_CALL, SPEAKERS.index(speaker))
+    samples = channel(NANO_CALL, CHANNELS.index(speaker))
     turns = [turn for turn in call.turns if turn.speaker == speaker]
     while True:
         middle = len(turns) // 2

@@ -8,7 +8,7 @@ from typing import Any
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from faster_whisper.audio import decode_audio
 
-from infra.evaluation.word_errors import SPEAKERS, Segment
+from infra.evaluation.word_errors import CHANNELS, ApiSegment
 
 BATCH = 8
 """Windows at a time, as many as ours on a CPU."""
@@ -18,7 +18,7 @@ BATCH = 8
 class Told:
     """Segments of both channels, and the tokens of each window that was decoded."""
 
-    segments: list[Segment]
+    segments: list[ApiSegment]
     tokens: list[int]
 
 
@@ -51,12 +51,12 @@ class Peer:
     ) -> Told:
         told = Told([], [])
         for speaker, samples in zip(
-            SPEAKERS, decode_audio(str(call), split_stereo=True), strict=True
+            CHANNELS, decode_audio(str(call), split_stereo=True), strict=True
         ):
             for heard in self._heard(engine, samples, options):
                 told.tokens.append(len(heard.tokens))
                 told.segments.append(
-                    Segment(
+                    ApiSegment(
                         speaker=speaker,
                         start_time=heard.start,
                         end_time=heard.end,

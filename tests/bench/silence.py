@@ -14,7 +14,7 @@ from functions.transcribe.sphinx.recognizer import SphinxRecognizer
 from functions.transcribe.whisper.models import find_model
 from functions.transcribe.whisper.recognizer import WhisperRecognizer
 from infra.evaluation.truth import Truth, load_truth
-from infra.evaluation.word_errors import SPEAKERS, Segment, WordErrors, total, word_errors
+from infra.evaluation.word_errors import CHANNELS, ApiSegment, WordErrors, total, word_errors
 from shared.audio.pcm import SAMPLE_RATE
 from tests.bench import packing
 from tests.bench.figures import Figure, Part
@@ -48,7 +48,7 @@ class Side:
     @property
     def speech(self) -> list[slice]:
         """Where it is speech."""
-        speaker = SPEAKERS[self.number]
+        speaker = CHANNELS[self.number]
         turns = [turn for turn in self.truth.turns if turn.speaker == speaker]
         places = [
             slice(*(round(at * SAMPLE_RATE) for at in (turn.start_time, turn.end_time)))
@@ -123,14 +123,14 @@ def known(calls: Sequence[str]) -> list[Side]:
             channel(CALLS / f"{call}.wav", number), load_truth(CALLS / f"{call}.truth.json"), number
         )
         for call in calls
-        for number in range(len(SPEAKERS))
+        for number in range(len(CHANNELS))
     ]
 
 
 async def errors(engine: LocalRecognizer, side: Side, samples: Samples) -> WordErrors:
-    speaker = SPEAKERS[side.number]
+    speaker = CHANNELS[side.number]
     told = [
-        Segment(speaker=speaker, start_time=one.start_time, end_time=one.end_time, text=one.text)
+        ApiSegment(speaker=speaker, start_time=one.start_time, end_time=one.end_time, text=one.text)
         for one in await recognized(engine, samples)
     ]
     return word_errors(side.truth, told, speaker)

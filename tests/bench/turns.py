@@ -1,7 +1,7 @@
 """Turns in true order: made-up calls whose turns are known."""
 
 from functions.merge.turns import interleave
-from infra.evaluation.word_errors import Segment, turn_order_errors
+from infra.evaluation.word_errors import ApiSegment, turn_order_errors
 from tests.bench.figures import Figure, Part
 from tests.support.conversations import conversation
 
@@ -41,7 +41,7 @@ def wrong(seed: int, pause: float, *, punctuated: bool) -> list[str]:
     """What is wrong with the turns of one call."""
     call = conversation(seed, punctuated=punctuated)
     told = [
-        Segment(
+        ApiSegment(
             speaker=turn.speaker,
             start_time=turn.start_time,
             end_time=turn.end_time,

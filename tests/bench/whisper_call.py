@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from infra.evaluation.truth import load_truth
-from infra.evaluation.word_errors import Segment, turn_order_errors, word_error_rate
+from infra.evaluation.word_errors import ApiSegment, turn_order_errors, word_error_rate
 from tests.bench.tables import table
 from tests.calls import direct
 from tests.support.recognizers import NANO, NANO_CALL
@@ -31,7 +31,7 @@ def section() -> str:
     )
 
 
-def through_the_stack() -> tuple[list[Segment], str]:
+def through_the_stack() -> tuple[list[ApiSegment], str]:
     """The segments of the body, and the engine that it names."""
     env = {"RECOGNIZER": "whisper", "WHISPER_MODEL": str(NANO), "WHISPER_COMPUTE_TYPE": "int8"}
     with (
@@ -45,7 +45,7 @@ def through_the_stack() -> tuple[list[Segment], str]:
     return body["transcript"]["segments"], engine
 
 
-def row(name: str, segments: list[Segment]) -> tuple[str, ...]:
+def row(name: str, segments: list[ApiSegment]) -> tuple[str, ...]:
     ordered = sorted(segments, key=lambda segment: segment["start_time"])
     return (
         name,

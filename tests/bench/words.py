@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infra.evaluation.truth import Truth, load_truth
-from infra.evaluation.word_errors import SPEAKERS, Segment, total, word_errors
+from infra.evaluation.word_errors import CHANNELS, ApiSegment, total, word_errors
 from tests.bench.composed import composed, written
 from tests.bench.figures import Figure, Part
 from tests.bench.peers import Peer
@@ -23,7 +23,7 @@ NOTE = (
 
 
 def part() -> Part:
-    """Word error rates of all ways, over all calls."""
+    """ApiWord error rates of all ways, over all calls."""
     with tempfile.TemporaryDirectory() as folder:
         calls = recordings(Path(folder))
         peer = Peer(NANO, THREADS)
@@ -44,12 +44,12 @@ def recordings(data: Path) -> list[tuple[Path, Truth]]:
     ]
 
 
-def errors(truths: Sequence[Truth], told: Sequence[Sequence[Segment]]) -> float:
+def errors(truths: Sequence[Truth], told: Sequence[Sequence[ApiSegment]]) -> float:
     """The word error rate over all calls and channels."""
     rate = total(
         word_errors(truth, segments, speaker)
         for truth, segments in zip(truths, told, strict=True)
-        for speaker in SPEAKERS
+        for speaker in CHANNELS
     ).rate
     assert rate is not None
     return rate

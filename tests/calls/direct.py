@@ -11,7 +11,7 @@ import numpy as np
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from numpy.typing import NDArray
 
-from infra.evaluation.word_errors import Segment
+from infra.evaluation.word_errors import ApiSegment
 from tests.support.recognizers import channel
 
 SIDES = ("left", "right")
@@ -22,8 +22,8 @@ FULL_SCALE = np.float32(2**-15)
 class Direct:
     """Segments of both channels, by each way of calling."""
 
-    sequential: list[Segment]
-    batched: list[Segment]
+    sequential: list[ApiSegment]
+    batched: list[ApiSegment]
 
 
 def recognised(call: Path, model: Path, threads: int) -> Direct:
@@ -42,9 +42,9 @@ def recognised(call: Path, model: Path, threads: int) -> Direct:
 def _told(
     engine: WhisperModel | BatchedInferencePipeline,
     sides: list[NDArray[np.float32]],
-) -> Iterator[Segment]:
+) -> Iterator[ApiSegment]:
     for speaker, samples in zip(SIDES, sides, strict=True):
         for heard in engine.transcribe(samples, vad_filter=True)[0]:
-            yield Segment(
+            yield ApiSegment(
                 speaker=speaker, start_time=heard.start, end_time=heard.end, text=heard.text
             )

@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from infra.evaluation.truth import Speaker, Truth, Turn
+from events.base import Channel
+from infra.evaluation.truth import Truth, Turn
 
-CHANNELS: tuple[Speaker, ...] = get_args(Speaker)
-VOICES: dict[Speaker, str] = {"left": "rms", "right": "slt"}
+CHANNELS: tuple[Channel, ...] = get_args(Channel)
+VOICES: dict[Channel, str] = {"left": "rms", "right": "slt"}
 RATE = 16_000  # samples per second, flite's own for these voices
 TAIL = 0.8  # seconds of silence after the last turn
 AUDIBLE = 100  # amplitude, about -50 dBFS, that flite's own silence stays below
@@ -33,7 +34,7 @@ AUDIBLE = 100  # amplitude, about -50 dBFS, that flite's own silence stays below
 class Line(BaseModel, frozen=True, extra="forbid"):
     """A turn as written; pause in seconds from the end of the line above, negative to overlap."""
 
-    speaker: Speaker
+    speaker: Channel
     pause: float
     text: str
 

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from infra.client import client as client_module
-from infra.client.client import Client, Session
-from infra.client.errors import Refused, ServerAway, ServerError
+from infra.client.client import Client, RecordingBody
+from infra.client.errors import Rejected, ServerAway, ServerError
 from tests.support.servers import free_port
 
 Answer: TypeAlias = tuple[int, Any]
@@ -23,7 +23,10 @@ COMPLETED = (200, {"session_id": "1", "status": "completed"})
 
 
 class Scripted(ThreadingHTTPServer):
-    """Answers as scripted; the last answer stays. `received` is what came, bodies and all."""
+    """Answers as scripted, while `go_on` is set; the last answer stays.
+
+    `received` is what came, bodies and all.
+    """
 
     daemon_threads = True
 
@@ -31,6 +34,8 @@ class Scripted(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.answers = list(answers)
         self.received = list[tuple[str, bytes]]()
+        self.go_on = threading.Event()
+        self.go_on.set()
 
     @property
     def url(self) -> str:
@@ -43,6 +48,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length", 0))
         self.server.received.append((self.path, self.rfile.read(length)))
+        self.server.go_on.wait()
         answers = self.server.answers
         status, body = answers.pop(0) if len(answers) > 1 else answers[0]
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -69,7 +75,7 @@ def serving(*answers: Answer) -> Iterator[Scripted]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(client_module, "POLL_INTERVAL", 0.0)
 
 
 @pytest.fixture
@@ -79,9 +85,9 @@ def call(tmp_path: Path) -> Path:
     return path
 
 
-def transcribed(url: str, call: Path, patience: float = 20.0) -> Session:
-    async def work() -> Session:
-        async with Client(url, patience) as client:
+def transcribed(url: str, call: Path, away_limit: float = 20.0) -> RecordingBody:
+    async def work() -> RecordingBody:
+        async with Client(url, away_limit) as client:
             return await client.transcribe(call, lambda _: None)
 
     return asyncio.run(work())
@@ -99,7 +105,32 @@ def test_a_restart_of_the_server_fails_no_recording_that_it_has_taken(call: Path
 
 def test_a_server_that_stays_away_is_given_up(call: Path) -> None:
     with serving(QUEUED, (503, {})) as server, pytest.raises(ServerAway):
-        transcribed(server.url, call, patience=0.0)
+        transcribed(server.url, call, away_limit=0.0)
+
+
+def test_only_an_upload_may_take_minutes(call: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "REQUEST_TIMEOUT", 0.05)
+
+    async def work(server: Scripted) -> RecordingBody:
+        async with Client(server.url) as client:
+            with pytest.raises(ServerAway, match="does not answer"):
+                await client.live()
+            asyncio.get_running_loop().call_later(0.15, server.go_on.set)
+            return await client.upload(call)
+
+    with serving(COMPLETED) as server:
+        server.go_on.clear()
+        assert asyncio.run(work(server))["status"] == "completed"
+
+
+@pytest.mark.parametrize("body", [{}, [], {"hello": "world"}, b"<html>"])
+def test_a_server_that_answers_as_another_is_not_live(body: Any) -> None:  # noqa: ANN401
+    async def live(url: str) -> None:
+        async with Client(url) as client:
+            await client.live()
+
+    with serving((200, body)) as server, pytest.raises(ServerAway, match="is no PocWhisp"):
+        asyncio.run(live(server.url))
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504])
@@ -109,7 +140,9 @@ def test_a_server_that_cannot_now_is_away(call: Path, status: int) -> None:
         transcribed(server.url, call)
 
 
-@pytest.mark.parametrize(("status", "error"), [(400, Refused), (413, Refused), (500, ServerError)])
+@pytest.mark.parametrize(
+    ("status", "error"), [(400, Rejected), (413, Rejected), (500, ServerError)]
+)
 def test_a_server_that_will_never_is_not_away(
     call: Path, status: int, error: type[Exception]
 ) -> None:
@@ -183,7 +216,7 @@ def test_a_proxy_that_is_no_address_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_health_of_a_server_that_is_not_well_is_an_answer() -> None:
     ill = {"status": "unhealthy", "checks": {"database": "away"}}
 
-    async def health(url: str) -> Session:
+    async def health(url: str) -> RecordingBody:
         async with Client(url) as client:
             return await client.health()
 

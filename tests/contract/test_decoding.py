@@ -21,7 +21,7 @@ from functions.transcribe.whisper.recognizer import WhisperRecognizer, WhisperSe
 from functions.transcribe.whisper.speech.spans import SpeechSettings
 from functions.transcribe.whisper.vocabulary import Vocabulary
 from infra.evaluation.truth import load_truth
-from infra.evaluation.word_errors import normalised
+from infra.evaluation.word_errors import normalised_words
 from shared.audio.pcm import SAMPLE_RATE
 from shared.errors import Permanent
 from tests.support.models import FEW_LANGUAGES, random_model
@@ -152,7 +152,7 @@ def test_words_lie_within_0_3_s_of_when_they_were_said(alone: list[list[Hypothes
                 word for word in words if turn.start_time - 1 < word.end_time < turn.end_time + 1
             ]
             text = " ".join(word.word for word in own)
-            if turn.speaker == side and normalised(text) == normalised(turn.text):
+            if turn.speaker == side and normalised_words(text) == normalised_words(turn.text):
                 off.append(abs(own[0].start_time - turn.start_time))
                 off.append(abs(own[-1].end_time - turn.end_time))
     assert len(off) >= 4

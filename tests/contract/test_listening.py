@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import nats
 import pytest
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError
 from nats.js.api import StreamConfig
@@ -37,11 +38,11 @@ PATIENCE = 5.0
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_reader, "PAUSE", 0.05)
-    pull = json.loads(stream_reader.PULL) | {"idle_heartbeat": 10**8}
-    monkeypatch.setattr(stream_reader, "PULL", json.dumps(pull).encode())
-    monkeypatch.setattr(stream_reader, "SILENCE", 0.5)
-    monkeypatch.setattr(stream_reader, "CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr(stream_reader, "READ_RETRY_DELAY", 0.05)
+    pull = json.loads(stream_reader.PULL_REQUEST) | {"idle_heartbeat": 10**8}
+    monkeypatch.setattr(stream_reader, "PULL_REQUEST", json.dumps(pull).encode())
+    monkeypatch.setattr(stream_reader, "SILENCE_LIMIT", 0.5)
+    monkeypatch.setattr(stream_reader, "FIRST_CONNECT_TIMEOUT", 1.0)
 
 
 async def publish(server: NatsServer, *events: tuple[str, UUID], run: int = 1) -> None:
@@ -381,6 +382,35 @@ def test_a_closed_inbox_takes_no_more_messages(tmp_path: Path) -> None:
             await client.flush()
             with pytest.raises(TimeoutError, match="Nothing came"):
                 await inbox.next(0.01)
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+@pytest.mark.parametrize("streams", [ONE_STREAM, {}])
+def test_listening_ends_once_the_broker_has_closed_the_connection_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streams: dict[str, list[str]]
+) -> None:
+    clients = list[Client]()
+
+    class KnownClient(Client):
+        def __init__(self) -> None:
+            super().__init__()
+            clients.append(self)
+
+    monkeypatch.setattr(stream_reader, "Client", KnownClient)
+    monkeypatch.setattr(event_stream, "NOTICE_AFTER", 0.0)
+    printed = asyncio.Queue[str]()
+
+    async def scenario(server: NatsServer) -> None:
+        await keep(server, streams)
+        wanted = EventFilter(CALL)
+        async with aclosing(follow_events(server.url, wanted, printed.put_nowait)) as events:
+            waiting = asyncio.create_task(heard(events, 1))
+            assert "waiting" in await printed.get()
+            await clients[0]._process_err("'User Authentication Expired'")  # noqa: SLF001
+            with pytest.raises(ServerAway, match="The broker has closed the connection"):
+                await waiting
 
     with nats_server(tmp_path) as server:
         asyncio.run(scenario(server))

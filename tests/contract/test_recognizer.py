@@ -11,7 +11,7 @@ import pytest
 from events.documents import Request, Segment
 from functions.transcribe.engines import LocalRecognizer
 from functions.transcribe.recognizer import Hypothesis, ResumePoint, Samples
-from infra.evaluation.word_errors import normalised
+from infra.evaluation.word_errors import normalised_words
 from shared.audio.pcm import SAMPLE_RATE
 from tests.support.recognizers import (
     TRIED,
@@ -67,7 +67,7 @@ def hypotheses_of_long(recognizer: LocalRecognizer, long: Samples) -> list[Hypot
 
 def says(segment: Segment, text: str) -> bool:
     """Whether most of its words are these: a model made for tests mistakes one or two."""
-    words = normalised(segment.text).split()
+    words = normalised_words(segment.text).split()
     return SequenceMatcher(None, words, text.split()).ratio() >= 0.7
 
 

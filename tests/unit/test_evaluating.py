@@ -12,10 +12,11 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from infra.cli.app import app
+from infra.cli.evaluation_table import evaluation_table
 from infra.cli.exit_codes import Exit
-from infra.client.batch import Outcome
-from infra.client.errors import Refused
-from infra.client.recordings import Recording
+from infra.client.audio_files import AudioFile
+from infra.client.batch import TranscriptionOutcome
+from infra.client.errors import Rejected
 from infra.evaluation import runner
 from infra.evaluation.calls import CannotEvaluate, calls_in
 from infra.evaluation.configuration import (
@@ -24,7 +25,13 @@ from infra.evaluation.configuration import (
     configurations,
     unknown_settings,
 )
-from infra.evaluation.report import ConfigurationResult, Evaluation, Score, result_of, scored, table
+from infra.evaluation.figures import (
+    ConfigurationResult,
+    Evaluation,
+    RecordingFigures,
+    figures_of,
+    result_of,
+)
 from infra.evaluation.runner import Evaluator, own_stack
 from infra.evaluation.truth import Truth, Turn, load_truth
 from infra.local.errors import CannotStart
@@ -111,11 +118,11 @@ def test_of_many_troubles_some_are_shown_and_the_others_counted(tmp_path: Path) 
     assert (len(lines), lines[-1]) == (11, "… and 4 more.")
 
 
-def test_without_settings_there_is_one_side_on_whatever_runs() -> None:
+def test_without_settings_there_is_one_configuration_on_whatever_runs() -> None:
     assert configurations(None, None, "http://there") == [Configuration()]
 
 
-def test_each_side_has_its_own_settings_and_its_own_stack() -> None:
+def test_each_configuration_has_its_own_settings_and_its_own_stack() -> None:
     assert configurations(["A=1", "B=x=y"], None, None) == [
         Configuration({"A": "1", "B": "x=y"}, own_stack=True)
     ]
@@ -135,6 +142,8 @@ def test_each_side_has_its_own_settings_and_its_own_stack() -> None:
         (["RECOGNIZER"], None, None, "--with RECOGNIZER: needed: NAME=VALUE"),
         (None, ["=sphinx"], None, "--against sphinx: needed: NAME=VALUE"),
         (["CONCURRENCY=2"], None, None, "the stack itself sets CONCURRENCY"),
+        (["DISPATCH_GRACE=30"], None, None, "the stack itself sets DISPATCH_GRACE"),
+        (["sweep_url=x"], None, None, "the stack itself sets sweep_url"),
         (["A=1"], ["nats_url=nats://there"], None, "the stack itself sets nats_url"),
         (["A=1"], None, "http://there", "so --server cannot be given too"),
         (None, ["A=1"], "http://there", "so --server cannot be given too"),
@@ -171,8 +180,8 @@ def test_an_evaluations_stack_never_shares_its_servers(
     assert not (tmp_path / "evaluate.log").exists()
 
 
-def recording(name: str) -> Recording:
-    return Recording(Path("calls", name), Path(name).with_suffix(""))
+def recording(name: str) -> AudioFile:
+    return AudioFile(Path("calls", name), Path(name).with_suffix(""))
 
 
 def completed(*heard: tuple[str, float, float, str], seconds: float = 2.0) -> dict[str, Any]:
@@ -191,9 +200,11 @@ def completed(*heard: tuple[str, float, float, str], seconds: float = 2.0) -> di
 
 NEARLY = completed(("left", 1.0, 3.0, "Good morning who is it"), ("right", 3.5, 6.0, "it's me"))
 SWAPPED = completed(("left", 3.5, 6.0, "it's me"), seconds=8.0)
-GOOD = scored(Outcome(recording("a.wav"), NEARLY), CALL)
-BAD = scored(Outcome(recording("b.wav"), SWAPPED), CALL)
-GONE = scored(Outcome(recording("b.wav"), error=Refused("audio_constraints: too short")), CALL)
+GOOD = figures_of(TranscriptionOutcome(recording("a.wav"), NEARLY), CALL)
+BAD = figures_of(TranscriptionOutcome(recording("b.wav"), SWAPPED), CALL)
+GONE = figures_of(
+    TranscriptionOutcome(recording("b.wav"), error=Rejected("audio_constraints: too short")), CALL
+)
 
 
 def test_a_recordings_figures_are_those_of_its_transcript() -> None:
@@ -209,9 +220,41 @@ def test_a_recordings_figures_are_those_of_its_transcript() -> None:
 
 def test_a_recording_without_a_result_says_why_and_has_no_figures() -> None:
     assert (
-        Score(recording="calls/b.wav", status="refused", error="audio_constraints: too short")
+        RecordingFigures(
+            recording="calls/b.wav", status="refused", error="audio_constraints: too short"
+        )
         == GONE
     )
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"transcript": None},
+        {"transcript": {"segments": [{"speaker": "left"}]}},
+        {"metadata": None},
+        {"metadata": NEARLY["metadata"] | {"duration": "ten"}},
+    ],
+)
+def test_an_answer_without_figures_is_a_failure_of_its_recording(odd: dict[str, Any]) -> None:
+    found = figures_of(TranscriptionOutcome(recording("b.wav"), NEARLY | odd), CALL)
+    assert (found.status, found.channels) == ("failed", None)
+    assert found.error is not None
+    assert found.error.startswith("the server's answer has no figures (")
+    assert result_of({}, [GOOD, found]).total == result_of({}, [GOOD]).total
+
+
+@pytest.mark.parametrize(
+    "unknown", [{"duration": None}, {"duration": 0}, {"processing_time": None}]
+)
+def test_a_recording_of_unknown_length_or_time_has_all_other_figures(
+    unknown: dict[str, Any],
+) -> None:
+    body = NEARLY | {"metadata": NEARLY["metadata"] | unknown}
+    found = figures_of(TranscriptionOutcome(recording("a.wav"), body), CALL)
+    assert (found.channels, found.real_time_factor) == (GOOD.channels, None)
+    total = result_of({}, [GOOD, found]).total
+    assert (total.recordings, total.real_time_factor) == (2, GOOD.real_time_factor)
 
 
 def test_the_total_is_of_all_that_were_completed() -> None:
@@ -228,7 +271,7 @@ def test_the_total_is_of_all_that_were_completed() -> None:
 def lines_of(*sides: ConfigurationResult) -> list[str]:
     stream = io.StringIO()
     names = ["a.wav", "[b] b.wav"]
-    shown = table(Evaluation(sides=sides), [CALL, CALL], names)
+    shown = evaluation_table(Evaluation(sides=sides), [CALL, CALL], names)
     Console(file=stream, width=80).print(shown)
     return [" ".join(line.split()) for line in stream.getvalue().splitlines()]
 
@@ -249,7 +292,7 @@ def test_a_table_has_a_row_for_each_channel_and_for_both() -> None:
         assert row in lines
 
 
-def test_two_sides_stand_side_by_side_in_eighty_columns() -> None:
+def test_two_configurations_stand_side_by_side_in_eighty_columns() -> None:
     lines = lines_of(result_of({"A": "[1]"}, [GOOD, BAD]), result_of({"A": "2"}, [GOOD, GONE]))
     for row in (
         "recording channel words A B A B A B A B",
@@ -288,13 +331,16 @@ def calls(tmp_path: Path) -> Path:
     return folder_with(tmp_path / "calls", "a.wav", "b.wav", "a.truth.json", "b.truth.json")
 
 
-def test_a_second_side_that_cannot_start_leaves_the_first_ones_figures(
+def test_a_second_configuration_that_cannot_start_leaves_the_first_ones_figures(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Path
 ) -> None:
-    async def ran(_: Evaluator, configuration: Configuration) -> list[Outcome]:
+    async def ran(_: Evaluator, configuration: Configuration) -> list[TranscriptionOutcome]:
         if configuration.settings:
             raise CannotStart("there is no such model")
-        return [Outcome(recording("a.wav"), NEARLY), Outcome(recording("b.wav"), SWAPPED)]
+        return [
+            TranscriptionOutcome(recording("a.wav"), NEARLY),
+            TranscriptionOutcome(recording("b.wav"), SWAPPED),
+        ]
 
     monkeypatch.setattr(Evaluator, "run", ran)
     done = evaluate(calls, tmp_path, "--json", "--against", "WHISPER_MODEL=gone")
@@ -305,18 +351,48 @@ def test_a_second_side_that_cannot_start_leaves_the_first_ones_figures(
     )
 
 
+@pytest.mark.parametrize("option", ["--skip-without-truth", "--skip-untold"])
+def test_recordings_without_a_truth_are_left_out_if_wanted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Path, option: str
+) -> None:
+    async def ran(self: Evaluator, _: Configuration) -> list[TranscriptionOutcome]:
+        return [TranscriptionOutcome(call.recording, NEARLY) for call in self.calls]
+
+    monkeypatch.setattr(Evaluator, "run", ran)
+    (calls / "b.truth.json").unlink()
+    assert evaluate(calls, tmp_path).exit_code == Exit.USAGE
+    assert "1 of 1 completed" in evaluate(calls, tmp_path, option).stdout
+
+
 def test_a_recording_that_is_refused_stops_no_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Path
 ) -> None:
-    async def ran(_: Evaluator, __: Configuration) -> list[Outcome]:
-        refused = Refused("audio_constraints: too short")
-        return [Outcome(recording("a.wav"), NEARLY), Outcome(recording("b.wav"), error=refused)]
+    async def ran(_: Evaluator, __: Configuration) -> list[TranscriptionOutcome]:
+        refused = Rejected("audio_constraints: too short")
+        return [
+            TranscriptionOutcome(recording("a.wav"), NEARLY),
+            TranscriptionOutcome(recording("b.wav"), error=refused),
+        ]
 
     monkeypatch.setattr(Evaluator, "run", ran)
     done = evaluate(calls, tmp_path, "--with", "RECOGNISER=sphinx")
-    assert done.exit_code == Exit.REFUSED
+    assert done.exit_code == Exit.REJECTED
     assert "RECOGNISER is no setting of a function" in done.stderr
     assert "1 completed, 1 refused" in done.stderr
+    assert "1 of 2 completed" in done.stdout
+
+
+def test_an_answer_without_figures_takes_no_others_away(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calls: Path
+) -> None:
+    async def ran(_: Evaluator, __: Configuration) -> list[TranscriptionOutcome]:
+        odd = TranscriptionOutcome(recording("b.wav"), {"status": "completed"})
+        return [TranscriptionOutcome(recording("a.wav"), NEARLY), odd]
+
+    monkeypatch.setattr(Evaluator, "run", ran)
+    done = evaluate(calls, tmp_path)
+    assert done.exit_code == Exit.FAILED
+    assert "1 completed, 1 failed" in done.stderr
     assert "1 of 2 completed" in done.stdout
 
 

@@ -5,8 +5,9 @@ import pytest
 import typer
 
 from infra.cli import options
+from infra.cli.commands.transcribe import check_outputs
 from infra.cli.languages import CODES
-from infra.client.recordings import Recording, find_collision, recordings
+from infra.client.audio_files import AudioFile, find_audio_files, find_collision
 from shared.languages import LANGUAGES
 
 
@@ -19,34 +20,60 @@ def touched(folder: Path, *names: str) -> None:
 
 def test_a_folder_is_searched_to_its_depth_for_recordings(tmp_path: Path) -> None:
     touched(tmp_path, "b.wav", "a/A.WAV", "a/b/c.opus", "note.txt", ".hidden/d.wav", ".e.wav")
-    found = recordings([tmp_path])
+    found = find_audio_files([tmp_path])
     names = [f"{tmp_path}/{name}" for name in ("a/A.WAV", "a/b/c.opus", "b.wav")]
     assert [each.name for each in found] == names
     assert [str(each.result_stem) for each in found] == ["a/A", "a/b/c", "b"]
 
 
+def test_a_folder_that_vanishes_during_the_search_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touched(tmp_path, "a.wav", "gone/b.wav")
+    scandir = os.scandir
+
+    def vanishing(path: str) -> object:
+        if str(path).endswith("gone"):
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+    assert [each.path.name for each in find_audio_files([tmp_path])] == ["a.wav"]
+
+
+def test_a_file_whose_folder_may_not_be_entered_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    touched(tmp_path, "a/b.wav")
+    monkeypatch.setattr(Path, "is_file", denied)
+    assert find_audio_files([tmp_path]) == []
+
+
 def test_a_file_that_is_named_is_taken_whatever_its_ending(tmp_path: Path) -> None:
     touched(tmp_path, "call.bin")
-    assert recordings([tmp_path / "call.bin"]) == [
-        Recording(tmp_path / "call.bin", result_stem=Path("call"))
+    assert find_audio_files([tmp_path / "call.bin"]) == [
+        AudioFile(tmp_path / "call.bin", result_stem=Path("call"))
     ]
 
 
 def test_a_file_that_is_named_twice_is_taken_once(tmp_path: Path) -> None:
     touched(tmp_path, "call.wav")
-    assert len(recordings([tmp_path / "call.wav", tmp_path, tmp_path / "call.wav"])) == 1
+    assert len(find_audio_files([tmp_path / "call.wav", tmp_path, tmp_path / "call.wav"])) == 1
 
 
 def test_two_recordings_whose_results_would_have_one_name_are_noticed(tmp_path: Path) -> None:
     touched(tmp_path, "a/call.wav", "a/call.mp3", "b/call.wav")
-    both = find_collision(recordings([tmp_path]))
+    both = find_collision(find_audio_files([tmp_path]))
     assert both is not None
     assert {each.path.name for each in both} == {"call.wav", "call.mp3"}
-    assert find_collision(recordings([tmp_path / "b"])) is None
+    assert find_collision(find_audio_files([tmp_path / "b"])) is None
 
 
-def made(*names: str) -> list[Recording]:
-    return [Recording(Path(name), Path(name).with_suffix("")) for name in names]
+def made(*names: str) -> list[AudioFile]:
+    return [AudioFile(Path(name), Path(name).with_suffix("")) for name in names]
 
 
 @pytest.mark.parametrize(
@@ -61,20 +88,20 @@ def made(*names: str) -> list[Recording]:
     ],
 )
 def test_what_cannot_be_meant_together_is_wrong_usage(
-    found: list[Recording],
+    found: list[AudioFile],
     formats: list[str],
     out: Path | None,
     external_id: str | None,
     printed: str,
 ) -> None:
     with pytest.raises(typer.BadParameter, match=printed):
-        options.check(found, formats, out, external_id)
+        check_outputs(found, formats, out, external_id, force=False)
 
 
 def test_one_format_of_one_recording_and_reports_of_several_can_be_printed() -> None:
-    options.check(made("a.wav"), ["srt"], None, "call 7")
-    options.check(made("a.wav", "b.wav"), [], None, None)
-    options.check(made("a.wav", "b.wav"), ["srt", "vtt"], Path("out"), None)
+    check_outputs(made("a.wav"), ["srt"], None, "call 7", force=False)
+    check_outputs(made("a.wav", "b.wav"), [], None, None, force=False)
+    check_outputs(made("a.wav", "b.wav"), ["srt", "vtt"], Path("out"), None, force=True)
 
 
 def test_a_label_is_split_at_its_first_equals_sign() -> None:
@@ -85,7 +112,7 @@ def test_a_label_is_split_at_its_first_equals_sign() -> None:
 
 
 def test_a_name_that_is_not_utf_8_is_printable() -> None:
-    odd = Recording(Path(os.fsdecode(b"caf\xe9 \xc3\xa9.wav")), Path("odd"))
+    odd = AudioFile(Path(os.fsdecode(b"caf\xe9 \xc3\xa9.wav")), Path("odd"))
     assert odd.name == "caf\ufffd é.wav"
 
 

@@ -14,7 +14,7 @@ from infra.cli import run as running
 from infra.cli.app import main
 from infra.cli.output import ignore_broken_pipe
 from infra.cli.run import run, run_until_signal
-from infra.client.errors import Refused, ServerAway, ServerError
+from infra.client.errors import Rejected, ServerAway, ServerError
 from infra.local.errors import CannotStart
 
 
@@ -98,7 +98,7 @@ def test_a_signal_that_was_ignored_stays_ignored() -> None:
         (CannotStart("no port"), 3, "pocwhisp: no port"),
         (ServerAway("nobody answers"), 3, "pocwhisp: nobody answers"),
         (PermissionError(13, "Permission denied", "/proc/x"), 3, "/proc/x: Permission denied"),
-        (Refused("no audio"), 4, "pocwhisp: no audio"),
+        (Rejected("no audio"), 4, "pocwhisp: no audio"),
         (ServerError("oh"), 1, "pocwhisp: oh"),
     ],
 )

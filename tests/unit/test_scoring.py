@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.evaluation.truth import BrokenTruth, Speaker, Truth, Turn, load_truth, reference_text
+from events.base import Channel
+from infra.evaluation.truth import BrokenTruth, Truth, Turn, load_truth, reference_text
 from infra.evaluation.word_errors import (
-    Segment,
-    Word,
+    ApiSegment,
+    ApiWord,
     WordErrors,
     common_word_count,
-    normalised,
+    normalised_words,
     total,
     turn_order_errors,
     word_error_rate,
@@ -33,19 +34,19 @@ CALL = Truth(
 a_call = st.sampled_from([CALL, SUPPORT, UNSEEN])
 
 
-def segment(speaker: str, start: float, end: float, text: str = "") -> Segment:
+def segment(speaker: str, start: float, end: float, text: str = "") -> ApiSegment:
     return {"speaker": speaker, "start_time": start, "end_time": end, "text": text}
 
 
-def heard(turn: Turn) -> Segment:
+def heard(turn: Turn) -> ApiSegment:
     return segment(turn.speaker, turn.start_time, turn.end_time, turn.text)
 
 
-def perfect(truth: Truth) -> list[Segment]:
+def perfect(truth: Truth) -> list[ApiSegment]:
     return [heard(turn) for turn in truth.turns]
 
 
-def halved(turn: Turn) -> list[Segment]:
+def halved(turn: Turn) -> list[ApiSegment]:
     words = turn.text.split()
     middle = (turn.start_time + turn.end_time) / 2
     half = len(words) // 2
@@ -71,12 +72,12 @@ def test_reference_text_is_one_speakers_turns_in_order() -> None:
 
 
 def test_normalised_text_keeps_contractions_and_loses_case_and_punctuation() -> None:
-    assert normalised("Don’t 'shout', twenty-five!  ") == "don't shout twenty five"  # noqa: RUF001
+    assert normalised_words("Don’t 'shout', twenty-five!  ") == "don't shout twenty five"  # noqa: RUF001
 
 
 @given(st.text())
 def test_normalising_twice_is_normalising_once(text: str) -> None:
-    assert normalised(normalised(text)) == normalised(text)
+    assert normalised_words(normalised_words(text)) == normalised_words(text)
 
 
 @given(a_call)
@@ -86,7 +87,7 @@ def test_what_was_said_has_no_errors(truth: Truth) -> None:
 
 
 @given(st.permutations(perfect(SUPPORT)))
-def test_word_errors_do_not_depend_on_the_order_of_the_segments(segments: list[Segment]) -> None:
+def test_word_errors_do_not_depend_on_the_order_of_the_segments(segments: list[ApiSegment]) -> None:
     assert word_error_rate(SUPPORT, segments) == 0
 
 
@@ -96,7 +97,7 @@ def test_hearing_nothing_is_every_word_wrong() -> None:
 
 @pytest.mark.parametrize(("speaker", "rate"), [("left", 1 / 8), ("right", 0.0), (None, 1 / 10)])
 def test_a_wrong_word_counts_on_its_channel_and_in_both(
-    speaker: Speaker | None, rate: float
+    speaker: Channel | None, rate: float
 ) -> None:
     segments = perfect(CALL)
     segments[2]["text"] = "oh off course"
@@ -135,7 +136,7 @@ def test_where_nothing_was_said_there_is_no_rate() -> None:
         word_error_rate(silent, [])
 
 
-def wrong_channel_words(truth: Truth, segments: list[Segment]) -> tuple[int, int]:
+def wrong_channel_words(truth: Truth, segments: list[ApiSegment]) -> tuple[int, int]:
     left, right = word_errors(truth, segments, "left"), word_errors(truth, segments, "right")
     return left.wrong_channel_words, right.wrong_channel_words
 
@@ -150,7 +151,7 @@ def test_every_word_of_an_echoed_turn_has_strayed(truth: Truth, index: int) -> N
     turn = truth.turns[index % len(truth.turns)]
     echo = heard(turn)
     echo["speaker"] = "left" if turn.speaker == "right" else "right"
-    words = len(normalised(turn.text).split())
+    words = len(normalised_words(turn.text).split())
     found = wrong_channel_words(truth, [*perfect(truth), echo])
     assert found == ((words, 0) if echo["speaker"] == "left" else (0, words))
 
@@ -171,7 +172,7 @@ def test_another_word_than_the_other_says_has_not_strayed() -> None:
     assert wrong_channel_words(CALL, segments) == (1, 0)
 
 
-def timed(word: str, start: float, end: float) -> Word:
+def timed(word: str, start: float, end: float) -> ApiWord:
     return {"word": word, "start_time": start, "end_time": end}
 
 

@@ -11,15 +11,21 @@ from rich.progress import Progress
 
 from infra.cli.exit_codes import Exit, exit_code
 from infra.cli.progress_display import BarProgress, LineProgress, end_line, shown_on
-from infra.client.batch import NoResults, Outcome, Results, Transcriber, summary
-from infra.client.client import Client, Session
-from infra.client.errors import Refused, ServerAway, ServerError
-from infra.client.recordings import Recording
+from infra.client.audio_files import AudioFile
+from infra.client.batch import (
+    DiscardResults,
+    ResultStore,
+    Transcriber,
+    TranscriptionOutcome,
+    count_statuses,
+)
+from infra.client.client import Client, RecordingBody
+from infra.client.errors import Rejected, ServerAway, ServerError
 from infra.client.result_files import ResultFiles, is_result
 from infra.client.upload_options import UploadOptions
 
-CALL = Recording(Path("calls/call.wav"), Path("call"))
-ODD = Recording(Path("[b] call.wav"), Path("[b] call"))
+CALL = AudioFile(Path("calls/call.wav"), Path("call"))
+ODD = AudioFile(Path("[b] call.wav"), Path("[b] call"))
 SEGMENT = {"speaker": "left", "start_time": 0.5, "end_time": 1.0, "text": "hello", "words": []}
 SESSION: dict[str, Any] = {
     "session_id": "1",
@@ -31,12 +37,12 @@ SESSION: dict[str, Any] = {
         {"stage": "transcribe", "channel": "left"},
     ],
 }
-COMPLETED = Outcome(CALL, SESSION)
-FAILED = Outcome(CALL, {"status": "failed", "error": {"message": "split gave up"}})
-REFUSED = Outcome(CALL, error=Refused("audio_constraints: too short"))
-AWAY = Outcome(CALL, error=ServerAway("nobody answers"))
-BROKEN = Outcome(CALL, error=ServerError("server_error: oh"))
-UNREADABLE = Outcome(CALL, error=PermissionError(13, "Permission denied"))
+COMPLETED = TranscriptionOutcome(CALL, SESSION)
+FAILED = TranscriptionOutcome(CALL, {"status": "failed", "error": {"message": "split gave up"}})
+REJECTED = TranscriptionOutcome(CALL, error=Rejected("audio_constraints: too short"))
+AWAY = TranscriptionOutcome(CALL, error=ServerAway("nobody answers"))
+BROKEN = TranscriptionOutcome(CALL, error=ServerError("server_error: oh"))
+UNREADABLE = TranscriptionOutcome(CALL, error=PermissionError(13, "Permission denied"))
 
 
 @pytest.mark.parametrize(
@@ -46,19 +52,20 @@ UNREADABLE = Outcome(CALL, error=PermissionError(13, "Permission denied"))
         ([COMPLETED, FAILED], Exit.FAILED),
         ([BROKEN], Exit.FAILED),
         ([UNREADABLE], Exit.FAILED),
-        ([COMPLETED, REFUSED], Exit.REFUSED),
-        ([REFUSED, FAILED], Exit.FAILED),
-        ([REFUSED, FAILED, AWAY], Exit.AWAY),
+        ([COMPLETED, REJECTED], Exit.REJECTED),
+        ([REJECTED, FAILED], Exit.FAILED),
+        ([REJECTED, FAILED, AWAY], Exit.AWAY),
     ],
 )
 def test_the_exit_code_tells_the_worst_that_can_be_mended(
-    outcomes: list[Outcome], code: Exit
+    outcomes: list[TranscriptionOutcome], code: Exit
 ) -> None:
-    assert exit_code(outcomes) == code
+    assert exit_code(outcome.status for outcome in outcomes) == code
 
 
 def test_the_summary_counts_what_became_of_the_recordings() -> None:
-    counted = summary([COMPLETED, FAILED, REFUSED, REFUSED])
+    outcomes = (COMPLETED, FAILED, REJECTED, REJECTED)
+    counted = count_statuses(outcome.status for outcome in outcomes)
     assert counted == "2 refused, 1 completed, 1 failed"
 
 
@@ -67,19 +74,28 @@ def test_the_summary_counts_what_became_of_the_recordings() -> None:
     [
         (COMPLETED, "calls/call.wav: completed after 1.0 s"),
         (FAILED, "calls/call.wav: failed: split gave up"),
-        (REFUSED, "calls/call.wav: refused: audio_constraints: too short"),
+        (REJECTED, "calls/call.wav: refused: audio_constraints: too short"),
         (UNREADABLE, "calls/call.wav: failed: [Errno 13] Permission denied"),
-        (Outcome(CALL, error=KeyError("status")), "calls/call.wav: failed: KeyError: 'status'"),
-        (Outcome(CALL, {"status": "cancelled"}), "calls/call.wav: cancelled"),
+        (
+            TranscriptionOutcome(CALL, error=KeyError("status")),
+            "calls/call.wav: failed: KeyError: 'status'",
+        ),
+        (TranscriptionOutcome(CALL, {"status": "cancelled"}), "calls/call.wav: cancelled"),
     ],
 )
-def test_how_a_recording_ended_is_one_line(outcome: Outcome, line: str) -> None:
-    assert end_line(CALL, outcome.verdict, outcome.reason, 1.0) == line
+def test_how_a_recording_ended_is_one_line(outcome: TranscriptionOutcome, line: str) -> None:
+    assert end_line(CALL, outcome.status, outcome.reason, 1.0) == line
 
 
 def test_options_are_the_upload_fields_of_these_names() -> None:
     assert UploadOptions().form == {}
-    options = UploadOptions("en", "left:agent", False, "call 7", {"team": "north", "shift": "2"})  # noqa: FBT003
+    options = UploadOptions(
+        language="en",
+        channels="left:agent",
+        summary=False,
+        external_id="call 7",
+        labels={"team": "north", "shift": "2"},
+    )
     assert options.form == {
         "language": "en",
         "channels": "left:agent",
@@ -98,14 +114,14 @@ FORMATS = ["json", "txt", "srt", "vtt"]
 
 
 @pytest.fixture
-def call(tmp_path: Path) -> Recording:
+def call(tmp_path: Path) -> AudioFile:
     path = tmp_path / "in" / "sub" / "call.v2.wav"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"sound")
-    return Recording(path, Path("sub/call.v2"))
+    return AudioFile(path, Path("sub/call.v2"))
 
 
-def test_results_are_files_named_after_the_input(tmp_path: Path, call: Recording) -> None:
+def test_results_are_files_named_after_the_input(tmp_path: Path, call: AudioFile) -> None:
     results = ResultFiles(tmp_path, FORMATS)
     assert not results.has_results(call)
     results.save(call, SESSION)
@@ -115,14 +131,14 @@ def test_results_are_files_named_after_the_input(tmp_path: Path, call: Recording
     assert (tmp_path / "sub" / "call.v2.txt").read_text() == "[00:00.5] agent: hello\n"
 
 
-def test_results_are_written_as_they_are_read(tmp_path: Path, call: Recording) -> None:
+def test_results_are_written_as_they_are_read(tmp_path: Path, call: AudioFile) -> None:
     said = {"transcript": {"segments": [SEGMENT | {"text": "grüß Gott 你好"}]}}
     ResultFiles(tmp_path, ["json", "txt"]).save(call, SESSION | said)
     for ending in ("json", "txt"):
         assert "grüß Gott 你好" in (tmp_path / "sub" / f"call.v2.{ending}").read_text("utf-8")
 
 
-def test_a_result_appears_whole_or_not_at_all(tmp_path: Path, call: Recording) -> None:
+def test_a_result_appears_whole_or_not_at_all(tmp_path: Path, call: AudioFile) -> None:
     results = ResultFiles(tmp_path, ["json"])
     results.save(call, SESSION)
     before = (tmp_path / "sub" / "call.v2.json").read_bytes()
@@ -131,7 +147,7 @@ def test_a_result_appears_whole_or_not_at_all(tmp_path: Path, call: Recording) -
     assert [path.read_bytes() for path in (tmp_path / "sub").iterdir()] == [before]
 
 
-def test_results_replace_older_ones(tmp_path: Path, call: Recording) -> None:
+def test_results_replace_older_ones(tmp_path: Path, call: AudioFile) -> None:
     results = ResultFiles(tmp_path, FORMATS)
     silence: dict[str, Any] = {"transcript": {"segments": []}}
     for session in (SESSION | silence, SESSION, SESSION | silence):
@@ -152,7 +168,7 @@ def test_results_replace_older_ones(tmp_path: Path, call: Recording) -> None:
     ],
 )
 def test_a_file_that_is_no_result_is_replaced_only_by_force(
-    tmp_path: Path, call: Recording, ending: str, content: str
+    tmp_path: Path, call: AudioFile, ending: str, content: str
 ) -> None:
     there = tmp_path / "sub" / f"call.v2.{ending}"
     there.parent.mkdir()
@@ -170,7 +186,7 @@ def test_a_file_that_is_no_result_is_replaced_only_by_force(
 
 
 def test_the_results_of_a_recording_that_was_replaced_are_not_there(
-    tmp_path: Path, call: Recording
+    tmp_path: Path, call: AudioFile
 ) -> None:
     results = ResultFiles(tmp_path, ["json"])
     results.save(call, SESSION)
@@ -179,7 +195,7 @@ def test_the_results_of_a_recording_that_was_replaced_are_not_there(
 
 
 def test_a_recorder_whose_clock_is_ahead_makes_no_result_old(
-    tmp_path: Path, call: Recording
+    tmp_path: Path, call: AudioFile
 ) -> None:
     os.utime(call.path, (2**32, 2**32))
     results = ResultFiles(tmp_path, ["json"])
@@ -196,8 +212,8 @@ class Server:
         self.uploads = list[str]()
 
     async def transcribe(
-        self, audio: Path, watch: Callable[[Session], None], _: UploadOptions
-    ) -> Session:
+        self, audio: Path, watch: Callable[[RecordingBody], None], _: UploadOptions
+    ) -> RecordingBody:
         self.uploads.append(audio.name)
         self.at_work += 1
         self.most_at_work = max(self.most_at_work, self.at_work)
@@ -211,26 +227,28 @@ class Server:
         return answer
 
 
-def transcriber(server: Server, results: Results | None = None) -> Transcriber:
+def transcriber(server: Server, results: ResultStore | None = None) -> Transcriber:
     display = LineProgress(Console(file=io.StringIO()))
-    return Transcriber(cast("Client", server), UploadOptions(), display, results or NoResults())
+    return Transcriber(
+        cast("Client", server), UploadOptions(), display, results or DiscardResults()
+    )
 
 
-def named(*names: str) -> list[Recording]:
-    return [Recording(Path(f"{name}.wav"), Path(name)) for name in names]
+def named(*names: str) -> list[AudioFile]:
+    return [AudioFile(Path(f"{name}.wav"), Path(name)) for name in names]
 
 
 def test_whatever_goes_wrong_with_one_recording_stops_no_other() -> None:
     odd: dict[str, dict[str, Any] | Exception] = {
         "a": KeyError("status"),
         "b": UnicodeEncodeError("utf-8", "caf\udce9", 3, 4, "surrogates not allowed"),
-        "c": Refused("no audio"),
+        "c": Rejected("no audio"),
         "d": {},
     }
     found = named(*"abcde")
     outcomes = asyncio.run(transcriber(Server(**odd)).transcribe_all(found, 2))
     assert [one.recording for one in outcomes] == found
-    assert [one.verdict for one in outcomes] == [
+    assert [one.status for one in outcomes] == [
         "failed",
         "failed",
         "refused",
@@ -247,13 +265,13 @@ def test_so_many_recordings_are_at_work_as_there_are_jobs() -> None:
 
 
 def test_a_recording_whose_result_cannot_be_kept_is_not_sent(
-    tmp_path: Path, call: Recording
+    tmp_path: Path, call: AudioFile
 ) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "call.v2.json").write_text("{}")
     server = Server()
     outcome = asyncio.run(transcriber(server, ResultFiles(tmp_path, ["json"])).transcribe(call))
-    assert (outcome.verdict, server.uploads) == ("failed", [])
+    assert (outcome.status, server.uploads) == ("failed", [])
     assert "--force" in outcome.reason
 
 
@@ -265,12 +283,12 @@ def test_without_a_terminal_each_recording_is_a_line(*, quiet: bool, lines: list
     stream = io.StringIO()
     with shown_on(Console(file=stream, width=20), quiet=quiet) as display:
         assert isinstance(display, LineProgress)
-        for recording, verdict, reason in zip(
+        for recording, status, reason in zip(
             named("a", "b"), ("completed", "refused"), ("", "no audio"), strict=True
         ):
             display.begin(recording)
             display.update(recording, SESSION)
-            display.end(recording, verdict, reason)
+            display.end(recording, status, reason)
     shown = stream.getvalue().splitlines()
     assert [line.startswith(start) for line, start in zip(shown, lines, strict=True)]
 

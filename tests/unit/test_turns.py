@@ -47,7 +47,7 @@ def word(text: str, start: float, end: float, confidence: float = 0.5) -> Word:
     return Word(word=text, start_time=start, end_time=end, confidence=confidence)
 
 
-def scored(turns: Iterable[SpokenSegment]) -> list[word_errors.Segment]:
+def scored(turns: Iterable[SpokenSegment]) -> list[word_errors.ApiSegment]:
     return [
         {
             "speaker": turn.speaker,

@@ -11,9 +11,9 @@ from infra.cli.output import screen
 from infra.cli.run import run
 
 if TYPE_CHECKING:
-    from infra.client.client import Session
+    from infra.client.client import RecordingBody
 
-SAMPLE_CALL = Path(__file__).parents[3] / "tests" / "calls" / "support.wav"
+SAMPLE_CALL = Path(__file__).parents[1] / "sample" / "support.wav"
 
 
 def demo(
@@ -30,7 +30,7 @@ def demo(
     raise typer.Exit(Exit.COMPLETED if session["status"] == "completed" else Exit.FAILED)
 
 
-async def _demo(audio: Path, data: Path) -> "Session":
+async def _demo(audio: Path, data: Path) -> "RecordingBody":
     from infra.cli.report import report
     from infra.client.client import Client
     from infra.local.stack import Stack
@@ -54,7 +54,7 @@ class _StagePrinter:
     def __init__(self) -> None:
         self._seen = 0
 
-    def __call__(self, session: "Session") -> None:
+    def __call__(self, session: "RecordingBody") -> None:
         from infra.cli.report import stage_lines
 
         for line in stage_lines(session["progress"], self._seen):

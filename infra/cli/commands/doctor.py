@@ -12,10 +12,10 @@ def doctor(*, data: Data) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from infra.cli.doctor import examine
+    from infra.cli.doctor import check_machine
 
     table = Table("what", "found", "what to do")
-    findings = examine(data, DEFAULT_PORT)
+    findings = check_machine(data, DEFAULT_PORT)
     for finding in findings:
         missing = "[red]missing[/]" if finding.needed else "[yellow]no[/]"
         state = f"[green]{escape(finding.found)}[/]" if finding.found else missing

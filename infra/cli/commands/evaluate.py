@@ -17,10 +17,11 @@ from infra.client.upload_options import UploadOptions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.client.batch import Outcome
+    from infra.cli.server_choice import ServerChoice
+    from infra.client.batch import TranscriptionOutcome
     from infra.evaluation.calls import Call
     from infra.evaluation.configuration import Configuration
-    from infra.evaluation.report import ConfigurationResult
+    from infra.evaluation.figures import ConfigurationResult
 
 Truths = Annotated[
     Path,
@@ -36,12 +37,15 @@ With = Annotated[
 ]
 Against = Annotated[
     list[str] | None,
-    typer.Option("--against", help="A setting of the second side, NAME=VALUE; repeatable."),
+    typer.Option(
+        "--against", help="A setting of the second configuration, NAME=VALUE; repeatable."
+    ),
 ]
 Skip = Annotated[
-    bool, typer.Option("--skip-untold", help="Leave out recordings that have no truth.")
+    bool, typer.Option("--skip-without-truth", help="Leave out recordings that have no truth.")
 ]
-Figures = Annotated[bool, typer.Option("--json", help="All figures, for scripts.")]
+FormerSkip = Annotated[bool, typer.Option("--skip-untold", hidden=True)]
+Figures = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
 
 def evaluate(  # noqa: PLR0913 - one parameter for each option
@@ -55,26 +59,29 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option
     prompt: Prompt = None,
     hotwords: Hotwords = None,
     skip_without_truth: Skip = False,
+    skip_untold: FormerSkip = False,
     server: Server = None,
     data: Data,
 ) -> None:
-    """Count the errors in recordings whose words are known, of one set-up or of two.
+    """Count the errors in recordings whose words are known, of one configuration or of two.
 
-    Uses the server, the running stack, or one started for it; each side of --with and --against
-    has a stack of its own. Figures: words, word error rate, words heard on the wrong channel,
-    turns lost or out of order, and seconds of work per second of the recording.
+    Uses the server, the running stack, or one started for it; with --with or --against, each
+    configuration has a stack of its own. Figures: words, word error rate, words recognised on
+    the wrong channel, turns lost or out of order, and seconds of work per second of the recording.
     """
+    from infra.cli.server_choice import ServerChoice
     from infra.evaluation.configuration import unknown_settings
 
-    calls = _calls(folder, skip_without_truth=skip_without_truth)
+    calls = _calls(folder, skip_without_truth=skip_without_truth or skip_untold)
     chosen = _configurations(with_settings, against_settings, server)
     for name in unknown_settings(chosen):
         print_error(f"{name} is no setting of a function; it is passed on all the same.")
-    options = UploadOptions(language, prompt=prompt, hotwords=hotwords)
+    options = UploadOptions(language=language, prompt=prompt, hotwords=hotwords)
+    choice = ServerChoice(server, data)
     results: list[ConfigurationResult] = []
     try:
-        code = run(_evaluate(calls, chosen, options, (server, data), jobs, results=results))
-    finally:  # a second side that cannot start does not take the first one's figures away
+        code = run(_evaluate(calls, chosen, options, choice, jobs, results=results))
+    finally:  # if the second cannot start, the first one's figures stay
         _print_evaluation(results, calls, as_json=as_json)
     raise typer.Exit(code)
 
@@ -83,25 +90,26 @@ async def _evaluate(  # noqa: PLR0913 - what the command's options say
     calls: "Sequence[Call]",
     chosen: "Sequence[Configuration]",
     options: UploadOptions,
-    server: tuple[str | None, Path],
+    server: "ServerChoice",
     jobs: int,
     *,
     results: "list[ConfigurationResult]",
 ) -> Exit:
     """Transcribe the calls with each configuration, and append its figures to `results`."""
     from infra.cli.progress_display import shown_on
-    from infra.client.batch import summary
+    from infra.client.batch import count_statuses
     from infra.evaluation.runner import Evaluator
 
-    outcomes: list[Outcome] = []
+    statuses: list[str] = []
     with shown_on(error_screen) as display:
         evaluator = Evaluator(calls, options, jobs, partial(_server_of, server), display)
         for configuration in chosen:
-            ended = await evaluator.run(configuration)
-            print_error(summary(ended))
-            outcomes.extend(ended)
-            results.append(_result(configuration, calls, ended))
-    return exit_code(outcomes)
+            outcomes = await evaluator.run(configuration)
+            results.append(_result(configuration, calls, outcomes))
+            ended = [recording.status for recording in results[-1].recordings]
+            print_error(count_statuses(ended))
+            statuses.extend(ended)
+    return exit_code(statuses)
 
 
 def _calls(folder: Path, *, skip_without_truth: bool) -> "list[Call]":
@@ -127,17 +135,14 @@ def _configurations(
 
 
 def _server_of(
-    choice: tuple[str | None, Path], configuration: "Configuration"
+    choice: "ServerChoice", configuration: "Configuration"
 ) -> "AbstractAsyncContextManager[str | Callable[[], str]]":
     """Return the server or running stack; a new stack for other settings, or if none runs."""
-    from infra.cli.server_choice import server_for
     from infra.evaluation.configuration import UnusableSettings, check_environment
     from infra.evaluation.runner import own_stack
-    from infra.local.state import running_stack
 
-    server, data = choice
-    if not configuration.own_stack and (server is not None or running_stack(data) is not None):
-        return server_for(server, data)
+    if not configuration.own_stack and choice.is_there:
+        return choice.open()
     try:
         check_environment()
     except UnusableSettings as error:
@@ -145,29 +150,32 @@ def _server_of(
     print_error(f"{configuration}: starting a stack for this …")
     from infra.local.stack import delete_stack
 
-    return own_stack(configuration, data, delete_stack)
+    return own_stack(configuration, choice.data, delete_stack)
 
 
 def _result(
-    configuration: "Configuration", calls: "Sequence[Call]", outcomes: "Sequence[Outcome]"
+    configuration: "Configuration",
+    calls: "Sequence[Call]",
+    outcomes: "Sequence[TranscriptionOutcome]",
 ) -> "ConfigurationResult":
     """Compare each outcome with the truth of its call."""
-    from infra.evaluation.report import result_of, scored
+    from infra.evaluation.figures import figures_of, result_of
 
     pairs = zip(outcomes, calls, strict=True)
-    scores = [scored(outcome, call.truth) for outcome, call in pairs]
-    return result_of(configuration.settings, scores)
+    figures = [figures_of(outcome, call.truth) for outcome, call in pairs]
+    return result_of(configuration.settings, figures)
 
 
 def _print_evaluation(
     results: "Sequence[ConfigurationResult]", calls: "Sequence[Call]", *, as_json: bool
 ) -> None:
     """Print the results: as JSON, or as a table."""
-    from infra.evaluation.report import Evaluation, table
+    from infra.cli.evaluation_table import evaluation_table
+    from infra.evaluation.figures import Evaluation
 
     evaluation = Evaluation(sides=tuple(results))
     if results and as_json:
         typer.echo(evaluation.model_dump_json(indent=2))
     elif results:
         truths, names = [call.truth for call in calls], [call.name for call in calls]
-        screen.print(table(evaluation, truths, names))
+        screen.print(evaluation_table(evaluation, truths, names))

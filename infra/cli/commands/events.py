@@ -25,7 +25,7 @@ def events(  # noqa: PLR0913 - one parameter for each option
         str | None, typer.Option("--type", help="Only these types, such as 'recording.*'.")
     ] = None,
     since_start: Annotated[
-        bool, typer.Option("--since-start", help="All that are kept, not only those to come.")
+        bool, typer.Option("--since-start", help="Also the events that the broker has stored.")
     ] = False,
     until_end: Annotated[
         bool, typer.Option("--until-end", help="With --session: stop when its run has ended.")
@@ -50,8 +50,8 @@ async def _print_events(event_filter: "EventFilter", server: str | None, data: P
     from infra.client.event_stream import follow_events
 
     broker = server or await _broker_of(data, event_filter)
-    async with aclosing(follow_events(broker, event_filter, print_error)) as passing_events:
-        async for event in passing_events:
+    async with aclosing(follow_events(broker, event_filter, print_error)) as followed:
+        async for event in followed:
             typer.echo(json.dumps(event))
 
 
@@ -69,7 +69,7 @@ def warn_of_unknown_type(pattern: str | None) -> None:
 async def _broker_of(data: Path, event_filter: "EventFilter") -> str:
     """Return the URL of the running stack's broker.
 
-    Raises `ServerAway` if none runs, `Refused` for the end of a recording that it does not have.
+    Raises `ServerAway` if none runs, `Rejected` for the end of a recording that it does not have.
     """
     from infra.cli.server_choice import stack_in
     from infra.client.client import Client

@@ -10,10 +10,12 @@ from infra.cli.output import print_error, print_line, screen
 if TYPE_CHECKING:
     from functions.transcribe.whisper.models import Model
 
-app = typer.Typer(help="Whisper models on this machine.", no_args_is_help=True, epilog=EXIT_CODES)
+models_app = typer.Typer(
+    help="Whisper models on this machine.", no_args_is_help=True, epilog=EXIT_CODES
+)
 
 
-@app.command(name="list")
+@models_app.command(name="list")
 def show() -> None:
     """Show the models on this machine, and the one that RECOGNIZER=auto takes."""
     from rich.markup import escape
@@ -40,7 +42,7 @@ def show() -> None:
     print_line(chosen)
 
 
-@app.command(epilog=EXIT_CODES)
+@models_app.command(epilog=EXIT_CODES)
 def pull(
     model: Annotated[str, typer.Argument(help="NAME or OWNER/NAME, with @REVISION if wanted.")],
 ) -> None:

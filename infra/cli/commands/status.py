@@ -12,7 +12,7 @@ from infra.cli.output import print_line, screen
 from infra.cli.run import run
 
 if TYPE_CHECKING:
-    from infra.client.client import Session
+    from infra.client.client import HealthBody
     from infra.local.state import StackState
 
 
@@ -29,7 +29,7 @@ def status(
         _print_unready(data, pid, as_json=as_json)
         raise typer.Exit(Exit.FAILED)
 
-    async def look() -> "tuple[StackState, Session]":
+    async def look() -> "tuple[StackState, HealthBody]":
         info = stack_in(data)
         from infra.client.client import Client
 
@@ -53,7 +53,7 @@ def _print_unready(data: Path, pid: int, *, as_json: bool) -> None:
         print_line(f"The stack in {place} is starting or stopping (pid {pid}).")
 
 
-def _print(info: "StackState", health: "Session") -> None:
+def _print(info: "StackState", health: "HealthBody") -> None:
     from rich.table import Table
 
     print_line(f"{info.url} is {health['status']} (pid {info.pid})")

@@ -31,14 +31,16 @@ from infra.cli.run import run_until_signal
 from infra.client.upload_options import UploadOptions
 
 if TYPE_CHECKING:
+    from infra.cli.server_choice import ServerChoice
     from infra.client.result_files import ResultFiles
 
 
-WatchedFolder = Annotated[
-    Path, typer.Argument(help="The folder; those in it too.", exists=True, file_okay=False)
+FolderArgument = Annotated[
+    Path,
+    typer.Argument(help="Folder to watch, with its sub-folders.", exists=True, file_okay=False),
 ]
 Out = Annotated[
-    Path | None, typer.Option(help="Folder for the results; the watched one if not given.")
+    Path | None, typer.Option(help="WatchedFolder for the results; the watched one if not given.")
 ]
 Settle = Annotated[
     float, typer.Option(help="Seconds for which a file must not have changed.", min=0)
@@ -46,7 +48,7 @@ Settle = Annotated[
 
 
 def watch(  # noqa: PLR0913 - one parameter for each option
-    folder: WatchedFolder,
+    folder: FolderArgument,
     *,
     as_json: AsJson = False,
     as_text: AsText = False,
@@ -71,14 +73,22 @@ def watch(  # noqa: PLR0913 - one parameter for each option
 
     A recording with results is done until its file changes. Results are JSON or as chosen.
     """
+    from infra.cli.server_choice import ServerChoice
     from infra.client.result_files import ResultFiles
 
     formats = endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt) or ["json"]
     options = UploadOptions(
-        language, channels, not no_summary, None, labels(label), task, prompt, hotwords
+        language=language,
+        channels=channels,
+        summary=not no_summary,
+        labels=labels(label),
+        task=task,
+        prompt=prompt,
+        hotwords=hotwords,
     )
     results = ResultFiles(out or folder, formats, force=force)
-    work = _watch(folder, options, results, (server, data), jobs, settle=settle, quiet=quiet)
+    choice = ServerChoice(server, data)
+    work = _watch(folder, options, results, choice, jobs, settle=settle, quiet=quiet)
     run_until_signal(work)
 
 
@@ -86,22 +96,20 @@ async def _watch(  # noqa: PLR0913 - what the command's options say
     folder: Path,
     options: UploadOptions,
     results: "ResultFiles",
-    server: tuple[str | None, Path],
+    server: "ServerChoice",
     jobs: int,
     *,
     settle: float,
     quiet: bool,
 ) -> None:
-    """Watch with the server: its URL if given, else the stack of the data folder."""
     from infra.cli.progress_display import shown_on
-    from infra.cli.server_choice import server_for
     from infra.client.batch import Transcriber
     from infra.client.client import Client
-    from infra.client.folder_watch import Folder, keep_watching
+    from infra.client.folder_watch import WatchedFolder, keep_watching
 
-    watched = Folder(folder, results.has_results, print_error, settle)
+    watched = WatchedFolder(folder, results.has_results, print_error, settle)
 
-    async with server_for(*server) as url, Client(url, patience=math.inf) as client:
+    async with server.open() as url, Client(url, away_limit=math.inf) as client:
         with shown_on(error_screen, quiet=quiet) as display:
             transcriber = Transcriber(client, options, display, results)
-            await keep_watching(watched, transcriber.transcribe, print_error, jobs)
+            await keep_watching(watched, transcriber.transcribe, client.live, print_error, jobs)

@@ -7,7 +7,7 @@ from typing import Literal, Protocol, TypeAlias
 import jiwer
 import numpy as np
 
-from infra.evaluation.word_errors import normalised
+from infra.evaluation.word_errors import normalised_words
 from infra.training.exam.held_out_sets import SpokenSentence
 from infra.training.speech.grammar import is_sentence
 
@@ -40,7 +40,7 @@ class Segment(Protocol):
 
 def words_of(text: str) -> list[str]:
     """The words, as `pocwhisp evaluate` counts them."""
-    return normalised(text).split()
+    return normalised_words(text).split()
 
 
 @dataclass
