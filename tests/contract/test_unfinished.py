@@ -10,9 +10,9 @@ import pytest
 
 from events import Envelope, Event, RecordingCompleted, RecordingFailed
 from functions.persist.adapters import PostgresRecordWriter
-from functions.persist.record import UnannouncedRun
+from functions.persist.record import OpenRun
 from functions.persist.sweep import LastEvent, SweepReport, sweep_once
-from functions.persist.sweep_adapters import PostgresUnannouncedRuns
+from functions.persist.sweep_adapters import PostgresOpenRuns
 from shared.record.database import Database
 from tests.support.examples import (
     RECORDING,
@@ -40,10 +40,8 @@ pytest_plugins = ["tests.support.databases"]
 PATIENCE = timedelta(seconds=10)
 
 
-async def claim(
-    database: Database, before: datetime = LATE, limit: int = 100
-) -> list[UnannouncedRun]:
-    return list(await PostgresUnannouncedRuns(database).claim(before, limit))
+async def claim(database: Database, before: datetime = LATE, limit: int = 100) -> list[OpenRun]:
+    return list(await PostgresOpenRuns(database).claim(before, limit))
 
 
 def prepared(url: str, *recordings: UUID, end: Callable[[Database], Awaitable[object]]) -> None:
@@ -214,7 +212,7 @@ def test_what_was_saved_is_there_at_the_next_look(url: str) -> None:
     async def work(database: Database) -> None:
         [run] = await claim(database)
         changed = replace(run, redrives=3, held_since=held_since)
-        await PostgresUnannouncedRuns(database).save([changed])
+        await PostgresOpenRuns(database).save([changed])
         assert await claim(database) == [changed]
 
     prepared(url, end=nothing)
@@ -224,7 +222,7 @@ def test_what_was_saved_is_there_at_the_next_look(url: str) -> None:
 def test_what_was_announced_is_not_looked_at_again(url: str) -> None:
     async def work(database: Database) -> None:
         [run] = await claim(database)
-        await PostgresUnannouncedRuns(database).save([replace(run, announced=True)])
+        await PostgresOpenRuns(database).save([replace(run, announced=True)])
         assert await claim(database) == []
 
     prepared(url, end=complete)
@@ -267,14 +265,14 @@ def test_a_completion_does_not_wait_for_a_sweep_that_waits_for_the_broker(url: s
         await accept(app)
         broker = SlowBroker()
         async with Database.open(url, "pocwhisp_system", size=1) as system:
-            unfinished = PostgresUnannouncedRuns(system)
-            sweeping = asyncio.create_task(sweep_once(unfinished, broker, LATE, PATIENCE))
+            open_runs = PostgresOpenRuns(system)
+            sweeping = asyncio.create_task(sweep_once(open_runs, broker, LATE, PATIENCE))
             await broker.asked.wait()
             async with asyncio.timeout(5):
                 assert await complete(app)
                 await system.check()  # the sweep holds no connection either
             broker.released.set()
-            assert await sweeping == SweepReport(looked_at=1, redriven=1)
+            assert await sweeping == SweepReport(examined=1, redriven=1)
             assert [run.redrives for run in await claim(system)] == [1]
 
     on(url, work)
