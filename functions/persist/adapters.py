@@ -1,5 +1,6 @@
 """The record on PostgreSQL."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from events import DeliveryParked, Event, RecordingSplit, TranscriptSummarized
@@ -8,6 +9,7 @@ from functions.persist.handler import all_degraded
 from shared.record import recordings, results, runs, stages, totals
 from shared.record.database import Connection, Database
 from shared.record.runs import RunEnding, RunFailure
+from shared.record.totals import DeliveryOutcome
 
 
 class PostgresRecordWriter:
@@ -37,8 +39,27 @@ class PostgresRecordWriter:
     ) -> bool:
         degraded = all_degraded(transcript, summary)
         ending = RunEnding("completed", degraded, transcript=transcript, summary=summary)
+        return await self._complete(event, ending, at, "delivered")
+
+    async def complete_without_summary(
+        self,
+        event: TranscriptSummarized,
+        transcript: Transcript,
+        degraded: Sequence[str],
+        at: datetime | None = None,
+    ) -> bool:
+        ending = RunEnding("completed", degraded, transcript=transcript)
+        return await self._complete(event, ending, at, "parked")
+
+    async def _complete(
+        self,
+        event: TranscriptSummarized,
+        ending: RunEnding,
+        at: datetime | None,
+        outcome: DeliveryOutcome,
+    ) -> bool:
         async with self._database.transaction(event.tenant) as connection:
-            if await _reach(connection, event, "summarize", at):
+            if await _reach(connection, event, "summarize", at, outcome):
                 await recordings.ensure_duration(connection, event.recording, event.duration)
             return await _end(connection, event, ending)
 
@@ -49,11 +70,17 @@ class PostgresRecordWriter:
             return await _end(connection, event, ending)
 
 
-async def _reach(connection: Connection, event: Event, stage: str, at: datetime | None) -> bool:
+async def _reach(
+    connection: Connection,
+    event: Event,
+    stage: str,
+    at: datetime | None,
+    outcome: DeliveryOutcome = "delivered",
+) -> bool:
     news = await stages.reach(connection, event, stage, at)
     if news:
         await runs.begin(connection, event)
-        await totals.increase(connection, totals.stage_changes(stage))
+        await totals.increase(connection, totals.stage_changes(stage, outcome))
     return news
 
 

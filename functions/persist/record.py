@@ -41,8 +41,21 @@ class RecordWriter(Protocol):
     ) -> bool:
         """Write transcript, summary and final state in one transaction.
 
-        Returns True if the run is completed, now or before; False if it ended otherwise or is
-        unknown.
+        Returns True if the run is completed with the same `degraded`, now or before; False if it
+        ended otherwise or is unknown.
+        """
+        ...
+
+    async def complete_without_summary(
+        self,
+        event: TranscriptSummarized,
+        transcript: Transcript,
+        degraded: Sequence[str],
+        at: datetime | None = None,
+    ) -> bool:
+        """Write transcript and final state of a run whose summary was given up, as `complete` does.
+
+        `event` stands for the one that summarize never sent.
         """
         ...
 

@@ -87,30 +87,15 @@ def _events(run: outbox.Run) -> tuple[Event, ...]:
     ]
     latest = reached[-1] if reached else None
     if run.state == "completed" and isinstance(latest, TranscriptSummarized):
-        return (_completed(latest, run.degraded),)
-    return (_received(run, same_run), *reached)
+        return (RecordingCompleted.of(latest, run.degraded),)
+    return (_received(run), *reached)
 
 
-def _received(run: outbox.Run, same_run: RunFields) -> RecordingReceived:
-    recording = RecordingKey(run.tenant, run.recording)
-    return RecordingReceived(
-        **same_run,
+def _received(run: outbox.Run) -> RecordingReceived:
+    return RecordingReceived.of(
+        RecordingKey(run.tenant, run.recording),
+        files=run.files,
         duration=run.duration,
-        audio=recording.audio,
-        audio_right=recording.audio_right if run.files > 1 else None,
-        request=recording.request,
         sha256=run.sha256,
-    )
-
-
-def _completed(summarized: TranscriptSummarized, degraded: Sequence[str]) -> RecordingCompleted:
-    key = summarized.run_key
-    return RecordingCompleted(
-        **summarized.same_run,
-        transcript=key.transcript,
-        summary=key.summary if summarized.summary else None,
-        request=summarized.recording_key.request,
-        duration=summarized.duration,
-        segments=summarized.segments,
-        degraded=tuple(degraded),
+        run=run.run,
     )

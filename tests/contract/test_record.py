@@ -380,6 +380,39 @@ def test_how_a_run_ended_is_not_changed_any_more(url: str) -> None:
     on(url, work)
 
 
+def test_a_run_whose_summary_was_given_up_is_completed_with_the_transcript(url: str) -> None:
+    without = summarized().model_copy(update={"summary": None})
+    degraded = ("summarizer:none",)
+
+    async def work(database: Database) -> None:
+        await accept(database)
+        record = PostgresRecordWriter(database)
+        for _ in range(2):
+            assert await record.complete_without_summary(without, transcript(), degraded)
+        session = await found(database)
+        assert (session.status, session.summary, session.error) == ("completed", None, None)
+        assert session.transcript is not None
+        assert session.metadata.degraded == ["summarizer:none"]
+        assert not await complete(database), "its event would promise a summary"
+        assert (await found(database)).summary is None
+        figures = await IngestRecord(database).figures()
+        assert (figures.parked, figures.delivered) == ({"summarize": 1}, {"persist": 1})
+
+    on(url, work)
+
+
+def test_a_late_parked_summary_does_not_announce_a_completed_run_again(url: str) -> None:
+    async def work(database: Database) -> None:
+        await accept(database)
+        assert await complete(database)
+        without = summarized().model_copy(update={"summary": None})
+        record = PostgresRecordWriter(database)
+        assert not await record.complete_without_summary(without, transcript(), ["summarizer:none"])
+        assert (await found(database)).summary is not None
+
+    on(url, work)
+
+
 def test_a_run_that_is_not_on_record_cannot_end(url: str) -> None:
     async def work(database: Database) -> None:
         record = PostgresRecordWriter(database)

@@ -70,6 +70,12 @@ async def merge(database: Database) -> None:
     await PostgresRecordWriter(database).reach(merged(), "merge")
 
 
+def give_up_summary(database: Database) -> Awaitable[object]:
+    without = summarized().model_copy(update={"summary": None})
+    record = PostgresRecordWriter(database)
+    return record.complete_without_summary(without, transcript(), UNSUMMARIZED.degraded)
+
+
 def outcome(database: Database) -> Awaitable[object]:
     return PostgresRecordWriter(database).fail(parked(), None)
 
@@ -85,6 +91,7 @@ COMPLETED = RecordingCompleted(
     segments=2,
     degraded=("recognizer:sphinx", "summarizer:test"),
 )
+UNSUMMARIZED = COMPLETED.model_copy(update={"summary": None, "degraded": ("summarizer:none",)})
 FAILED = RecordingFailed(
     tenant="default",
     recording=RECORDING,
@@ -93,11 +100,13 @@ FAILED = RecordingFailed(
     error_class="permanent",
     error_code="invalid_audio",
 )
+ENDS = (COMPLETED, UNSUMMARIZED, FAILED)
 ON_RECORD: list[tuple[Callable[[Database], Awaitable[object]], tuple[Event, ...]]] = [
     (nothing, (received(),)),
     (split_and_transcribe, (received(), was_split(), transcribed("left"))),
     (merge, (received(), was_split(), transcribed("left"), merged())),
     (complete, (COMPLETED,)),
+    (give_up_summary, (UNSUMMARIZED,)),
     (outcome, (FAILED,)),
 ]
 """What is done, and the events on record in order; those of the right channel left out."""
@@ -111,7 +120,7 @@ def test_the_sweep_gets_the_events_of_the_stages_reached_or_of_the_end(
         [run] = await claim(database)
         by_type = [event for event in run.events if event.part != "right"]
         assert tuple(by_type) == events
-        assert run.ended == (type(events[0]) if events[0] in (COMPLETED, FAILED) else None)
+        assert run.ended == (type(events[0]) if events[0] in ENDS else None)
         assert abs(datetime.now(UTC) - run.reached_at) < timedelta(minutes=1)
 
     prepared(url, end=end)

@@ -30,8 +30,8 @@ from functions.persist.sweep import (
     LastEvent,
     RunStatus,
     SweepReport,
-    sweep_once,
     status_of,
+    sweep_once,
 )
 from shared.errors import Unavailable
 from tests.support.examples import RECORDING, merged, received, transcribed, was_split
