@@ -12,9 +12,10 @@ from events import RecordingReceived
 from events.base import RunState
 from events.documents import Engine, Request
 from functions.ingest.echo_warnings import echo_warnings
-from functions.ingest.figures import Histogram, SystemFigures
 from functions.ingest.http.paging import Position, encode_cursor
-from functions.ingest.http.views import (
+from functions.ingest.metrics import Histogram, SystemMetrics
+from functions.ingest.upload.upload import UploadedAudio
+from functions.ingest.views import (
     Engines,
     Failure,
     Metadata,
@@ -29,14 +30,13 @@ from functions.ingest.http.views import (
     SummaryView,
     TranscriptView,
 )
-from functions.ingest.upload.upload import UploadedAudio
 from shared.record import recordings, results, runs, stages, totals
 from shared.record.database import Database
 from shared.record.recordings import Cursor, RecordingRow, UploadedSource
 from shared.record.results import Results
 from shared.record.totals import Totals
 
-MEANINGS = {
+ERROR_EXPLANATIONS = {
     "unsupported_language": "the model that runs does not know the language",
     "unsupported_task": "the model that runs has not learnt the task",
 }
@@ -110,11 +110,11 @@ class PostgresRecord:
             recognizer=_engine_name(last.recognizer), summarizer=_engine_name(last.summarizer)
         )
 
-    async def figures(self) -> SystemFigures:
+    async def metrics(self) -> SystemMetrics:
         async with self._database.transaction(snapshot=True) as connection:
             sums = await totals.system_totals(connection)
             factor = await runs.recent_factor(connection)
-        return _figures(sums, factor)
+        return _metrics(sums, factor)
 
 
 def _cursor(place: Cursor | None) -> str | None:
@@ -208,7 +208,7 @@ def _failure(failure: dict[str, Any] | None) -> Failure | None:
     function, code = failure["function"], failure["error_code"]
     attempts = failure["attempts"]
     tried = "it cannot succeed" if failure["error_class"] == "permanent" else "it was retried"
-    why = f"{code}, {MEANINGS[code]}" if code in MEANINGS else code
+    why = f"{code}, {ERROR_EXPLANATIONS[code]}" if code in ERROR_EXPLANATIONS else code
     return Failure(
         error=code,
         message=f"{function} gave up after {attempts} attempt(s): {why}; {tried}.",
@@ -216,9 +216,9 @@ def _failure(failure: dict[str, Any] | None) -> Failure | None:
     )
 
 
-def _figures(sums: Totals, factor: float | None) -> SystemFigures:
+def _metrics(sums: Totals, factor: float | None) -> SystemMetrics:
     counts = sums.labels("stage_seconds_count")
-    return SystemFigures(
+    return SystemMetrics(
         backlog=sums.labels("recordings"),
         ended=sums.labels("ended"),
         delivered={**sums.labels("delivered"), "persist": sums.value("ended", "completed")},

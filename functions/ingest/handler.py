@@ -7,10 +7,10 @@ from uuid import UUID
 
 from events import Envelope, RecordingCompleted, RecordingFailed, RecordingReceived
 from events.keys import RecordingKey
-from functions.ingest.http.views import Session
 from functions.ingest.ports import Ports
 from functions.ingest.upload.fields import Fields, request_of
 from functions.ingest.upload.upload import Upload, UploadedAudio
+from functions.ingest.views import Session
 from shared.errors import Unavailable
 
 RECORD_INTERVAL = 1.0

@@ -10,10 +10,10 @@ from uuid import UUID
 from events import RecordingReceived
 from events.base import RunState
 from events.documents import Request
-from functions.ingest.figures import SystemFigures
 from functions.ingest.http.paging import Position
-from functions.ingest.http.views import Engines, Page, Session
+from functions.ingest.metrics import SystemMetrics
 from functions.ingest.upload.upload import UploadedAudio
+from functions.ingest.views import Engines, Page, Session
 from shared.ports import Blobs, Check, Clock, Publisher
 
 
@@ -56,7 +56,7 @@ class Record(Protocol):
         """Return the engines of the tenant's run that ended last."""
         ...
 
-    async def figures(self) -> SystemFigures:
+    async def metrics(self) -> SystemMetrics:
         """Return counts and times of the whole system."""
         ...
 

@@ -11,7 +11,7 @@ from psycopg.errors import UniqueViolation
 
 from events.documents import Engine, Request
 from functions.ingest.adapters import PostgresRecord as IngestRecord
-from functions.ingest.http.views import Session
+from functions.ingest.views import Session
 from functions.persist.adapters import PostgresRecordWriter
 from shared.record.database import Database
 from tests.support.examples import (
@@ -395,8 +395,8 @@ def test_a_run_whose_summary_was_given_up_is_completed_with_the_transcript(url: 
         assert session.metadata.degraded == ["summarizer:none"]
         assert not await complete(database), "its event would promise a summary"
         assert (await found(database)).summary is None
-        figures = await IngestRecord(database).figures()
-        assert (figures.parked, figures.delivered) == ({"summarize": 1}, {"persist": 1})
+        metrics = await IngestRecord(database).metrics()
+        assert (metrics.parked, metrics.delivered) == ({"summarize": 1}, {"persist": 1})
 
     on(url, work)
 

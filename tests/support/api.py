@@ -16,11 +16,14 @@ from obstore.store import MemoryStore
 from events import Envelope, Event, RecordingReceived
 from events.base import RunState
 from events.documents import Request
-from functions.ingest.figures import SystemFigures, UploadCounter
 from functions.ingest.http.app import create_api
 from functions.ingest.http.dependencies import Dependencies
 from functions.ingest.http.paging import Position
-from functions.ingest.http.views import (
+from functions.ingest.metrics import SystemMetrics, UploadCounter
+from functions.ingest.ports import Ports
+from functions.ingest.settings import Settings
+from functions.ingest.upload.upload import UploadedAudio
+from functions.ingest.views import (
     Engines,
     Metadata,
     ModelVersions,
@@ -30,9 +33,6 @@ from functions.ingest.http.views import (
     Session,
     TranscriptView,
 )
-from functions.ingest.ports import Ports
-from functions.ingest.settings import Settings
-from functions.ingest.upload.upload import UploadedAudio
 from shared.blobs import ObjectBlobs
 from shared.ports import Check, utc_now
 from shared.runtime import Lifespan
@@ -103,9 +103,9 @@ class MemoryRecord:
         self._begin("engines")
         return Engines(recognizer="test 1")
 
-    async def figures(self) -> SystemFigures:
-        self._begin("figures")
-        return SystemFigures({}, {}, {}, {}, 0.0, 0.0, None, {})
+    async def metrics(self) -> SystemMetrics:
+        self._begin("metrics")
+        return SystemMetrics({}, {}, {}, {}, 0.0, 0.0, None, {})
 
     def _begin(self, name: str) -> None:
         self.calls.append(name)

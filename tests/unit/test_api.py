@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from functions.ingest.http.paging import Position, encode_cursor
 from functions.ingest.http.session_response import session_response
-from functions.ingest.http.views import Session, TranscriptView
+from functions.ingest.views import Session, TranscriptView
 from shared.errors import Unavailable
 from shared.ports import Check
 from tests.support.api import PATH, MemoryApi, MemoryBroker, session_of

@@ -12,7 +12,7 @@ from functions.ingest.http.paging import (
     encode_cursor,
     paging_links,
 )
-from functions.ingest.http.views import Pagination
+from functions.ingest.views import Pagination
 from shared.errors import Permanent
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Request
 
-from functions.ingest.figures import UploadCounter
+from functions.ingest.metrics import UploadCounter
 from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
 

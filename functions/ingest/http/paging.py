@@ -9,7 +9,7 @@ from datetime import datetime
 from urllib.parse import urlencode
 from uuid import UUID
 
-from functions.ingest.http.views import Pagination
+from functions.ingest.views import Pagination
 from shared.errors import Permanent
 
 MOST_OFFSET = 10_000

@@ -20,12 +20,12 @@ from functions.ingest.http.openapi import UPLOAD_OPERATION
 from functions.ingest.http.prefer import seconds_to_wait
 from functions.ingest.http.problems import error_responses, problem
 from functions.ingest.http.session_response import session_response
-from functions.ingest.http.views import Accepted, Session
 from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
 from functions.ingest.upload.body import check_encoding, check_length, reader_of, with_timeout
 from functions.ingest.upload.multipart import MOST_PARTS
 from functions.ingest.upload.upload import Upload
+from functions.ingest.views import Accepted, Session
 from shared.errors import Permanent, PocWhispError
 from shared.telemetry import next_traceparent, trace_id
 
