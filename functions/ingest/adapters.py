@@ -80,6 +80,10 @@ class PostgresRecord:
             made = await results.fetch_results(connection, recording, found.run)
         return _session(found, reached, made)
 
+    async def state(self, tenant: str, recording: UUID) -> RunState | None:
+        async with self._database.transaction(tenant) as connection:
+            return await recordings.fetch_state(connection, tenant, recording)
+
     async def page(
         self,
         tenant: str,

@@ -38,6 +38,10 @@ class Record(Protocol):
         """Return the recording with its latest run. Returns None if there is none."""
         ...
 
+    async def state(self, tenant: str, recording: UUID) -> RunState | None:
+        """Return the state of the recording's latest run. Returns None if there is none."""
+        ...
+
     async def page(
         self,
         tenant: str,

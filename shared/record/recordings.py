@@ -153,6 +153,15 @@ async def fetch_recording(
     return await cursor.fetchone()
 
 
+async def fetch_state(connection: Connection, tenant: str, recording: UUID) -> RunState | None:
+    """Return the state of the recording's latest run. Returns None if there is none."""
+    found = await connection.execute(
+        "SELECT state FROM recordings WHERE tenant = %s AND id = %s", [tenant, recording]
+    )
+    row = await found.fetchone()
+    return row["state"] if row else None
+
+
 async def fetch_page(
     connection: Connection, tenant: str, state: str | None, limit: int, start: Cursor | int = 0
 ) -> RowPage:

@@ -21,7 +21,6 @@ from functions.ingest.http.protocol import (
     too_many_connections,
 )
 from functions.ingest.settings import Settings
-from shared.blobs import ObjectBlobs
 from shared.serving import limited_protocol
 from tests.support.api import PATH, MemoryApi
 from tests.support.examples import MULTIPART, form, part, wav_file
@@ -197,12 +196,8 @@ def test_a_body_that_stops_is_given_up_and_nothing_is_kept(length: bytes) -> Non
         assert await client.all() == b""
 
     api = talk(to, body_timeout=0.1)
-    assert kept(api.blobs) == []
+    assert api.kept() == []
     assert api.record.sessions == {}
-
-
-def kept(blobs: ObjectBlobs) -> list[Any]:
-    return [entry for page in blobs._store.list() for entry in page]  # noqa: SLF001
 
 
 def test_a_body_that_ends_too_early_is_told_so() -> None:
@@ -213,7 +208,7 @@ def test_a_body_that_ends_too_early_is_told_so() -> None:
         assert is_problem(await client.answer(), 400, "invalid_request", "ended before")
 
     api = talk(to)
-    assert kept(api.blobs) == []
+    assert api.kept() == []
 
 
 def test_one_connection_too_many_is_told_to_try_again() -> None:

@@ -73,6 +73,8 @@ def test_another_tenants_recording_is_not_found(url: str) -> None:
         await accept(database)
         assert await IngestRecord(database).find("other", RECORDING) is None
         assert await IngestRecord(database).find("default", UUID(int=1)) is None
+        assert await IngestRecord(database).state("other", RECORDING) is None
+        assert await IngestRecord(database).state("default", RECORDING) == "queued"
 
     on(url, work)
 
@@ -391,6 +393,7 @@ def test_a_run_whose_summary_was_given_up_is_completed_with_the_transcript(url: 
             assert await record.complete_without_summary(without, transcript(), degraded)
         session = await found(database)
         assert (session.status, session.summary, session.error) == ("completed", None, None)
+        assert await IngestRecord(database).state("default", RECORDING) == "completed"
         assert session.transcript is not None
         assert session.metadata.degraded == ["summarizer:none"]
         assert not await complete(database), "its event would promise a summary"

@@ -84,6 +84,12 @@ class MemoryRecord:
         self._begin("find")
         return self.sessions.get(recording)
 
+    async def state(self, tenant: str, recording: UUID) -> RunState | None:
+        del tenant
+        self._begin("state")
+        session = self.sessions.get(recording)
+        return None if session is None else session.status
+
     async def page(
         self,
         tenant: str,
@@ -142,6 +148,7 @@ class MemoryApi:
     blobs: ObjectBlobs = field(default_factory=lambda: ObjectBlobs(MemoryStore()))
     checks: Mapping[str, Check] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
+    waiting_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's
         """The answer to one request; `options` are httpx's."""
@@ -151,10 +158,16 @@ class MemoryApi:
         """The answer to the upload of a call, unless `options` say what is sent."""
         return self.ask("POST", PATH + query, **(options or {"files": {"audio": wav_file()}}))
 
+    def kept(self) -> list[str]:
+        """The keys of the blobs in the store."""
+        return [blob["path"] for page in self.blobs._store.list() for blob in page]  # noqa: SLF001
+
     def app(self) -> FastAPI:
         """The API itself. It is made once, which takes a while, and only its dependencies anew."""
         api = _api()
-        current = Dependencies(Lifespan(self._compose).get, self.settings, UploadCounter())
+        current = Dependencies(
+            Lifespan(self._compose).get, self.settings, UploadCounter(), self.waiting_places
+        )
         api.state.dependencies = current
         return api
 

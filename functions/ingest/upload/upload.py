@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from functions.ingest.upload.body import BodyReader, field_chunks, most_bytes, too_large
 from functions.ingest.upload.digest import StreamDigest
+from functions.ingest.upload.fields import FIELD_READERS
 from functions.ingest.upload.multipart import FieldChunk
 from shared.audio.formats import Limits
 from shared.audio.validator import AudioProperties, UploadValidator
@@ -190,8 +191,8 @@ class Upload:
         values = self._fields.setdefault(chunk.field, [])
         if chunk.first:
             values.append(bytearray())
-        if chunk.file_name is not None:  # a file nobody asked for is not kept
-            return
+        if chunk.file_name is not None and chunk.field not in FIELD_READERS:
+            return  # a file nobody asked for is not kept
         values[-1] += chunk.content
         self._field_bytes += len(chunk.content)
         if len(values[-1]) > LONGEST_FIELD:
