@@ -12,9 +12,8 @@ from events import RecordingReceived
 from events.base import RunState
 from events.documents import Engine, Request
 from functions.ingest.echo_warnings import echo_warnings
-from functions.ingest.http.paging import Position, encode_cursor
+from functions.ingest.http.paging import encode_cursor
 from functions.ingest.metrics import Histogram, SystemMetrics
-from functions.ingest.upload.upload import UploadedAudio
 from functions.ingest.views import (
     Engines,
     Failure,
@@ -32,9 +31,10 @@ from functions.ingest.views import (
 )
 from shared.record import recordings, results, runs, stages, totals
 from shared.record.database import Database
-from shared.record.recordings import Cursor, RecordingRow, UploadedSource
+from shared.record.recordings import RecordingRow
 from shared.record.results import Results
 from shared.record.totals import Totals
+from shared.recording import Position, UploadedAudio
 
 ERROR_EXPLANATIONS = {
     "unsupported_language": "the model that runs does not know the language",
@@ -57,17 +57,8 @@ class PostgresRecord:
         age: float,
         traceparent: str | None = None,
     ) -> None:
-        source = UploadedSource(
-            file_name=audio.file_name,
-            files=audio.files,
-            bytes=audio.size,
-            sha256=audio.sha256,
-            container=audio.container,
-            channels=audio.channels,
-            sample_rate=audio.sample_rate,
-        )
         async with self._database.transaction(received.tenant) as connection:
-            await recordings.insert_recording(connection, received, source, request, age)
+            await recordings.insert_recording(connection, received, audio, request, age)
             await runs.enqueue(connection, received, age, traceparent)
             await stages.reach(connection, received, "received")
 
@@ -92,9 +83,8 @@ class PostgresRecord:
         offset: int,
         start: Position | None = None,
     ) -> Page:
-        place = start and Cursor(start.created_at, start.recording, start.backwards)
         async with self._database.transaction(tenant, snapshot=True) as connection:
-            page = await recordings.fetch_page(connection, tenant, state, limit, place or offset)
+            page = await recordings.fetch_page(connection, tenant, state, limit, start or offset)
             total = await totals.count_recordings(connection, tenant, state)
         return Page(
             sessions=[_listed(recording) for recording in page.recordings],
@@ -121,10 +111,8 @@ class PostgresRecord:
         return _metrics(sums, factor)
 
 
-def _cursor(place: Cursor | None) -> str | None:
-    if place is None:
-        return None
-    return encode_cursor(Position(place.created_at, place.id, place.backwards))
+def _cursor(position: Position | None) -> str | None:
+    return None if position is None else encode_cursor(position)
 
 
 def _session(found: RecordingRow, reached: Sequence[stages.ReachedStage], made: Results) -> Session:

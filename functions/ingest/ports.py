@@ -10,11 +10,10 @@ from uuid import UUID
 from events import RecordingReceived
 from events.base import RunState
 from events.documents import Request
-from functions.ingest.http.paging import Position
 from functions.ingest.metrics import SystemMetrics
-from functions.ingest.upload.upload import UploadedAudio
 from functions.ingest.views import Engines, Page, Session
 from shared.ports import Blobs, Check, Clock, Publisher
+from shared.recording import Position, UploadedAudio
 
 
 class Record(Protocol):

@@ -18,13 +18,12 @@ from events.base import RunState
 from events.documents import AudioWarning, Request
 from functions.ingest.adapters import PostgresRecord
 from functions.ingest.metrics import Histogram, SystemMetrics, UploadCounter, exposition
-from functions.ingest.upload.upload import UploadedAudio
 from functions.ingest.views import Page, Session
 from functions.persist.adapters import PostgresRecordWriter as PersistRecord
 from shared.record import recordings, runs, totals
 from shared.record.connection import conninfo
 from shared.record.database import Database
-from shared.record.recordings import Cursor
+from shared.recording import Position, UploadedAudio
 from tests.support.examples import (
     levels,
     parked,
@@ -224,7 +223,7 @@ def test_totals_are_exact_when_many_write_at_once(url: str) -> None:
 def test_pages_by_cursor_go_through_all_recordings_and_back(
     url: str, state: RunState | None
 ) -> None:
-    async def walk(database: Database, start: Cursor | None, step: str) -> list[list[UUID]]:
+    async def walk(database: Database, start: Position | None, step: str) -> list[list[UUID]]:
         pages = []
         async with database.transaction() as connection:
             while True:
@@ -277,7 +276,7 @@ def test_no_list_page_or_figure_reads_a_whole_table(url: str) -> None:
         async with database.transaction() as connection:
             connection.cursor_factory = noting(asked)
             for state in (None, "failed"):
-                place = Cursor(datetime.now(UTC), UUID(int=1))
+                place = Position(datetime.now(UTC), UUID(int=1))
                 for start in (0, place, replace(place, backwards=True)):
                     await recordings.fetch_page(connection, "default", state, 10, start)
                 await totals.count_recordings(connection, "default", state)

@@ -18,11 +18,9 @@ from events.base import RunState
 from events.documents import Request
 from functions.ingest.http.app import create_api
 from functions.ingest.http.dependencies import Dependencies
-from functions.ingest.http.paging import Position
 from functions.ingest.metrics import SystemMetrics, UploadCounter
 from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
-from functions.ingest.upload.upload import UploadedAudio
 from functions.ingest.views import (
     Engines,
     Metadata,
@@ -35,6 +33,7 @@ from functions.ingest.views import (
 )
 from shared.blobs import ObjectBlobs
 from shared.ports import Check, utc_now
+from shared.recording import Position, UploadedAudio
 from shared.runtime import Lifespan
 from tests.support.examples import wav_file
 

@@ -10,11 +10,12 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from functions.ingest.http.paging import Position, encode_cursor
+from functions.ingest.http.paging import encode_cursor
 from functions.ingest.http.session_response import session_response
 from functions.ingest.views import Session, TranscriptView
 from shared.errors import Unavailable
 from shared.ports import Check
+from shared.recording import Position
 from tests.support.api import PATH, MemoryApi, MemoryBroker, session_of
 from tests.support.examples import transcript, wav_file
 

@@ -14,26 +14,13 @@ from functions.ingest.upload.multipart import FieldChunk
 from shared.audio.formats import Limits
 from shared.audio.validator import AudioProperties, UploadValidator
 from shared.errors import Permanent
+from shared.recording import UploadedAudio
 
 ONE_FILE = ("audio", "file")
 TWO_FILES = ("left", "right")
 LONGEST_FIELD = 64 << 10
 LONGEST_FIELDS = 256 << 10
 """Bytes of all fields together that are no files."""
-
-
-@dataclass(frozen=True, slots=True)
-class UploadedAudio:
-    """The properties of a recording that has arrived; None where only decoding can tell."""
-
-    file_name: str | None
-    files: int
-    size: int
-    sha256: str
-    container: str
-    channels: int | None
-    sample_rate: int | None
-    duration: float | None
 
 
 @dataclass(frozen=True, slots=True)
