@@ -56,7 +56,7 @@ class RecordingReceived(Event):
 
     @classmethod
     def of(
-        cls, key: RecordingKey, *, files: int, duration: float | None, sha256: str, run: int = 1
+        cls, key: RecordingKey, run: int, *, files: int, duration: float | None, sha256: str
     ) -> Self:
         """Return the event of a recording that came in `files` files and lies under `key`."""
         return cls(

@@ -43,7 +43,7 @@ async def accept_upload(  # noqa: PLR0913 - the trace is beside what the request
         ended, request = await _store_blobs(ports, key, upload, body, query)
         audio = upload.audio
         received = RecordingReceived.of(
-            key, files=audio.files, duration=audio.duration, sha256=audio.sha256
+            key, run=1, files=audio.files, duration=audio.duration, sha256=audio.sha256
         )
     except BaseException:
         await _remove_blobs(ports, key)

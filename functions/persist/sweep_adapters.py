@@ -94,8 +94,8 @@ def _events(run: outbox.Run) -> tuple[Event, ...]:
 def _received(run: outbox.Run) -> RecordingReceived:
     return RecordingReceived.of(
         RecordingKey(run.tenant, run.recording),
+        run.run,
         files=run.files,
         duration=run.duration,
         sha256=run.sha256,
-        run=run.run,
     )
