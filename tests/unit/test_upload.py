@@ -81,17 +81,11 @@ def test_other_fields_are_put_aside_in_their_order() -> None:
             part("labels", b"a=1"),
             part("audio", CALL),
             part("labels", b"b=2"),
-            part("external_id", "Käse".encode()),
+            part("external_id", "Käse".encode(), "sent as a file.txt"),
         )
     )
     assert audio == CALL
     assert upload.fields == {"labels": ["a=1", "b=2"], "external_id": ["Käse"]}
-
-
-def test_a_field_that_is_sent_as_a_file_keeps_its_content() -> None:
-    """As `curl -F prompt=@context.txt` does."""
-    body = form(part("prompt", b"About routers.", "context.txt"), part("audio", CALL))
-    assert taken(body)[0].fields == {"prompt": ["About routers."]}
 
 
 def test_two_mono_files_are_one_recording() -> None:
