@@ -1,6 +1,7 @@
 """The catalogue: one frozen model per CloudEvent, in the order of the pipeline."""
 
-from typing import Annotated, ClassVar
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 
@@ -15,6 +16,7 @@ from events.base import (
     FunctionName,
     computed_id,
 )
+from events.keys import RecordingKey
 
 Duration = Annotated[float, Field(gt=0, description="Length of the recording in seconds.")]
 Channels = Annotated[
@@ -51,6 +53,22 @@ class RecordingReceived(Event):
             "events of older releases."
         ),
     ] = None
+
+    @classmethod
+    def of(
+        cls, key: RecordingKey, run: int, *, files: int, duration: float | None, sha256: str
+    ) -> Self:
+        """Return the event of a recording that came in `files` files and lies under `key`."""
+        return cls(
+            tenant=key.tenant,
+            recording=key.recording,
+            run=run,
+            audio=key.audio,
+            audio_right=key.audio_right if files > 1 else None,
+            request=key.request,
+            duration=duration,
+            sha256=sha256,
+        )
 
 
 class RecordingSplit(Event):
@@ -124,7 +142,8 @@ class RecordingCompleted(Event):
 
     transcript: BlobKey
     summary: Annotated[
-        str | None, Field(description="Key of the summary; null if none was wanted.")
+        str | None,
+        Field(description="Key of the summary; null if none was wanted, or none could be made."),
     ]
     request: BlobKey
     duration: Duration
@@ -132,6 +151,20 @@ class RecordingCompleted(Event):
     degraded: Annotated[
         tuple[str, ...], Field(description="Engines that stood in for better ones, empty if none.")
     ] = ()
+
+    @classmethod
+    def of(cls, summarized: TranscriptSummarized, degraded: Sequence[str]) -> Self:
+        """Return the event that announces the end of a run whose last stage was `summarized`."""
+        key = summarized.run_key
+        return cls(
+            **summarized.same_run,
+            transcript=key.transcript,
+            summary=key.summary if summarized.summary else None,
+            request=summarized.recording_key.request,
+            duration=summarized.duration,
+            segments=summarized.segments,
+            degraded=tuple(degraded),
+        )
 
 
 class RecordingFailed(Event):

@@ -37,7 +37,7 @@ class ServeSettings(BaseSettings):
     ] = 570
     max_connections: Annotated[
         int, Field(ge=1, description="Open connections; a further one gets 503.")
-    ] = 800
+    ] = 512
 
 
 class AudioSettings(BaseSettings):

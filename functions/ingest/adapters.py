@@ -12,9 +12,9 @@ from events import RecordingReceived
 from events.base import RunState
 from events.documents import Engine, Request
 from functions.ingest.echo_warnings import echo_warnings
-from functions.ingest.figures import Histogram, SystemFigures
-from functions.ingest.http.paging import Position, encode_cursor
-from functions.ingest.http.views import (
+from functions.ingest.http.paging import encode_cursor
+from functions.ingest.metrics import Histogram, SystemMetrics
+from functions.ingest.views import (
     Engines,
     Failure,
     Metadata,
@@ -29,14 +29,14 @@ from functions.ingest.http.views import (
     SummaryView,
     TranscriptView,
 )
-from functions.ingest.upload.upload import UploadedAudio
 from shared.record import recordings, results, runs, stages, totals
 from shared.record.database import Database
-from shared.record.recordings import Cursor, RecordingRow, UploadedSource
+from shared.record.recordings import RecordingRow
 from shared.record.results import Results
 from shared.record.totals import Totals
+from shared.recording import Position, UploadedAudio
 
-MEANINGS = {
+ERROR_EXPLANATIONS = {
     "unsupported_language": "the model that runs does not know the language",
     "unsupported_task": "the model that runs has not learnt the task",
 }
@@ -57,17 +57,8 @@ class PostgresRecord:
         age: float,
         traceparent: str | None = None,
     ) -> None:
-        source = UploadedSource(
-            file_name=audio.file_name,
-            files=audio.files,
-            bytes=audio.size,
-            sha256=audio.sha256,
-            container=audio.container,
-            channels=audio.channels,
-            sample_rate=audio.sample_rate,
-        )
         async with self._database.transaction(received.tenant) as connection:
-            await recordings.insert_recording(connection, received, source, request, age)
+            await recordings.insert_recording(connection, received, audio, request, age)
             await runs.enqueue(connection, received, age, traceparent)
             await stages.reach(connection, received, "received")
 
@@ -80,6 +71,10 @@ class PostgresRecord:
             made = await results.fetch_results(connection, recording, found.run)
         return _session(found, reached, made)
 
+    async def state(self, tenant: str, recording: UUID) -> RunState | None:
+        async with self._database.transaction(tenant) as connection:
+            return await recordings.fetch_state(connection, tenant, recording)
+
     async def page(
         self,
         tenant: str,
@@ -88,9 +83,8 @@ class PostgresRecord:
         offset: int,
         start: Position | None = None,
     ) -> Page:
-        place = start and Cursor(start.created_at, start.recording, start.backwards)
         async with self._database.transaction(tenant, snapshot=True) as connection:
-            page = await recordings.fetch_page(connection, tenant, state, limit, place or offset)
+            page = await recordings.fetch_page(connection, tenant, state, limit, start or offset)
             total = await totals.count_recordings(connection, tenant, state)
         return Page(
             sessions=[_listed(recording) for recording in page.recordings],
@@ -110,17 +104,15 @@ class PostgresRecord:
             recognizer=_engine_name(last.recognizer), summarizer=_engine_name(last.summarizer)
         )
 
-    async def figures(self) -> SystemFigures:
+    async def metrics(self) -> SystemMetrics:
         async with self._database.transaction(snapshot=True) as connection:
             sums = await totals.system_totals(connection)
             factor = await runs.recent_factor(connection)
-        return _figures(sums, factor)
+        return _metrics(sums, factor)
 
 
-def _cursor(place: Cursor | None) -> str | None:
-    if place is None:
-        return None
-    return encode_cursor(Position(place.created_at, place.id, place.backwards))
+def _cursor(position: Position | None) -> str | None:
+    return None if position is None else encode_cursor(position)
 
 
 def _session(found: RecordingRow, reached: Sequence[stages.ReachedStage], made: Results) -> Session:
@@ -208,7 +200,7 @@ def _failure(failure: dict[str, Any] | None) -> Failure | None:
     function, code = failure["function"], failure["error_code"]
     attempts = failure["attempts"]
     tried = "it cannot succeed" if failure["error_class"] == "permanent" else "it was retried"
-    why = f"{code}, {MEANINGS[code]}" if code in MEANINGS else code
+    why = f"{code}, {ERROR_EXPLANATIONS[code]}" if code in ERROR_EXPLANATIONS else code
     return Failure(
         error=code,
         message=f"{function} gave up after {attempts} attempt(s): {why}; {tried}.",
@@ -216,9 +208,9 @@ def _failure(failure: dict[str, Any] | None) -> Failure | None:
     )
 
 
-def _figures(sums: Totals, factor: float | None) -> SystemFigures:
+def _metrics(sums: Totals, factor: float | None) -> SystemMetrics:
     counts = sums.labels("stage_seconds_count")
-    return SystemFigures(
+    return SystemMetrics(
         backlog=sums.labels("recordings"),
         ended=sums.labels("ended"),
         delivered={**sums.labels("delivered"), "persist": sums.value("ended", "completed")},

@@ -3,18 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import datetime
 from uuid import UUID
 
 from events import Envelope, RecordingCompleted, RecordingFailed, RecordingReceived
+from events.documents import Request
 from events.keys import RecordingKey
-from functions.ingest.http.views import Session
 from functions.ingest.ports import Ports
 from functions.ingest.upload.fields import Fields, request_of
-from functions.ingest.upload.upload import Upload, UploadedAudio
+from functions.ingest.upload.upload import Upload
+from functions.ingest.views import TERMINAL, Session
 from shared.errors import Unavailable
 
-RECORD_INTERVAL = 1.0
-"""Seconds between reads of the record while waiting; an event on the broker makes it sooner."""
+FIRST_INTERVAL = 1.0
+"""Seconds until the record is read again while waiting; an event on the broker makes it sooner."""
+INTERVAL_GROWTH = 1.5
+LONGEST_INTERVAL = 5.0
+"""Seconds. The interval grows with each read, as the broker's events seldom fail."""
 
 
 async def accept_upload(  # noqa: PLR0913 - the trace is beside what the request is made of
@@ -29,54 +34,64 @@ async def accept_upload(  # noqa: PLR0913 - the trace is beside what the request
     """Store the upload: its blobs, then its row. Without the row, the blobs are removed again.
 
     `query` are fields from the URL; those of the body prevail. An error after the row was
-    committed is ignored: the recording is promised.
+    committed, a cancellation included, is ignored: the recording is promised.
 
     Raises `Permanent` for a faulty upload, `Unavailable` while a store is away.
     """
     request_of(query)
-    received = None
     try:
-        async for file in upload.files(body):
-            await ports.blobs.put(key.audio_right if file.is_right else key.audio, file.chunks())
-        ended = ports.clock()
-        request = request_of({**query, **upload.fields})
-        await ports.blobs.put_json(key.request, request)
-        received = received_event(key, upload.audio)
-        age = (ports.clock() - ended).total_seconds()
-        await ports.record.accept(received, upload.audio, request, age, traceparent)
-    except BaseException as error:
-        promised = await discard_unless_promised(ports, key)
-        if received is None or not promised or not isinstance(error, Exception):
+        ended, request = await _store_blobs(ports, key, upload, body, query)
+        audio = upload.audio
+        received = RecordingReceived.of(
+            key, run=1, files=audio.files, duration=audio.duration, sha256=audio.sha256
+        )
+    except BaseException:
+        await _remove_blobs(ports, key)
+        raise
+    age = (ports.clock() - ended).total_seconds()
+    try:
+        await ports.record.accept(received, audio, request, age, traceparent)
+    except (Exception, asyncio.CancelledError) as error:
+        if not await _is_promised(ports, key, error):
             raise
     return received
 
 
-def received_event(key: RecordingKey, audio: UploadedAudio) -> RecordingReceived:
-    """Return the event that announces the recording and where its blobs are."""
-    return RecordingReceived(
-        tenant=key.tenant,
-        recording=key.recording,
-        run=1,
-        audio=key.audio,
-        audio_right=key.audio_right if audio.files > 1 else None,
-        request=key.request,
-        duration=audio.duration,
-        sha256=audio.sha256,
-    )
+async def _store_blobs(
+    ports: Ports, key: RecordingKey, upload: Upload, body: AsyncIterator[bytes], query: Fields
+) -> tuple[datetime, Request]:
+    """Store the upload's files and its request. Returns when the files had come, and the request.
+
+    The fields that have come are checked before each file, and all at the end.
+    """
+    async for file in upload.files(body):
+        request_of({**query, **upload.fields})
+        await ports.blobs.put(key.audio_right if file.is_right else key.audio, file.chunks())
+    ended = ports.clock()
+    request = request_of({**query, **upload.fields})
+    await ports.blobs.put_json(key.request, request)
+    return ended, request
 
 
-async def discard_unless_promised(ports: Ports, key: RecordingKey) -> bool:
-    """Remove the upload's blobs unless its row is there: a commit may have lost its answer.
+async def _is_promised(ports: Ports, key: RecordingKey, error: BaseException) -> bool:
+    """Return whether the row is certainly there although its insertion ended in `error`.
 
-    Returns whether the row is certainly there. With the database or the store away, blobs that
-    nothing refers to may stay; no recording is lost by it.
+    After an outage or a cancellation the database may still commit it, so the blobs stay. If no
+    row comes of it, nothing refers to them; no recording is lost by it.
     """
     with suppress(Unavailable):
-        if await ports.record.find(key.tenant, key.recording) is not None:
+        if await ports.record.state(key.tenant, key.recording) is not None:
             return True
+        if isinstance(error, Exception) and not isinstance(error, Unavailable):
+            await _remove_blobs(ports, key)
+    return False
+
+
+async def _remove_blobs(ports: Ports, key: RecordingKey) -> None:
+    """Remove the upload's blobs. With the store away they stay."""
+    with suppress(Unavailable):
         for blob in (key.audio, key.audio_right, key.request):
             await ports.blobs.delete(blob)
-    return False
 
 
 async def announce(ports: Ports, received: RecordingReceived, traceparent: str) -> bool:
@@ -92,26 +107,39 @@ async def announce(ports: Ports, received: RecordingReceived, traceparent: str) 
 
 
 async def wait_for_end(
-    ports: Ports, tenant: str, recording: UUID, seconds: float
+    ports: Ports, tenant: str, recording: UUID, seconds: float, stop: asyncio.Event
 ) -> Session | None:
-    """Return the recording as soon as it has ended, or as it is after `seconds`.
+    """Return the recording once it has ended, `seconds` are over, or `stop` is set.
 
     Returns None if it does not exist.
     """
+    if seconds > 0:
+        await _until_terminal(ports, tenant, recording, seconds, stop)
+    return await ports.record.find(tenant, recording)
+
+
+async def _until_terminal(
+    ports: Ports, tenant: str, recording: UUID, seconds: float, stop: asyncio.Event
+) -> None:
     ends = (f"{kind.type}.{tenant}.{recording}" for kind in (RecordingCompleted, RecordingFailed))
-    deadline = asyncio.get_running_loop().time() + seconds
+    now, interval = asyncio.get_running_loop().time, FIRST_INTERVAL
+    deadline = now() + seconds
     async with ports.notices.subscribe(*ends) as notice:
-        while True:
+        while not stop.is_set():
             notice.clear()
-            session = await ports.record.find(tenant, recording)
-            left = deadline - asyncio.get_running_loop().time()
-            if session is None or session.terminal or left <= 0:
-                return session
-            await _first(notice, min(left, RECORD_INTERVAL))
+            state = await ports.record.state(tenant, recording)
+            left = deadline - now()
+            if state is None or state in TERMINAL or left <= 0:
+                return
+            await _first(min(left, interval), notice, stop)
+            interval = min(INTERVAL_GROWTH * interval, LONGEST_INTERVAL)
 
 
-async def _first(notice: asyncio.Event, seconds: float) -> None:
-    """Wait for the notice, but not by `wait_for`, which may lose a cancellation on Python 3.11."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await notice.wait()
+async def _first(seconds: float, *events: asyncio.Event) -> None:
+    """Wait until one of the events is set, at most `seconds`."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -6,8 +6,8 @@ from typing import Literal
 
 import structlog
 
-from functions.ingest.http.views import Engines, Health, Readiness
 from functions.ingest.ports import Ports
+from functions.ingest.views import Engines, Health, Readiness
 from shared.errors import Unavailable
 from shared.ports import Check
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from functions.ingest.adapters import PostgresRecord
 from functions.ingest.http.app import create_api
-from functions.ingest.http.protocol import protocol_of
+from functions.ingest.http.protocol import protocol_of, too_many_connections
 from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
 from shared.ports import utc_now
@@ -42,4 +42,4 @@ async def handle(_: Request) -> Response:
 
 
 if __name__ == "__main__":
-    serve(__file__, http=protocol_of(Settings()))
+    serve(__file__, http=protocol_of(Settings()), refusal=too_many_connections)

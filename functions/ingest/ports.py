@@ -10,11 +10,10 @@ from uuid import UUID
 from events import RecordingReceived
 from events.base import RunState
 from events.documents import Request
-from functions.ingest.figures import SystemFigures
-from functions.ingest.http.paging import Position
-from functions.ingest.http.views import Engines, Page, Session
-from functions.ingest.upload.upload import UploadedAudio
+from functions.ingest.metrics import SystemMetrics
+from functions.ingest.views import Engines, Page, Session
 from shared.ports import Blobs, Check, Clock, Publisher
+from shared.recording import Position, UploadedAudio
 
 
 class Record(Protocol):
@@ -38,6 +37,10 @@ class Record(Protocol):
         """Return the recording with its latest run. Returns None if there is none."""
         ...
 
+    async def state(self, tenant: str, recording: UUID) -> RunState | None:
+        """Return the state of the recording's latest run. Returns None if there is none."""
+        ...
+
     async def page(
         self,
         tenant: str,
@@ -56,7 +59,7 @@ class Record(Protocol):
         """Return the engines of the tenant's run that ended last."""
         ...
 
-    async def figures(self) -> SystemFigures:
+    async def metrics(self) -> SystemMetrics:
         """Return counts and times of the whole system."""
         ...
 

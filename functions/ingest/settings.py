@@ -19,9 +19,6 @@ class Settings(AudioSettings):
         float, Field(ge=0, description="Longest wait in seconds that a client may ask for.")
     ] = 120.0
     max_upload_bytes: Annotated[int, Field(gt=0, description="Largest file in bytes.")] = 1 << 30
-    max_connections: Annotated[
-        int, Field(gt=0, description="Connections at once; a further one is answered 503.")
-    ] = 512
     head_timeout: Annotated[
         float, Field(gt=0, description="Seconds in which a request's head must arrive.")
     ] = 10.0

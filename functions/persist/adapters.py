@@ -1,5 +1,6 @@
 """The record on PostgreSQL."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from events import DeliveryParked, Event, RecordingSplit, TranscriptSummarized
@@ -9,6 +10,7 @@ from shared.record import recordings, results, runs, stages, totals
 from shared.record.connection import Connection
 from shared.record.database import Database
 from shared.record.runs import RunEnding, RunFailure
+from shared.record.totals import DeliveryOutcome
 
 
 class PostgresRecordWriter:
@@ -40,11 +42,30 @@ class PostgresRecordWriter:
     ) -> bool:
         degraded = all_degraded(transcript, summary)
         ending = RunEnding("completed", degraded, transcript=transcript, summary=summary)
+        return await self._complete(event, ending, at, "delivered")
+
+    async def complete_without_summary(
+        self,
+        event: TranscriptSummarized,
+        transcript: Transcript,
+        degraded: Sequence[str],
+        at: datetime | None = None,
+    ) -> bool:
+        ending = RunEnding("completed", degraded, transcript=transcript)
+        return await self._complete(event, ending, at, "parked")
+
+    async def _complete(
+        self,
+        event: TranscriptSummarized,
+        ending: RunEnding,
+        at: datetime | None,
+        outcome: DeliveryOutcome,
+    ) -> bool:
         async with self._database.transaction(event.tenant) as connection:
             changes: totals.Changes = {}
             if await stages.reach(connection, event, "summarize", at):
                 await recordings.ensure_duration(connection, event.recording, event.duration)
-                changes = totals.stage_changes("summarize")
+                changes = totals.stage_changes("summarize", outcome)
             return await _end(connection, event, ending, changes)
 
     async def fail(self, event: DeliveryParked, transcript: Transcript | None) -> bool:

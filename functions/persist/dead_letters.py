@@ -40,14 +40,14 @@ class DeadLetters:
         if isinstance(received, Response):
             return received
         try:
-            await parts.publisher.publish(self.verdict(received))
+            await parts.publisher.publish(self.replacement_for(received))
         except Unavailable as error:
             return unavailable_response(error)
         except (Permanent, ValueError):
-            logger.exception("lost", id=received.id, type=received.event_type)
+            logger.exception("unreadable", id=received.id, type=received.event_type)
         return Response(status_code=204)
 
-    def verdict(self, received: IncomingEvent) -> Envelope[Event]:
+    def replacement_for(self, received: IncomingEvent) -> Envelope[Event]:
         """Return the event to publish for a dead letter.
 
         Raises `Permanent` or `ValueError` if it does not name its recording.

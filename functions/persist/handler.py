@@ -19,6 +19,9 @@ from shared.function import function
 from shared.ports import Blobs
 
 D = TypeVar("D", bound=Document)
+SUMMARIZE = "summarize"
+NO_SUMMARIZER = "summarizer:none"
+"""In `degraded`: no engine made a summary, although one was wanted."""
 
 
 @function("persist")
@@ -35,13 +38,15 @@ async def persist(
 ) -> RecordingCompleted | RecordingFailed | None:
     """Write the stage to the record; the last one completes the run, a parked delivery fails it.
 
+    A summary never fails a run: if it was given up, the run is completed without one.
+
     A stage was reached `at` the time of its event, which may arrive late or out of order.
     """
     match event:
         case TranscriptSummarized():
             return await complete(event, record, blobs, at)
         case DeliveryParked():
-            return await fail(event, record, blobs)
+            return await end_parked(event, record, blobs, at)
         case RecordingSplit():
             levels = await required_document(blobs, event.run_key.levels, Levels)
             await record.describe(event, levels, at)
@@ -63,23 +68,53 @@ async def complete(
         return None  # the newer one's own event will bring us back
     if not await record.complete(event, transcript, summary, at):
         return None
-    return RecordingCompleted(
-        **event.same_run,
-        transcript=key.transcript,
-        summary=key.summary if event.summary else None,
-        request=event.recording_key.request,
-        duration=event.duration,
-        segments=len(transcript.segments),
-        degraded=all_degraded(transcript, summary),
-    )
+    return RecordingCompleted.of(event, all_degraded(transcript, summary))
 
 
-async def fail(event: DeliveryParked, record: RecordWriter, blobs: Blobs) -> RecordingFailed | None:
-    """Write the failure, with the transcript if there is one, and announce it.
+async def end_parked(
+    event: DeliveryParked, record: RecordWriter, blobs: Blobs, at: datetime | None = None
+) -> RecordingCompleted | RecordingFailed | None:
+    """End the run of a delivery that was given up, with the transcript if there is one.
 
     Returns None if the run has ended otherwise.
     """
     transcript = await blobs.get_json(event.run_key.transcript, Transcript)
+    if transcript is not None and event.function == SUMMARIZE:
+        return await complete_without_summary(event, transcript, record, blobs, at)
+    return await fail(event, record, transcript)
+
+
+async def complete_without_summary(
+    event: DeliveryParked,
+    transcript: Transcript,
+    record: RecordWriter,
+    blobs: Blobs,
+    at: datetime | None = None,
+) -> RecordingCompleted | None:
+    """Write the transcript as the whole result, and announce it.
+
+    Returns None if the run has ended otherwise.
+    """
+    key = event.run_key
+    levels = await required_document(blobs, key.levels, Levels)
+    summarized = TranscriptSummarized(
+        **event.same_run,
+        transcript=key.transcript,
+        digest=transcript.digest,
+        summary=None,
+        duration=levels.duration,
+        segments=len(transcript.segments),
+    )
+    degraded = (*transcript.degraded, NO_SUMMARIZER)
+    if not await record.complete_without_summary(summarized, transcript, degraded, at):
+        return None
+    return RecordingCompleted.of(summarized, degraded)
+
+
+async def fail(
+    event: DeliveryParked, record: RecordWriter, transcript: Transcript | None
+) -> RecordingFailed | None:
+    """Write the failure and announce it. Returns None if the run has ended otherwise."""
     if not await record.fail(event, transcript):
         return None
     return RecordingFailed(

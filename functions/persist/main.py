@@ -13,7 +13,7 @@ from functions.persist.dead_letters import DeadLetters
 from functions.persist.handler import persist
 from functions.persist.settings import Settings
 from functions.persist.sweep import sweep_once
-from functions.persist.sweep_adapters import PostgresUnannouncedRuns
+from functions.persist.sweep_adapters import PostgresOpenRuns
 from functions.persist.sweep_broker import JetStreamBroker
 from shared.bus import Bus
 from shared.delivery import Delivery
@@ -51,9 +51,9 @@ async def compose_sweep() -> AsyncIterator[Parts]:
 
 async def tick(_: Request, parts: Parts) -> Response:
     try:
-        unfinished = PostgresUnannouncedRuns(parts.ports["database"])
+        open_runs = PostgresOpenRuns(parts.ports["database"])
         broker = JetStreamBroker(parts.ports["bus"])
-        swept = await sweep_once(unfinished, broker, utc_now(), settings.patience)
+        swept = await sweep_once(open_runs, broker, utc_now(), settings.patience)
     except Unavailable as error:
         return unavailable_response(error)
     return JSONResponse({"swept": asdict(swept)})

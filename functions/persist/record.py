@@ -41,8 +41,21 @@ class RecordWriter(Protocol):
     ) -> bool:
         """Write transcript, summary and final state in one transaction.
 
-        Returns True if the run is completed, now or before; False if it ended otherwise or is
-        unknown.
+        Returns True if the run is completed with the same `degraded`, now or before; False if it
+        ended otherwise or is unknown.
+        """
+        ...
+
+    async def complete_without_summary(
+        self,
+        event: TranscriptSummarized,
+        transcript: Transcript,
+        degraded: Sequence[str],
+        at: datetime | None = None,
+    ) -> bool:
+        """Write transcript and final state of a run whose summary was given up, as `complete` does.
+
+        `event` stands for the one that summarize never sent.
         """
         ...
 
@@ -55,8 +68,8 @@ class RecordWriter(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnannouncedRun:
-    """A run that has not ended, or whose end the broker may not have been told yet.
+class OpenRun:
+    """A run that has not ended, or whose end the broker may not have yet.
 
     `events` are those on record, in the order of the pipeline: of the stages reached, or, once
     the run has ended, the one that announces it, whose type is `ended`. `held_since` is when the
@@ -72,16 +85,16 @@ class UnannouncedRun:
     traceparent: str | None = None
 
 
-class UnannouncedRuns(Protocol):
+class OpenRuns(Protocol):
     """The runs that the sweep examines. Both methods raise `errors.Unavailable`."""
 
-    async def claim(self, before: datetime, limit: int) -> Sequence[UnannouncedRun]:
+    async def claim(self, before: datetime, limit: int) -> Sequence[OpenRun]:
         """Claim up to `limit` runs not examined since `before`; no other sweep gets them as well.
 
         A claim lapses: a run that a killed sweep had claimed is due again like any other.
         """
         ...
 
-    async def save(self, runs: Sequence[UnannouncedRun]) -> None:
+    async def save(self, runs: Sequence[OpenRun]) -> None:
         """Write `redrives`, `held_since` and `announced` of the runs."""
         ...

@@ -18,7 +18,7 @@ from events import (
     TranscriptMerged,
     TranscriptSummarized,
 )
-from functions.persist.record import UnannouncedRun, UnannouncedRuns
+from functions.persist.record import OpenRun, OpenRuns
 from shared.errors import Unavailable
 from shared.ports import Publisher
 from shared.telemetry import next_traceparent
@@ -39,7 +39,7 @@ FOLLOWERS: Mapping[type[Event], tuple[type[Event], ...]] = {
 """Events that may be at the broker between the re-driven event and the next stage on record."""
 
 DeliveryState = Literal["waiting", "held", "done"]
-RunVerdict = Literal["announced", "moving", "held", "lost"]
+RunStatus = Literal["announced", "moving", "held", "lost"]
 logger = structlog.get_logger()
 
 
@@ -68,39 +68,52 @@ class Broker(Publisher, Protocol):
 class SweepReport:
     """The outcome of one sweep: runs examined, events sent again."""
 
-    looked_at: int
+    examined: int
     redriven: int
 
 
 async def sweep_once(
-    unfinished: UnannouncedRuns, broker: Broker, now: datetime, patience: timedelta
+    open_runs: OpenRuns, broker: Broker, now: datetime, patience: timedelta
 ) -> SweepReport:
     """Examine every run that is due, and send again the events that the broker lost.
 
     A run is examined once per `patience`. No row is locked while the broker is asked. If the
     broker refuses an event, the runs of its type are left, the others are examined, and
-    `Unavailable` is raised at the end.
+    `Unavailable` is raised at the end. What was sent is saved whatever ends the sweep.
     """
-    runs = await unfinished.claim(now - patience, RUNS_PER_SWEEP)
-    after: list[UnannouncedRun] = []
+    runs = await open_runs.claim(now - patience, RUNS_PER_SWEEP)
+    after: list[OpenRun] = []
     failures: list[Unavailable] = []
-    for _, alike in groupby(sorted(runs, key=_type_to_redrive), key=_type_to_redrive):
-        try:
-            for run in alike:
-                state = await sweep_run(run, broker, now, patience)
-                after.append(state)  # one by one: an error leaves what was done before it
-        except Unavailable as error:
-            failures.append(error)
-    await unfinished.save([run for run in after if run not in runs])
+    try:
+        for _, alike in groupby(sorted(runs, key=_type_to_redrive), key=_type_to_redrive):
+            try:
+                for run in alike:
+                    state = await _sweep_or_log(run, broker, now, patience)
+                    after.append(state)  # one by one: an error leaves what was done before it
+            except Unavailable as error:
+                failures.append(error)
+    finally:
+        await open_runs.save([run for run in after if run not in runs])
     if failures:
         raise failures[0]
     redriven = sum(run.redrives for run in after) - sum(run.redrives for run in runs)
     return SweepReport(len(runs), redriven)
 
 
-async def sweep_run(
-    run: UnannouncedRun, broker: Broker, now: datetime, patience: timedelta
-) -> UnannouncedRun:
+async def _sweep_or_log(
+    run: OpenRun, broker: Broker, now: datetime, patience: timedelta
+) -> OpenRun:
+    """Sweep the run. An unexpected error is logged: it must not stop the sweep of the others."""
+    try:
+        return await sweep_run(run, broker, now, patience)
+    except Unavailable:
+        raise
+    except Exception:
+        logger.exception("unsweepable", recording=str(run.events[0].recording))
+        return run
+
+
+async def sweep_run(run: OpenRun, broker: Broker, now: datetime, patience: timedelta) -> OpenRun:
     """Send the run's event again if it is lost. Returns the run as it is to be saved."""
     match await examine(run, broker, now, patience):
         case "announced":
@@ -114,9 +127,7 @@ async def sweep_run(
             return replace(run, redrives=run.redrives + 1, held_since=None)
 
 
-async def examine(
-    run: UnannouncedRun, broker: Broker, now: datetime, patience: timedelta
-) -> RunVerdict:
+async def examine(run: OpenRun, broker: Broker, now: datetime, patience: timedelta) -> RunStatus:
     """Return how the run stands, by the event to re-drive and its followers at the broker."""
     event = event_to_redrive(run)
     if run.ended:
@@ -125,12 +136,12 @@ async def examine(
             return "announced"
     types = (type(event), *FOLLOWERS.get(type(event), ()))
     events = [await _last_event(event, model, broker) for model in types]
-    return verdict(run, [one for one in events if one is not None], now, patience)
+    return status_of(run, [one for one in events if one is not None], now, patience)
 
 
-def verdict(
-    run: UnannouncedRun, events: Sequence[LastEvent], now: datetime, patience: timedelta
-) -> RunVerdict:
+def status_of(
+    run: OpenRun, events: Sequence[LastEvent], now: datetime, patience: timedelta
+) -> RunStatus:
     """Return how a run stands of which the broker holds `events`.
 
     Without any it is lost. If one waits, or is held no longer than its work may take, the run goes
@@ -149,7 +160,7 @@ def verdict(
     return "lost" if now - latest >= backoff(run.redrives, patience) else "moving"
 
 
-def event_to_redrive(run: UnannouncedRun) -> Event:
+def event_to_redrive(run: OpenRun) -> Event:
     """Return the event to send again: the announcement of an ended run, else of the latest stage.
 
     Channels are one stage: `recording.split` recovers a channel that was lost, and has the older
@@ -158,7 +169,7 @@ def event_to_redrive(run: UnannouncedRun) -> Event:
     return [event for event in run.events if not isinstance(event, ChannelTranscribed)][-1]
 
 
-def longest_work(run: UnannouncedRun) -> timedelta:
+def longest_work(run: OpenRun) -> timedelta:
     """Return how long a consumer may hold a delivery of the run."""
     seconds = max(getattr(event, "duration", None) or 0.0 for event in run.events)
     return max(LEAST_WORK, WORK_FACTOR * timedelta(seconds=seconds))
@@ -170,7 +181,7 @@ def backoff(redrives: int, patience: timedelta) -> timedelta:
     return min(doubled, max(patience, LONGEST_BACKOFF))
 
 
-def redriven_envelope(run: UnannouncedRun, now: datetime) -> Envelope[Event]:
+def redriven_envelope(run: OpenRun, now: datetime) -> Envelope[Event]:
     """Return the envelope of the run's next re-drive: in the run's trace, caused by itself."""
     event = event_to_redrive(run)
     redrive = run.redrives + 1
@@ -197,5 +208,5 @@ async def _last_event(event: Event, model: type[Event], broker: Broker) -> LastE
     return last if last.run == event.run else replace(last, state="held")
 
 
-def _type_to_redrive(run: UnannouncedRun) -> str:
+def _type_to_redrive(run: OpenRun) -> str:
     return event_to_redrive(run).type

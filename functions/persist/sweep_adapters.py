@@ -18,7 +18,7 @@ from events import (
 )
 from events.base import RunFields
 from events.keys import RecordingKey
-from functions.persist.record import UnannouncedRun
+from functions.persist.record import OpenRun
 from shared.record import outbox
 from shared.record.database import Database
 
@@ -33,35 +33,35 @@ END_EVENTS: Mapping[str, type[Event]] = {"completed": RecordingCompleted, "faile
 logger = structlog.get_logger()
 
 
-class PostgresUnannouncedRuns:
-    """`record.UnannouncedRuns` in two short transactions: no row stays locked in between."""
+class PostgresOpenRuns:
+    """`record.OpenRuns` in two short transactions: no row stays locked in between."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, before: datetime, limit: int) -> Sequence[UnannouncedRun]:
+    async def claim(self, before: datetime, limit: int) -> Sequence[OpenRun]:
         async with self._database.transaction() as connection:
             claimed = await outbox.claim(connection, before, limit)
-        runs = [_unannounced(run) for run in claimed]
+        runs = [_open_run(run) for run in claimed]
         return [run for run in runs if run is not None]
 
-    async def save(self, runs: Sequence[UnannouncedRun]) -> None:
+    async def save(self, runs: Sequence[OpenRun]) -> None:
         if not runs:
             return
         async with self._database.transaction() as connection:
             await outbox.save(connection, [_outcome(run) for run in runs])
 
 
-def _outcome(run: UnannouncedRun) -> outbox.Outcome:
+def _outcome(run: OpenRun) -> outbox.Outcome:
     event = run.events[0]
     return outbox.Outcome(
         event.recording, event.run, run.redrives, run.held_since, announced=run.announced
     )
 
 
-def _unannounced(run: outbox.Run) -> UnannouncedRun | None:
+def _open_run(run: outbox.Run) -> OpenRun | None:
     try:
-        return UnannouncedRun(
+        return OpenRun(
             events=_events(run),
             reached_at=max([run.created_at, *(stage.reached_at for stage in run.reached)]),
             ended=END_EVENTS.get(run.state),
@@ -87,30 +87,15 @@ def _events(run: outbox.Run) -> tuple[Event, ...]:
     ]
     latest = reached[-1] if reached else None
     if run.state == "completed" and isinstance(latest, TranscriptSummarized):
-        return (_completed(latest, run.degraded),)
-    return (_received(run, same_run), *reached)
+        return (RecordingCompleted.of(latest, run.degraded),)
+    return (_received(run), *reached)
 
 
-def _received(run: outbox.Run, same_run: RunFields) -> RecordingReceived:
-    recording = RecordingKey(run.tenant, run.recording)
-    return RecordingReceived(
-        **same_run,
+def _received(run: outbox.Run) -> RecordingReceived:
+    return RecordingReceived.of(
+        RecordingKey(run.tenant, run.recording),
+        run.run,
+        files=run.files,
         duration=run.duration,
-        audio=recording.audio,
-        audio_right=recording.audio_right if run.files > 1 else None,
-        request=recording.request,
         sha256=run.sha256,
-    )
-
-
-def _completed(summarized: TranscriptSummarized, degraded: Sequence[str]) -> RecordingCompleted:
-    key = summarized.run_key
-    return RecordingCompleted(
-        **summarized.same_run,
-        transcript=key.transcript,
-        summary=key.summary if summarized.summary else None,
-        request=summarized.recording_key.request,
-        duration=summarized.duration,
-        segments=summarized.segments,
-        degraded=tuple(degraded),
     )

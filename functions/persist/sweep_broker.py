@@ -12,6 +12,7 @@ from nats.js.errors import NotFoundError
 from events import Envelope, Event
 from functions.persist.sweep import DeliveryState, LastEvent
 from shared.bus import Bus
+from shared.cancellation import cancellable
 from shared.errors import Unavailable
 
 FUNCTION_CONSUMER = re.compile(r"[a-z0-9-]+--[a-z0-9-]+|KN_SUB_\w+")
@@ -43,7 +44,7 @@ class JetStreamBroker:
                 return None
             consumers = await self._consumers_of(stream)
             try:
-                message = await self._bus.stream_context.get_last_msg(stream, subject)
+                message = await cancellable(self._bus.stream_context.get_last_msg(stream, subject))
             except NotFoundError:
                 return None
         return _kept(message, [one for one in consumers if _takes(one, subject)])
@@ -52,7 +53,9 @@ class JetStreamBroker:
         kind = subject.rsplit(".", 2)[0]
         if kind not in self._streams:
             try:
-                name = await self._bus.stream_context.find_stream_name_by_subject(subject)
+                name = await cancellable(
+                    self._bus.stream_context.find_stream_name_by_subject(subject)
+                )
             except NotFoundError:
                 name = None
             self._streams[kind] = name
@@ -62,7 +65,9 @@ class JetStreamBroker:
         if stream not in self._consumers:
             found: list[ConsumerInfo] = []
             while len(found) % CONSUMERS_PER_ANSWER == 0:
-                page = await self._bus.stream_context.consumers_info(stream, len(found))
+                page = await cancellable(
+                    self._bus.stream_context.consumers_info(stream, len(found))
+                )
                 found += page
                 if not page:
                     break
@@ -71,13 +76,21 @@ class JetStreamBroker:
 
 
 def _kept(message: RawStreamMsg, consumers: Sequence[ConsumerInfo]) -> LastEvent | None:
-    event = json.loads(message.data or b"{}")
-    run = str(event.get("correlationid", "")).rpartition("/")[2]
-    if not run.isdecimal() or message.time is None or message.seq is None:
+    run = _run_of(message.data or b"")
+    if run is None or message.time is None or message.seq is None:
         return None
     found = {_state(consumer, message.seq) for consumer in consumers} or {"held"}
     state = next(state for state in LEAST_SETTLED if state in found)
-    return LastEvent(int(run), message.time, state)
+    return LastEvent(run, message.time, state)
+
+
+def _run_of(payload: bytes) -> int | None:
+    """Return the run that the event is about. Returns None if it cannot be read as an event."""
+    try:
+        event = json.loads(payload)
+        return int(str(event["correlationid"]).rpartition("/")[2])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 def _state(consumer: ConsumerInfo, sequence: int) -> DeliveryState:

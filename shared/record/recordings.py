@@ -14,19 +14,7 @@ from events import RecordingReceived
 from events.base import RunState
 from events.documents import Levels, Request
 from shared.record.connection import Connection
-
-
-@dataclass(frozen=True, slots=True)
-class UploadedSource:
-    """The uploaded audio; None where only decoding can tell."""
-
-    file_name: str | None
-    files: int
-    bytes: int
-    sha256: str
-    container: str
-    channels: int | None
-    sample_rate: int | None
+from shared.recording import Position, UploadedAudio
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +39,6 @@ class RecordingRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
-    """A place in a list, newest first: just after a recording, or before it if `backwards`."""
-
-    created_at: datetime
-    id: UUID
-    backwards: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class RowPage:
     """Successive recordings, newest first, and whether there are others before and after them."""
 
@@ -68,18 +47,18 @@ class RowPage:
     more_after: bool
 
     @property
-    def next(self) -> Cursor | None:
-        """The cursor of the page after this one; None if this is the last."""
-        return _cursor(self.recordings[-1]) if self.more_after else None
+    def next(self) -> Position | None:
+        """The position of the page after this one; None if this is the last."""
+        return _position(self.recordings[-1]) if self.more_after else None
 
     @property
-    def previous(self) -> Cursor | None:
-        """The cursor of the page before this one; None if this is the first."""
-        return _cursor(self.recordings[0], backwards=True) if self.more_before else None
+    def previous(self) -> Position | None:
+        """The position of the page before this one; None if this is the first."""
+        return _position(self.recordings[0], backwards=True) if self.more_before else None
 
 
-def _cursor(recording: RecordingRow, *, backwards: bool = False) -> Cursor:
-    return Cursor(recording.created_at, recording.id, backwards)
+def _position(recording: RecordingRow, *, backwards: bool = False) -> Position:
+    return Position(recording.created_at, recording.id, backwards)
 
 
 WITH_LATEST_RUN = SQL("""
@@ -93,7 +72,7 @@ WITH_LATEST_RUN = SQL("""
 async def insert_recording(
     connection: Connection,
     received: RecordingReceived,
-    source: UploadedSource,
+    audio: UploadedAudio,
     request: Request,
     age: float,
 ) -> None:
@@ -110,14 +89,14 @@ async def insert_recording(
             received.recording,
             received.tenant,
             age,
-            source.file_name,
-            source.files,
-            source.bytes,
-            source.sha256,
-            source.container,
+            audio.file_name,
+            audio.files,
+            audio.size,
+            audio.sha256,
+            audio.container,
             received.duration,
-            source.channels,
-            source.sample_rate,
+            audio.channels,
+            audio.sample_rate,
             Jsonb(wanted),
             received.run,
         ],
@@ -153,14 +132,23 @@ async def fetch_recording(
     return await cursor.fetchone()
 
 
+async def fetch_state(connection: Connection, tenant: str, recording: UUID) -> RunState | None:
+    """Return the state of the recording's latest run. Returns None if there is none."""
+    found = await connection.execute(
+        "SELECT state FROM recordings WHERE tenant = %s AND id = %s", [tenant, recording]
+    )
+    row = await found.fetchone()
+    return row["state"] if row else None
+
+
 async def fetch_page(
-    connection: Connection, tenant: str, state: str | None, limit: int, start: Cursor | int = 0
+    connection: Connection, tenant: str, state: str | None, limit: int, start: Position | int = 0
 ) -> RowPage:
     """Return a page of the tenant's recordings, newest first, only those in `state` if given.
 
-    `start` is a cursor, or a number of recordings to skip, each of which costs time.
+    `start` is a position, or a number of recordings to skip, each of which costs time.
     """
-    place = start if isinstance(start, Cursor) else None
+    place = start if isinstance(start, Position) else None
     cursor = connection.cursor(row_factory=class_row(RecordingRow))
     await cursor.execute(
         _page_query(state, place),
@@ -168,9 +156,9 @@ async def fetch_page(
             "tenant": tenant,
             "state": state,
             "limit": limit + 1,
-            "offset": 0 if isinstance(start, Cursor) else start,
+            "offset": 0 if isinstance(start, Position) else start,
             "at": place and place.created_at,
-            "id": place and place.id,
+            "id": place and place.recording,
         },
     )
     rows = await cursor.fetchall()
@@ -180,7 +168,7 @@ async def fetch_page(
     return RowPage(rows, more_before=bool(rows) and start != 0, more_after=more)
 
 
-def _page_query(state: str | None, start: Cursor | None) -> Composed:
+def _page_query(state: str | None, start: Position | None) -> Composed:
     """Return the query of one page. An index finds the ids before any row is read."""
     backwards = start is not None and start.backwards
     beyond = SQL(">" if backwards else "<")

@@ -130,13 +130,23 @@ END_RUN = """
 
 
 async def has_ended_as(connection: Connection, event: Event, ending: RunEnding) -> bool:
-    """Return whether the run has ended in the state of `ending`, and for its failure if any."""
+    """Return whether the run has ended in the state of `ending`, and for its failure if any.
+
+    A run that was completed with or without other engines has ended otherwise.
+    """
     found = await connection.execute(
         """
         SELECT FROM runs WHERE recording = %s AND run = %s AND state = %s
           AND failure IS NOT DISTINCT FROM %s::jsonb
+          AND (state <> 'completed' OR degraded = %s)
         """,
-        [event.recording, event.run, ending.state, _json(ending.failure)],
+        [
+            event.recording,
+            event.run,
+            ending.state,
+            _json(ending.failure),
+            list(ending.degraded),
+        ],
     )
     return found.rowcount == 1
 

@@ -9,7 +9,7 @@ grow, also when a recording is erased.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from shared.record.connection import Connection
 from shared.record.runs import EndedRun, RunEnding
@@ -17,6 +17,7 @@ from shared.record.stages import ReachedStage
 
 Changes: TypeAlias = Mapping[tuple[str, str], float]
 """Additions by measure and label."""
+DeliveryOutcome: TypeAlias = Literal["delivered", "parked"]
 ALL_TENANTS = "*"
 """The tenant of the whole system's totals."""
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -73,9 +74,9 @@ async def system_totals(connection: Connection) -> Totals:
     return Totals({(row["measure"], row["label"]): row["value"] for row in await found.fetchall()})
 
 
-def stage_changes(stage: str) -> Changes:
+def stage_changes(stage: str, outcome: DeliveryOutcome = "delivered") -> Changes:
     """Return the changes for a stage that was reached: one delivery of its function."""
-    return {("delivered", stage): 1}
+    return {(outcome, stage): 1}
 
 
 def run_changes(ending: RunEnding, ended: EndedRun, stages: Sequence[ReachedStage]) -> Changes:

@@ -19,7 +19,7 @@ from psycopg import AsyncClientCursor, AsyncCursor
 from shared.record import recordings, runs, totals
 from shared.record.connection import Connection, conninfo
 from shared.record.database import Database
-from shared.record.recordings import Cursor
+from shared.recording import Position
 from tests.bench.tables import table
 from tests.support.databases import Databases
 
@@ -78,7 +78,7 @@ def generate(url: str) -> None:
 async def measured(url: str) -> Sequence[tuple[str, str, str]]:
     async with Database.open(url, "pocwhisp_app") as database:
         newest = datetime.now(UTC)
-        half = Cursor(newest - timedelta(seconds=5 * RECORDINGS), UUID(int=RECORDINGS // 2))
+        half = Position(newest - timedelta(seconds=5 * RECORDINGS), UUID(int=RECORDINGS // 2))
         questions: dict[str, Callable[[Connection], Awaitable[object]]] = {
             "first page": page(None, 0),
             "offset 10,000": page(None, 10_000),
@@ -104,7 +104,7 @@ async def measured(url: str) -> Sequence[tuple[str, str, str]]:
     ]
 
 
-def page(state: str | None, start: Cursor | int) -> Callable[[Connection], Awaitable[object]]:
+def page(state: str | None, start: Position | int) -> Callable[[Connection], Awaitable[object]]:
     return lambda connection: recordings.fetch_page(connection, "default", state, 100, start)
 
 

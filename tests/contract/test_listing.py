@@ -17,14 +17,13 @@ from uuid_utils.compat import uuid7
 from events.base import RunState
 from events.documents import AudioWarning, Request
 from functions.ingest.adapters import PostgresRecord
-from functions.ingest.figures import Histogram, SystemFigures, UploadCounter, exposition
-from functions.ingest.http.views import Page, Session
-from functions.ingest.upload.upload import UploadedAudio
+from functions.ingest.metrics import Histogram, SystemMetrics, UploadCounter, exposition
+from functions.ingest.views import Page, Session
 from functions.persist.adapters import PostgresRecordWriter as PersistRecord
 from shared.record import recordings, runs, totals
 from shared.record.connection import conninfo
 from shared.record.database import Database
-from shared.record.recordings import Cursor
+from shared.recording import Position, UploadedAudio
 from tests.support.examples import (
     levels,
     parked,
@@ -171,35 +170,35 @@ def test_the_engines_are_those_of_the_run_that_ended_last(url: str) -> None:
     on(url, work)
 
 
-def test_the_figures_are_those_of_the_record(url: str) -> None:
-    async def work(database: Database) -> SystemFigures:
+def test_the_metrics_are_those_of_the_record(url: str) -> None:
+    async def work(database: Database) -> SystemMetrics:
         done, failed, _ = await accept(database, 3)
         await complete(database, done)
         await fail(database, failed)
-        return await PostgresRecord(database).figures()
+        return await PostgresRecord(database).metrics()
 
-    figures = on(url, work)
-    assert figures.backlog == {"completed": 1, "failed": 1, "queued": 1, "processing": 0}
-    assert figures.ended == {"completed": 1, "failed": 1}
-    assert figures.audio_seconds == 2.5
-    assert figures.processing_seconds > 0
-    assert figures.real_time_factor == pytest.approx(figures.processing_seconds / 2.5)
-    assert figures.delivered == {"split": 1, "transcribe": 1, "summarize": 1, "persist": 1}
-    assert figures.parked == {"transcribe": 1}
-    assert figures.stages.keys() == {"split", "transcribe", "summarize", "completed", "failed"}
-    assert all(histogram.buckets[-1] == ("+Inf", 1) for histogram in figures.stages.values())
+    metrics = on(url, work)
+    assert metrics.backlog == {"completed": 1, "failed": 1, "queued": 1, "processing": 0}
+    assert metrics.ended == {"completed": 1, "failed": 1}
+    assert metrics.audio_seconds == 2.5
+    assert metrics.processing_seconds > 0
+    assert metrics.real_time_factor == pytest.approx(metrics.processing_seconds / 2.5)
+    assert metrics.delivered == {"split": 1, "transcribe": 1, "summarize": 1, "persist": 1}
+    assert metrics.parked == {"transcribe": 1}
+    assert metrics.stages.keys() == {"split", "transcribe", "summarize", "completed", "failed"}
+    assert all(histogram.buckets[-1] == ("+Inf", 1) for histogram in metrics.stages.values())
 
 
 def test_what_was_counted_does_not_fall_when_a_recording_is_erased(url: str) -> None:
-    async def work(database: Database) -> tuple[SystemFigures, SystemFigures, int]:
+    async def work(database: Database) -> tuple[SystemMetrics, SystemMetrics, int]:
         done, failed, _ = await accept(database, 3)
         await complete(database, done)
         await fail(database, failed)
         record = PostgresRecord(database)
-        before = await record.figures()
+        before = await record.metrics()
         async with database.transaction() as connection:
             await connection.execute("DELETE FROM recordings WHERE id <> %s", [failed])
-        return before, await record.figures(), (await page(database)).pagination.total
+        return before, await record.metrics(), (await page(database)).pagination.total
 
     before, after, total = on(url, work)
     assert total == 1
@@ -224,7 +223,7 @@ def test_totals_are_exact_when_many_write_at_once(url: str) -> None:
 def test_pages_by_cursor_go_through_all_recordings_and_back(
     url: str, state: RunState | None
 ) -> None:
-    async def walk(database: Database, start: Cursor | None, step: str) -> list[list[UUID]]:
+    async def walk(database: Database, start: Position | None, step: str) -> list[list[UUID]]:
         pages = []
         async with database.transaction() as connection:
             while True:
@@ -277,7 +276,7 @@ def test_no_list_page_or_figure_reads_a_whole_table(url: str) -> None:
         async with database.transaction() as connection:
             connection.cursor_factory = noting(asked)
             for state in (None, "failed"):
-                place = Cursor(datetime.now(UTC), UUID(int=1))
+                place = Position(datetime.now(UTC), UUID(int=1))
                 for start in (0, place, replace(place, backwards=True)):
                     await recordings.fetch_page(connection, "default", state, 10, start)
                 await totals.count_recordings(connection, "default", state)
@@ -309,7 +308,7 @@ def histogram(*counts: float) -> Histogram:
     return Histogram(list(zip(limits, counts, strict=True)), 3.5)
 
 
-FIGURES = SystemFigures(
+METRICS = SystemMetrics(
     backlog={"queued": 2},
     ended={"completed": 5},
     delivered={"split": 7},
@@ -321,11 +320,11 @@ FIGURES = SystemFigures(
 )
 
 
-def test_the_figures_are_prometheus_text() -> None:
+def test_the_metrics_are_prometheus_text() -> None:
     uploads = UploadCounter()
     uploads.note("accepted")
     uploads.note("invalid_audio")
-    text = exposition(uploads, FIGURES).decode()
+    text = exposition(uploads, METRICS).decode()
     for line in (
         'pocwhisp_uploads_total{outcome="accepted"} 1.0',
         'pocwhisp_uploads_total{outcome="invalid_audio"} 1.0',
@@ -345,7 +344,7 @@ def test_the_figures_are_prometheus_text() -> None:
 
 
 def test_every_figure_of_the_record_has_a_name_of_its_own() -> None:
-    families = text_string_to_metric_families(exposition(UploadCounter(), FIGURES).decode())
+    families = text_string_to_metric_families(exposition(UploadCounter(), METRICS).decode())
     names = {family.name for family in families} - {"pocwhisp_uploads"}
     assert all(name.startswith("pocwhisp_record_") for name in names), names
     assert len(names) == 7

@@ -30,7 +30,7 @@ from functions.merge.handler import merge
 from functions.persist.adapters import PostgresRecordWriter
 from functions.persist.handler import persist
 from functions.persist.sweep import LastEvent, sweep_once
-from functions.persist.sweep_adapters import PostgresUnannouncedRuns
+from functions.persist.sweep_adapters import PostgresOpenRuns
 from functions.split.handler import split
 from functions.summarize.handler import summarize
 from functions.summarize.summarizer import SummaryResult
@@ -163,12 +163,12 @@ async def pipeline(database: Database, loss: Loss | None, recognizer: Recognizer
     return made
 
 
-async def sweeps_until_announced(pipeline: Pipeline, unfinished: PostgresUnannouncedRuns) -> int:
+async def sweeps_until_announced(pipeline: Pipeline, open_runs: PostgresOpenRuns) -> int:
     """Sweep every two hours until no run is left."""
     await pipeline.drain()
     for number in range(MOST_SWEEPS):
         now = datetime.now(UTC) + (number + 1) * LATER
-        if (await sweep_once(unfinished, pipeline, now, PATIENCE)).looked_at == 0:
+        if (await sweep_once(open_runs, pipeline, now, PATIENCE)).examined == 0:
             return number
         await pipeline.drain()
     return MOST_SWEEPS
@@ -183,7 +183,7 @@ def end(url: str, loss: Loss | None, recognizer: Recognizer) -> Pipeline:
             Database.open(url, "pocwhisp_system", size=1) as system,
         ):
             made = await pipeline(app, loss, recognizer)
-            assert await sweeps_until_announced(made, PostgresUnannouncedRuns(system)) < MOST_SWEEPS
+            assert await sweeps_until_announced(made, PostgresOpenRuns(system)) < MOST_SWEEPS
             return made
 
     return asyncio.run(work())
@@ -236,7 +236,7 @@ def test_channels_of_two_releases_are_not_joined_until_one_release_made_both(url
         assert not any(isinstance(one.data, TranscriptMerged) for one in made.published)
         right.engine = newer
         async with Database.open(url, "pocwhisp_system", size=1) as system:
-            assert await sweeps_until_announced(made, PostgresUnannouncedRuns(system)) < MOST_SWEEPS
+            assert await sweeps_until_announced(made, PostgresOpenRuns(system)) < MOST_SWEEPS
         assert isinstance(made.published[-1].data, RecordingCompleted)
         kept = await ports["blobs"].get_json(received().run_key.transcript, Transcript)
         assert kept.engine == newer

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,9 +18,10 @@ from functions.ingest.http.protocol import (
     MOST_HEADERS,
     MOST_PIPELINED,
     protocol_of,
+    too_many_connections,
 )
 from functions.ingest.settings import Settings
-from shared.blobs import ObjectBlobs
+from shared.serving import limited_protocol
 from tests.support.api import PATH, MemoryApi
 from tests.support.examples import MULTIPART, form, part, wav_file
 
@@ -56,12 +58,13 @@ Talk = Callable[[Connect], Awaitable[None]]
 
 
 @asynccontextmanager
-async def served(api: MemoryApi) -> AsyncIterator[Connect]:
+async def served(api: MemoryApi, most: int) -> AsyncIterator[Connect]:
     config = uvicorn.Config(api.app(), lifespan="off", log_level="critical", access_log=False)
     config.load()
-    protocol, state = protocol_of(api.settings), ServerState()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: protocol(config, state, {}), "127.0.0.1", 0)
+    limited = partial(limited_protocol, protocol_of(api.settings), most, too_many_connections)
+    state = ServerState()
+    accepted = partial(limited, config=config, server_state=state, app_state={})
+    server = await asyncio.get_running_loop().create_server(accepted, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
 
     clients: list[Client] = []
@@ -81,12 +84,17 @@ async def served(api: MemoryApi) -> AsyncIterator[Connect]:
         await asyncio.gather(*state.tasks, return_exceptions=True)
 
 
-def talk(to: Talk, api: MemoryApi | None = None, **settings: float) -> MemoryApi:
-    """Let a client talk to the API with these settings, for ten seconds at most."""
+def talk(
+    to: Talk, api: MemoryApi | None = None, *, most: int = 100, **settings: float
+) -> MemoryApi:
+    """Let a client talk to the API with these settings, for ten seconds at most.
+
+    It takes `most` connections.
+    """
     api = api or MemoryApi(settings=Settings.model_validate(settings))
 
     async def talking() -> None:
-        async with asyncio.timeout(10), served(api) as connect:
+        async with asyncio.timeout(10), served(api, most) as connect:
             await to(connect)
 
     asyncio.run(talking())
@@ -188,12 +196,8 @@ def test_a_body_that_stops_is_given_up_and_nothing_is_kept(length: bytes) -> Non
         assert await client.all() == b""
 
     api = talk(to, body_timeout=0.1)
-    assert kept(api.blobs) == []
+    assert api.kept() == []
     assert api.record.sessions == {}
-
-
-def kept(blobs: ObjectBlobs) -> list[Any]:
-    return [entry for page in blobs._store.list() for entry in page]  # noqa: SLF001
 
 
 def test_a_body_that_ends_too_early_is_told_so() -> None:
@@ -204,7 +208,7 @@ def test_a_body_that_ends_too_early_is_told_so() -> None:
         assert is_problem(await client.answer(), 400, "invalid_request", "ended before")
 
     api = talk(to)
-    assert kept(api.blobs) == []
+    assert api.kept() == []
 
 
 def test_one_connection_too_many_is_told_to_try_again() -> None:
@@ -223,7 +227,7 @@ def test_one_connection_too_many_is_told_to_try_again() -> None:
             if (await third.answer())[0] == 200:
                 break
 
-    talk(to, max_connections=1)
+    talk(to, most=1)
 
 
 def test_requests_may_be_sent_before_the_last_is_answered_but_not_without_end() -> None:

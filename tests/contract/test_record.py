@@ -12,7 +12,7 @@ from psycopg.errors import UniqueViolation
 from events import Event
 from events.documents import Document, Engine, Request
 from functions.ingest.adapters import PostgresRecord as IngestRecord
-from functions.ingest.http.views import Session
+from functions.ingest.views import Session
 from functions.persist.adapters import PostgresRecordWriter
 from shared.record import results
 from shared.record.connection import Connection
@@ -76,6 +76,8 @@ def test_another_tenants_recording_is_not_found(url: str) -> None:
         await accept(database)
         assert await IngestRecord(database).find("other", RECORDING) is None
         assert await IngestRecord(database).find("default", UUID(int=1)) is None
+        assert await IngestRecord(database).state("other", RECORDING) is None
+        assert await IngestRecord(database).state("default", RECORDING) == "queued"
 
     on(url, work)
 
@@ -421,6 +423,40 @@ def test_how_a_run_ended_is_not_changed_any_more(url: str) -> None:
         assert not await record.fail(parked(other, error_class="exhausted"), None)
         session = await found(database, other)
         assert (session.status, session.transcript, session.summary) == ("failed", None, None)
+
+    on(url, work)
+
+
+def test_a_run_whose_summary_was_given_up_is_completed_with_the_transcript(url: str) -> None:
+    without = summarized().model_copy(update={"summary": None})
+    degraded = ("summarizer:none",)
+
+    async def work(database: Database) -> None:
+        await accept(database)
+        record = PostgresRecordWriter(database)
+        for _ in range(2):
+            assert await record.complete_without_summary(without, transcript(), degraded)
+        session = await found(database)
+        assert (session.status, session.summary, session.error) == ("completed", None, None)
+        assert await IngestRecord(database).state("default", RECORDING) == "completed"
+        assert session.transcript is not None
+        assert session.metadata.degraded == ["summarizer:none"]
+        assert not await complete(database), "its event would promise a summary"
+        assert (await found(database)).summary is None
+        metrics = await IngestRecord(database).metrics()
+        assert (metrics.parked, metrics.delivered) == ({"summarize": 1}, {"persist": 1})
+
+    on(url, work)
+
+
+def test_a_late_parked_summary_does_not_announce_a_completed_run_again(url: str) -> None:
+    async def work(database: Database) -> None:
+        await accept(database)
+        assert await complete(database)
+        without = summarized().model_copy(update={"summary": None})
+        record = PostgresRecordWriter(database)
+        assert not await record.complete_without_summary(without, transcript(), ["summarizer:none"])
+        assert (await found(database)).summary is not None
 
     on(url, work)
 

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from uuid import UUID
 
 import pytest
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, RawStreamMsg, StreamConfig
 
 from events import Envelope, Event, RecordingSplit, TranscriptMerged
 from functions.persist.sweep import DeliveryState, LastEvent
@@ -195,5 +197,70 @@ def test_a_broker_that_is_away_is_unavailable(tmp_path: Path) -> None:
                 server.stop()
                 with pytest.raises(Unavailable):
                     await broker.last_event()
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"no JSON", b"\xff", b"[1]", b"{}", b'{"correlationid": null}', b"[" * 100_000]
+)
+def test_a_message_that_is_no_event_counts_as_not_there(
+    on_broker: OnBroker, payload: bytes
+) -> None:
+    async def work(broker: Streams) -> None:
+        await broker.stream()
+        await broker.stream_context.publish(EVENT.subject, payload)
+        assert await broker.last_event() is None
+
+    on_broker(work)
+
+
+class StreamsOnRequest:
+    """A stream context whose answer to `call` is given by the test, after a wait of nats-py's kind.
+
+    It answers all other calls at once.
+    """
+
+    def __init__(self, call: str) -> None:
+        self.call = call
+        self.asked = asyncio.Event()
+        self.answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+    async def find_stream_name_by_subject(self, _: str) -> object:
+        return await self._answer("find_stream_name_by_subject", "POCWHISP")
+
+    async def consumers_info(self, _: str, offset: int) -> object:
+        del offset
+        return await self._answer("consumers_info", [])
+
+    async def get_last_msg(self, *_: str) -> object:
+        return await self._answer("get_last_msg", RawStreamMsg(data=b"{}"))
+
+    async def _answer(self, call: str, otherwise: object) -> object:
+        if call != self.call:
+            return otherwise
+        self.asked.set()
+        return await asyncio.wait_for(self.answer, 60)
+
+
+@pytest.mark.parametrize("call", ["find_stream_name_by_subject", "consumers_info", "get_last_msg"])
+def test_a_cancellation_that_comes_with_the_answer_ends_the_look_up(call: str) -> None:
+    """On Python 3.11 `asyncio.wait_for`, with which nats-py waits, would lose it."""
+
+    async def checked() -> None:
+        """The broker is there."""
+
+    async def work() -> None:
+        streams = StreamsOnRequest(call)
+        broker = JetStreamBroker(
+            cast("Bus", SimpleNamespace(check=checked, stream_context=streams))
+        )
+        looking = asyncio.create_task(broker.last_event(EVENT.subject))
+        await streams.asked.wait()
+        await asyncio.sleep(0)
+        streams.answer.set_result([] if call == "consumers_info" else RawStreamMsg(data=b"{}"))
+        looking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await looking
 
     asyncio.run(work())

@@ -10,9 +10,9 @@ import pytest
 
 from events import Envelope, Event, RecordingCompleted, RecordingFailed
 from functions.persist.adapters import PostgresRecordWriter
-from functions.persist.record import UnannouncedRun
+from functions.persist.record import OpenRun
 from functions.persist.sweep import LastEvent, SweepReport, sweep_once
-from functions.persist.sweep_adapters import PostgresUnannouncedRuns
+from functions.persist.sweep_adapters import PostgresOpenRuns
 from shared.record.database import Database
 from tests.support.examples import (
     RECORDING,
@@ -40,10 +40,8 @@ pytest_plugins = ["tests.support.databases"]
 PATIENCE = timedelta(seconds=10)
 
 
-async def claim(
-    database: Database, before: datetime = LATE, limit: int = 100
-) -> list[UnannouncedRun]:
-    return list(await PostgresUnannouncedRuns(database).claim(before, limit))
+async def claim(database: Database, before: datetime = LATE, limit: int = 100) -> list[OpenRun]:
+    return list(await PostgresOpenRuns(database).claim(before, limit))
 
 
 def prepared(url: str, *recordings: UUID, end: Callable[[Database], Awaitable[object]]) -> None:
@@ -72,6 +70,12 @@ async def merge(database: Database) -> None:
     await PostgresRecordWriter(database).reach(merged(), "merge")
 
 
+def give_up_summary(database: Database) -> Awaitable[object]:
+    without = summarized().model_copy(update={"summary": None})
+    record = PostgresRecordWriter(database)
+    return record.complete_without_summary(without, transcript(), UNSUMMARIZED.degraded)
+
+
 def outcome(database: Database) -> Awaitable[object]:
     return PostgresRecordWriter(database).fail(parked(), None)
 
@@ -87,6 +91,7 @@ COMPLETED = RecordingCompleted(
     segments=2,
     degraded=("recognizer:sphinx", "summarizer:test"),
 )
+UNSUMMARIZED = COMPLETED.model_copy(update={"summary": None, "degraded": ("summarizer:none",)})
 FAILED = RecordingFailed(
     tenant="default",
     recording=RECORDING,
@@ -95,11 +100,13 @@ FAILED = RecordingFailed(
     error_class="permanent",
     error_code="invalid_audio",
 )
+ENDS = (COMPLETED, UNSUMMARIZED, FAILED)
 ON_RECORD: list[tuple[Callable[[Database], Awaitable[object]], tuple[Event, ...]]] = [
     (nothing, (received(),)),
     (split_and_transcribe, (received(), was_split(), transcribed("left"))),
     (merge, (received(), was_split(), transcribed("left"), merged())),
     (complete, (COMPLETED,)),
+    (give_up_summary, (UNSUMMARIZED,)),
     (outcome, (FAILED,)),
 ]
 """What is done, and the events on record in order; those of the right channel left out."""
@@ -113,7 +120,7 @@ def test_the_sweep_gets_the_events_of_the_stages_reached_or_of_the_end(
         [run] = await claim(database)
         by_type = [event for event in run.events if event.part != "right"]
         assert tuple(by_type) == events
-        assert run.ended == (type(events[0]) if events[0] in (COMPLETED, FAILED) else None)
+        assert run.ended == (type(events[0]) if events[0] in ENDS else None)
         assert abs(datetime.now(UTC) - run.reached_at) < timedelta(minutes=1)
 
     prepared(url, end=end)
@@ -214,7 +221,7 @@ def test_what_was_saved_is_there_at_the_next_look(url: str) -> None:
     async def work(database: Database) -> None:
         [run] = await claim(database)
         changed = replace(run, redrives=3, held_since=held_since)
-        await PostgresUnannouncedRuns(database).save([changed])
+        await PostgresOpenRuns(database).save([changed])
         assert await claim(database) == [changed]
 
     prepared(url, end=nothing)
@@ -224,7 +231,7 @@ def test_what_was_saved_is_there_at_the_next_look(url: str) -> None:
 def test_what_was_announced_is_not_looked_at_again(url: str) -> None:
     async def work(database: Database) -> None:
         [run] = await claim(database)
-        await PostgresUnannouncedRuns(database).save([replace(run, announced=True)])
+        await PostgresOpenRuns(database).save([replace(run, announced=True)])
         assert await claim(database) == []
 
     prepared(url, end=complete)
@@ -267,14 +274,14 @@ def test_a_completion_does_not_wait_for_a_sweep_that_waits_for_the_broker(url: s
         await accept(app)
         broker = SlowBroker()
         async with Database.open(url, "pocwhisp_system", size=1) as system:
-            unfinished = PostgresUnannouncedRuns(system)
-            sweeping = asyncio.create_task(sweep_once(unfinished, broker, LATE, PATIENCE))
+            open_runs = PostgresOpenRuns(system)
+            sweeping = asyncio.create_task(sweep_once(open_runs, broker, LATE, PATIENCE))
             await broker.asked.wait()
             async with asyncio.timeout(5):
                 assert await complete(app)
                 await system.check()  # the sweep holds no connection either
             broker.released.set()
-            assert await sweeping == SweepReport(looked_at=1, redriven=1)
+            assert await sweeping == SweepReport(examined=1, redriven=1)
             assert [run.redrives for run in await claim(system)] == [1]
 
     on(url, work)

@@ -16,11 +16,12 @@ from obstore.store import MemoryStore
 from events import Envelope, Event, RecordingReceived
 from events.base import RunState
 from events.documents import Request
-from functions.ingest.figures import SystemFigures, UploadCounter
 from functions.ingest.http.app import create_api
 from functions.ingest.http.dependencies import Dependencies
-from functions.ingest.http.paging import Position
-from functions.ingest.http.views import (
+from functions.ingest.metrics import SystemMetrics, UploadCounter
+from functions.ingest.ports import Ports
+from functions.ingest.settings import Settings
+from functions.ingest.views import (
     Engines,
     Metadata,
     ModelVersions,
@@ -30,11 +31,9 @@ from functions.ingest.http.views import (
     Session,
     TranscriptView,
 )
-from functions.ingest.ports import Ports
-from functions.ingest.settings import Settings
-from functions.ingest.upload.upload import UploadedAudio
 from shared.blobs import ObjectBlobs
 from shared.ports import Check, utc_now
+from shared.recording import Position, UploadedAudio
 from shared.runtime import Lifespan
 from tests.support.examples import wav_file
 
@@ -84,6 +83,12 @@ class MemoryRecord:
         self._begin("find")
         return self.sessions.get(recording)
 
+    async def state(self, tenant: str, recording: UUID) -> RunState | None:
+        del tenant
+        self._begin("state")
+        session = self.sessions.get(recording)
+        return None if session is None else session.status
+
     async def page(
         self,
         tenant: str,
@@ -103,9 +108,9 @@ class MemoryRecord:
         self._begin("engines")
         return Engines(recognizer="test 1")
 
-    async def figures(self) -> SystemFigures:
-        self._begin("figures")
-        return SystemFigures({}, {}, {}, {}, 0.0, 0.0, None, {})
+    async def metrics(self) -> SystemMetrics:
+        self._begin("metrics")
+        return SystemMetrics({}, {}, {}, {}, 0.0, 0.0, None, {})
 
     def _begin(self, name: str) -> None:
         self.calls.append(name)
@@ -142,6 +147,7 @@ class MemoryApi:
     blobs: ObjectBlobs = field(default_factory=lambda: ObjectBlobs(MemoryStore()))
     checks: Mapping[str, Check] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
+    waiting_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's
         """The answer to one request; `options` are httpx's."""
@@ -151,10 +157,16 @@ class MemoryApi:
         """The answer to the upload of a call, unless `options` say what is sent."""
         return self.ask("POST", PATH + query, **(options or {"files": {"audio": wav_file()}}))
 
+    def kept(self) -> list[str]:
+        """The keys of the blobs in the store."""
+        return [blob["path"] for page in self.blobs._store.list() for blob in page]  # noqa: SLF001
+
     def app(self) -> FastAPI:
         """The API itself. It is made once, which takes a while, and only its dependencies anew."""
         api = _api()
-        current = Dependencies(Lifespan(self._compose).get, self.settings, UploadCounter())
+        current = Dependencies(
+            Lifespan(self._compose).get, self.settings, UploadCounter(), self.waiting_places
+        )
         api.state.dependencies = current
         return api
 

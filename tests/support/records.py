@@ -12,12 +12,12 @@ from psycopg import sql
 
 from events.documents import Request
 from functions.ingest.adapters import PostgresRecord as IngestRecord
-from functions.ingest.http.views import Session
-from functions.ingest.upload.upload import UploadedAudio
+from functions.ingest.views import Session
 from functions.persist.adapters import PostgresRecordWriter
 from shared.errors import Unavailable
 from shared.record.connection import conninfo
 from shared.record.database import Database, Role
+from shared.recording import UploadedAudio
 from tests.support.examples import (
     RECORDING,
     SHA256,

@@ -1,4 +1,4 @@
-"""`steered_function.py` in a process of its own, served as our functions are."""
+"""A function in a process of its own, served as it is in production: `steered_function.py`."""
 
 import json
 import os
@@ -47,6 +47,10 @@ class ServedFunction:
             trust_env=False,
         )
 
+    def post(self, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's
+        """The answer on a connection of its own; `options` are httpx's."""
+        return httpx.post(self._url + path, timeout=60, trust_env=False, **options)
+
     def connect(self) -> socket.socket:
         return socket.create_connection(self._address, timeout=20)
 
@@ -74,13 +78,15 @@ class ServedFunction:
 
 
 @contextmanager
-def served(folder: Path, **environment: str) -> Iterator[ServedFunction]:
-    """The function, as soon as it answers; killed at the end."""
+def served(
+    folder: Path, source: Path = SOURCE, alive: str = "/alive", **environment: str
+) -> Iterator[ServedFunction]:
+    """The function, as soon as it answers at `alive`; killed at the end."""
     port = free_port()
     env = {"PYTHONPATH": str(ROOT), "FOLDER": str(folder), "PORT": str(port), **environment}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, SOURCE],
+            [sys.executable, "-P", source],
             cwd=folder,
             env={**os.environ, **env},
             stdout=log,
@@ -88,16 +94,16 @@ def served(folder: Path, **environment: str) -> Iterator[ServedFunction]:
         )
         function = ServedFunction(folder, port, process)
         try:
-            eventually(lambda: answers(function), "the function", 30)
+            eventually(lambda: answers(function, alive), "the function", 30)
             yield function
         finally:
             process.kill()
             process.wait()
 
 
-def answers(function: ServedFunction) -> bool:
+def answers(function: ServedFunction, alive: str) -> bool:
     assert function.process.poll() is None, (function.folder / "log").read_text()
     try:
-        return function.get("/alive").is_success
+        return function.get(alive).is_success
     except httpx.TransportError:
         return False

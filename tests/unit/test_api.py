@@ -10,11 +10,12 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from functions.ingest.http.paging import Position, encode_cursor
+from functions.ingest.http.paging import encode_cursor
 from functions.ingest.http.session_response import session_response
-from functions.ingest.http.views import Session, TranscriptView
+from functions.ingest.views import Session, TranscriptView
 from shared.errors import Unavailable
 from shared.ports import Check
+from shared.recording import Position
 from tests.support.api import PATH, MemoryApi, MemoryBroker, session_of
 from tests.support.examples import transcript, wav_file
 
@@ -30,7 +31,7 @@ def logged() -> Iterator[list[MutableMapping[str, Any]]]:
         yield lines
 
 
-def failing(error: Exception) -> Callable[[], None]:
+def failing(error: BaseException) -> Callable[[], None]:
     def fail() -> None:
         raise error
 
@@ -58,9 +59,17 @@ ERRORS = [Unavailable("The database is away."), RuntimeError("no such thing")]
 def test_a_client_is_told_where_when_the_record_goes_away_while_it_waits(
     api: MemoryApi, error: Exception
 ) -> None:
-    api.record.before["find"] = failing(error)
+    api.record.before["state"] = failing(error)
     assert is_promised(api.upload(), api)
     assert len(api.broker.published) == 1
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_client_is_told_where_when_the_record_goes_away_after_it_waited(
+    api: MemoryApi, error: Exception
+) -> None:
+    api.record.before["find"] = failing(error)
+    assert is_promised(api.upload("?wait=0"), api)
 
 
 @pytest.mark.parametrize("error", ERRORS)
@@ -75,24 +84,51 @@ def test_a_client_is_told_where_when_nobody_tells_of_the_end(error: Exception) -
     assert is_promised(api.upload(), api)
 
 
-def test_a_commit_that_lost_its_answer_is_a_promise(api: MemoryApi) -> None:
-    api.record.before["accepted"] = failing(Unavailable("The connection broke."))
+@pytest.mark.parametrize(
+    "error", [Unavailable("The connection broke."), asyncio.CancelledError()], ids=str
+)
+def test_a_commit_that_lost_its_answer_is_a_promise(api: MemoryApi, error: BaseException) -> None:
+    api.record.before["accepted"] = failing(error)
     assert is_promised(api.upload("?wait=0"), api)
 
 
-def test_what_cannot_be_put_on_record_is_taken_back_and_answered_503(api: MemoryApi) -> None:
+def test_an_upload_whose_commit_is_uncertain_is_answered_503_and_its_blobs_stay(
+    api: MemoryApi,
+) -> None:
+    """The database may commit the row after the connection was lost."""
     api.record.before["accept"] = failing(Unavailable("The database is away."))
     response = api.upload()
     assert (response.status_code, response.json()["error"]) == (503, "unavailable")
     assert response.headers["retry-after"]
     assert api.record.sessions == {}
     assert api.broker.published == []
+    assert len(api.kept()) == 2
+
+
+def test_the_blobs_of_a_row_that_was_certainly_not_inserted_are_removed(api: MemoryApi) -> None:
+    api.record.before["accept"] = failing(RuntimeError("no such column"))
+    assert api.upload().status_code == 500
+    assert api.kept() == []
 
 
 def test_a_query_of_ever_so_many_names_is_refused(api: MemoryApi) -> None:
     response = api.upload("?" + "&".join(f"a{number:x}=1" for number in range(101)))
     assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
     assert "101 fields; allowed: 100" in response.json()["message"]
+
+
+@pytest.mark.parametrize("field", [{"langauge": "de"}, {"language": "elvish"}])
+def test_a_faulty_field_is_refused_before_the_audio_behind_it_is_taken(
+    api: MemoryApi, field: dict[str, str]
+) -> None:
+    async def put(key: str, chunks: AsyncIterator[bytes]) -> None:
+        del chunks
+        raise AssertionError(f"{key} was stored.")
+
+    api.blobs.put = put  # type: ignore[method-assign]
+    response = api.upload(data=field, files={"audio": wav_file()})
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
+    assert f"`{next(iter(field))}`" in response.json()["message"]
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate, gzip", "br"])

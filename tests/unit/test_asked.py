@@ -55,6 +55,8 @@ def test_a_time_without_a_zone_is_taken_as_utc() -> None:
         ({"enable_summarization": ["maybe"]}, ("maybe", "true or false")),
         ({"channels": ["left=agent"]}, ("left=agent", "left:agent,right:customer")),
         ({"channels": ["middle:agent"]}, ("middle:agent",)),
+        ({"channels": ["topleft:agent"]}, ("topleft:agent",)),
+        ({"channels": ["left:agent right:customer"]}, ("left:agent right:customer",)),
         ({"channels": ["left:agent,right"]}, ("left:agent,right",)),
         ({"external_id": ["x" * 201]}, ("201", "up to 200")),
         ({"started_at": ["yesterday"]}, ("yesterday", "ISO 8601")),

@@ -19,12 +19,12 @@ def dead(event: Event, **extensions: str | int) -> IncomingEvent:
     return IncomingEvent(envelope | extensions, data)
 
 
-def verdict(event: Event, **extensions: str | int) -> Envelope[Event]:
-    return DeadLetters(lambda: NOW).verdict(dead(event, **extensions))
+def replacement(event: Event, **extensions: str | int) -> Envelope[Event]:
+    return DeadLetters(lambda: NOW).replacement_for(dead(event, **extensions))
 
 
 def test_an_event_that_a_function_could_not_handle_is_parked() -> None:
-    envelope = verdict(transcribed("left"), knativeerrordest=MERGE, knativeerrorcode=500)
+    envelope = replacement(transcribed("left"), knativeerrordest=MERGE, knativeerrorcode=500)
     assert isinstance(envelope.data, DeliveryParked)
     assert envelope.data.function == "merge"
     assert (envelope.data.error_class, envelope.data.error_code) == ("exhausted", "http_500")
@@ -33,19 +33,19 @@ def test_an_event_that_a_function_could_not_handle_is_parked() -> None:
 
 
 def test_an_outage_is_no_failed_call_but_a_new_series() -> None:
-    envelope = verdict(transcribed("left"), knativeerrordest=MERGE, knativeerrorcode="503")
+    envelope = replacement(transcribed("left"), knativeerrordest=MERGE, knativeerrorcode="503")
     assert envelope.data == transcribed("left")
     assert envelope.message_id == f"{transcribed('left').event_id}.3"
 
 
 @pytest.mark.parametrize("event", [transcribed("right"), parked()])
 def test_what_persist_could_not_write_is_sent_to_it_again(event: Event) -> None:
-    envelope = verdict(event, knativeerrordest=PERSIST, knativeerrorcode=500)
+    envelope = replacement(event, knativeerrordest=PERSIST, knativeerrorcode=500)
     assert (envelope.data, envelope.redrive) == (event, 3)
 
 
 def test_an_event_without_knatives_marks_is_parked_all_the_same() -> None:
-    data = verdict(transcribed("left")).data
+    data = replacement(transcribed("left")).data
     assert isinstance(data, DeliveryParked)
     assert (data.function, data.error_code) == ("unknown", "undeliverable")
 

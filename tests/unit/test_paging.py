@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from functions.ingest.http.paging import (
     MOST_OFFSET,
-    Position,
     decode_cursor,
     encode_cursor,
     paging_links,
 )
-from functions.ingest.http.views import Pagination
+from functions.ingest.views import Pagination
 from shared.errors import Permanent
+from shared.recording import Position
 
 
 def links(offset: int, total: int, next_cursor: str | None = None) -> str:

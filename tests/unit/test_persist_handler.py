@@ -1,5 +1,6 @@
 """The handler of persist on small fakes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -46,6 +47,9 @@ class FakeRecord:
     times: list[datetime | None] = field(default_factory=list)
     described: list[Levels] = field(default_factory=list)
     completed: list[tuple[Transcript, Summary | None]] = field(default_factory=list)
+    unsummarized: list[tuple[TranscriptSummarized, Transcript, Sequence[str]]] = field(
+        default_factory=list
+    )
     failed: list[tuple[DeliveryParked, Transcript | None]] = field(default_factory=list)
 
     async def reach(self, event: Event, stage: str, at: datetime | None = None) -> None:
@@ -66,6 +70,17 @@ class FakeRecord:
         at: datetime | None = None,
     ) -> bool:
         self.completed.append((transcript, summary))
+        self.times.append(at)
+        return self.alive
+
+    async def complete_without_summary(
+        self,
+        event: TranscriptSummarized,
+        transcript: Transcript,
+        degraded: Sequence[str],
+        at: datetime | None = None,
+    ) -> bool:
+        self.unsummarized.append((event, transcript, degraded))
         self.times.append(at)
         return self.alive
 
@@ -225,6 +240,48 @@ def test_a_failed_run_keeps_the_transcript_that_it_has(
 
     run(work())
     assert record.failed == [(parked(), transcript(degraded=("recognizer:sphinx",)))]
+
+
+GIVEN_UP = parked().model_copy(update={"function": "summarize"})
+DEGRADED = ("recognizer:sphinx", "summarizer:none")
+UNSUMMARIZED = summarized().model_copy(
+    update={"summary": None, "digest": transcript().digest, "duration": levels().duration}
+)
+
+
+def test_a_summary_that_was_given_up_completes_the_run_without_one(
+    blobs: ObjectBlobs, record: FakeRecord
+) -> None:
+    at = datetime(2026, 7, 1, tzinfo=UTC)
+
+    async def work() -> None:
+        await blobs.put_json(KEY.levels, levels())
+        await store_result(blobs)
+        [completed] = await persist(GIVEN_UP, record=record, blobs=blobs, at=at)
+        changed = {"summary": None, "degraded": DEGRADED, "duration": levels().duration}
+        assert completed == COMPLETED.model_copy(update=changed)
+
+    run(work())
+    kept = transcript(degraded=("recognizer:sphinx",))
+    assert record.unsummarized == [(UNSUMMARIZED, kept, DEGRADED)]
+    assert (record.times, record.failed) == ([at], [])
+
+
+def test_a_run_that_ended_otherwise_is_not_completed_without_a_summary(blobs: ObjectBlobs) -> None:
+    async def work() -> None:
+        await blobs.put_json(KEY.levels, levels())
+        await store_result(blobs)
+        assert await persist(GIVEN_UP, record=FakeRecord(alive=False), blobs=blobs) == ()
+
+    run(work())
+
+
+def test_without_a_transcript_a_summary_that_was_given_up_fails_the_run(
+    blobs: ObjectBlobs, record: FakeRecord
+) -> None:
+    [failed] = run(persist(GIVEN_UP, record=record, blobs=blobs))
+    assert isinstance(failed, RecordingFailed)
+    assert record.failed == [(GIVEN_UP, None)]
 
 
 def test_a_run_that_ended_otherwise_is_not_announced_as_failed(blobs: ObjectBlobs) -> None:

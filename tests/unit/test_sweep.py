@@ -21,17 +21,17 @@ from events import (
     TranscriptMerged,
     TranscriptSummarized,
 )
-from functions.persist.record import UnannouncedRun
+from functions.persist.record import OpenRun
 from functions.persist.sweep import (
     LONGEST_BACKOFF,
     RUNS_PER_SWEEP,
     STUCK_REDRIVES,
     DeliveryState,
     LastEvent,
-    RunVerdict,
+    RunStatus,
     SweepReport,
+    status_of,
     sweep_once,
-    verdict,
 )
 from shared.errors import Unavailable
 from tests.support.examples import RECORDING, merged, received, transcribed, was_split
@@ -67,18 +67,18 @@ MERGED = (*BOTH_CHANNELS, merged())
 
 
 @dataclass
-class FakeUnfinished:
+class FakeOpenRuns:
     """Gives these runs and keeps what was saved of them."""
 
-    runs: Sequence[UnannouncedRun]
-    saved: list[UnannouncedRun] = field(default_factory=list)
+    runs: Sequence[OpenRun]
+    saved: list[OpenRun] = field(default_factory=list)
     claimed: tuple[datetime, int] | None = None
 
-    async def claim(self, before: datetime, limit: int) -> Sequence[UnannouncedRun]:
+    async def claim(self, before: datetime, limit: int) -> Sequence[OpenRun]:
         self.claimed = before, limit
         return self.runs
 
-    async def save(self, runs: Sequence[UnannouncedRun]) -> None:
+    async def save(self, runs: Sequence[OpenRun]) -> None:
         self.saved += runs
 
 
@@ -105,21 +105,19 @@ class FakeBroker:
         self.kept[f"{model.type}.default.{RECORDING}"] = LastEvent(run, sent, state)
 
 
-def under_way(*events: Event, reached_at: datetime = LONG_AGO, redrives: int = 0) -> UnannouncedRun:
-    return UnannouncedRun(
-        events=events, reached_at=reached_at, redrives=redrives, traceparent=TRACE
-    )
+def under_way(*events: Event, reached_at: datetime = LONG_AGO, redrives: int = 0) -> OpenRun:
+    return OpenRun(events=events, reached_at=reached_at, redrives=redrives, traceparent=TRACE)
 
 
-def over(event: Event) -> UnannouncedRun:
-    return UnannouncedRun(events=(event,), reached_at=LONG_AGO, ended=type(event))
+def over(event: Event) -> OpenRun:
+    return OpenRun(events=(event,), reached_at=LONG_AGO, ended=type(event))
 
 
 def sweep(
-    broker: FakeBroker, *runs: UnannouncedRun, now: datetime = NOW
-) -> tuple[SweepReport, list[UnannouncedRun]]:
-    unfinished = FakeUnfinished(runs)
-    return asyncio.run(sweep_once(unfinished, broker, now, PATIENCE)), unfinished.saved
+    broker: FakeBroker, *runs: OpenRun, now: datetime = NOW
+) -> tuple[SweepReport, list[OpenRun]]:
+    open_runs = FakeOpenRuns(runs)
+    return asyncio.run(sweep_once(open_runs, broker, now, PATIENCE)), open_runs.saved
 
 
 @pytest.mark.parametrize(
@@ -138,7 +136,7 @@ def test_a_broker_that_forgot_everything_gets_the_event_of_the_latest_stage(
 ) -> None:
     broker, run = FakeBroker(), under_way(*events, redrives=redrives)
     swept, saved = sweep(broker, run)
-    assert swept == SweepReport(looked_at=1, redriven=1)
+    assert swept == SweepReport(examined=1, redriven=1)
     assert [one.data for one in broker.published] == [sent_again]
     assert broker.published[0].redrive == redrives + 1
     assert saved == [replace(run, redrives=redrives + 1)]
@@ -184,7 +182,7 @@ def held(hours: float) -> datetime:
     return NOW - timedelta(hours=hours)
 
 
-VERDICTS: list[tuple[UnannouncedRun, list[LastEvent], RunVerdict]] = [
+STATUSES: list[tuple[OpenRun, list[LastEvent], RunStatus]] = [
     (under_way(*QUEUED), [], "lost"),
     (under_way(*QUEUED, reached_at=JUST_NOW), [], "lost"),
     (under_way(*SPLIT), [LastEvent(1, LONG_AGO, "done")], "lost"),
@@ -205,18 +203,16 @@ VERDICTS: list[tuple[UnannouncedRun, list[LastEvent], RunVerdict]] = [
 ]
 
 
-@pytest.mark.parametrize(("run", "kept", "expected"), VERDICTS)
-def test_lost_is_told_from_slow(
-    run: UnannouncedRun, kept: list[LastEvent], expected: RunVerdict
-) -> None:
-    assert verdict(run, kept, NOW, PATIENCE) == expected
+@pytest.mark.parametrize(("run", "kept", "expected"), STATUSES)
+def test_lost_is_told_from_slow(run: OpenRun, kept: list[LastEvent], expected: RunStatus) -> None:
+    assert status_of(run, kept, NOW, PATIENCE) == expected
 
 
 def test_a_long_recording_may_be_held_for_longer() -> None:
     an_hour = was_split().model_copy(update={"duration": 3600.0})
     run, kept = under_way(received(), an_hour), [LastEvent(1, LONG_AGO, "held")]
-    assert verdict(replace(run, held_since=held(19)), kept, NOW, PATIENCE) == "held"
-    assert verdict(replace(run, held_since=held(21)), kept, NOW, PATIENCE) == "lost"
+    assert status_of(replace(run, held_since=held(19)), kept, NOW, PATIENCE) == "held"
+    assert status_of(replace(run, held_since=held(21)), kept, NOW, PATIENCE) == "lost"
 
 
 def test_since_when_a_delivery_is_held_is_kept_until_it_is_not() -> None:
@@ -236,7 +232,7 @@ def test_each_further_time_takes_twice_the_patience_and_an_hour_at_most(
     for less, expected in [(1, "moving"), (0, "lost")]:
         reached_at = NOW - timedelta(seconds=seconds - less)
         run = under_way(*SPLIT, reached_at=reached_at, redrives=redrives)
-        assert verdict(run, [LastEvent(1, LONG_AGO, "done")], NOW, PATIENCE) == expected
+        assert status_of(run, [LastEvent(1, LONG_AGO, "done")], NOW, PATIENCE) == expected
     assert timedelta(hours=1) == LONGEST_BACKOFF
 
 
@@ -297,17 +293,51 @@ def test_behind_an_event_of_a_later_run_one_of_this_may_be_held() -> None:
 
 
 def test_only_runs_that_waited_long_enough_are_looked_at() -> None:
-    unfinished = FakeUnfinished(())
-    assert asyncio.run(sweep_once(unfinished, FakeBroker(), NOW, PATIENCE)) == SweepReport(0, 0)
-    assert unfinished.claimed == (NOW - PATIENCE, RUNS_PER_SWEEP)
+    open_runs = FakeOpenRuns(())
+    assert asyncio.run(sweep_once(open_runs, FakeBroker(), NOW, PATIENCE)) == SweepReport(0, 0)
+    assert open_runs.claimed == (NOW - PATIENCE, RUNS_PER_SWEEP)
 
 
 def test_a_type_that_the_broker_refuses_does_not_hold_up_the_others() -> None:
     others = [under_way(received(UUID(int=number))) for number in range(1, 4)]
     split = [under_way(*SPLIT)] * 3
-    unfinished = FakeUnfinished([*split, *others])
+    open_runs = FakeOpenRuns([*split, *others])
     broker = FakeBroker(refuses=(RecordingSplit,))
     with pytest.raises(Unavailable):
-        asyncio.run(sweep_once(unfinished, broker, NOW, PATIENCE))
+        asyncio.run(sweep_once(open_runs, broker, NOW, PATIENCE))
     assert [one.data for one in broker.published] == [run.events[0] for run in others]
-    assert unfinished.saved == [replace(run, redrives=1) for run in others]
+    assert open_runs.saved == [replace(run, redrives=1) for run in others]
+
+
+@dataclass
+class BrokenBroker(FakeBroker):
+    """Fails unexpectedly, or is cancelled, at the events of one recording."""
+
+    broken: UUID = RECORDING
+    error: BaseException = field(default_factory=lambda: ZeroDivisionError("no such thing"))
+
+    async def publish(self, envelope: Envelope[Event]) -> None:
+        if envelope.data.recording == self.broken:
+            raise self.error
+        await super().publish(envelope)
+
+
+THREE = [under_way(received(UUID(int=number))) for number in (1, 2, 3)]
+
+
+def test_an_unexpected_error_of_one_run_does_not_stop_the_sweep_of_the_others() -> None:
+    open_runs = FakeOpenRuns(THREE)
+    with capture_logs() as lines:
+        sweeping = sweep_once(open_runs, BrokenBroker(broken=UUID(int=2)), NOW, PATIENCE)
+        assert asyncio.run(sweeping) == SweepReport(examined=3, redriven=2)
+    assert open_runs.saved == [replace(run, redrives=1) for run in (THREE[0], THREE[2])]
+    assert [line["recording"] for line in lines] == [str(UUID(int=2))]
+
+
+def test_a_sweep_that_is_cancelled_saves_what_it_has_sent() -> None:
+    """Else the next one would send it under the same message id, which the broker drops."""
+    open_runs = FakeOpenRuns(THREE)
+    broker = BrokenBroker(broken=UUID(int=2), error=asyncio.CancelledError())
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(sweep_once(open_runs, broker, NOW, PATIENCE))
+    assert open_runs.saved == [replace(THREE[0], redrives=1)]

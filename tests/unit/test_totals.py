@@ -65,3 +65,4 @@ def test_what_lasts_longer_than_every_bucket_is_counted_all_the_same() -> None:
 @pytest.mark.parametrize("stage", ["split", "summarize"])
 def test_a_stage_that_was_reached_is_an_event_handled(stage: str) -> None:
     assert stage_changes(stage) == {("delivered", stage): 1}
+    assert stage_changes(stage, "parked") == {("parked", stage): 1}

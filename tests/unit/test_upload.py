@@ -81,7 +81,7 @@ def test_other_fields_are_put_aside_in_their_order() -> None:
             part("labels", b"a=1"),
             part("audio", CALL),
             part("labels", b"b=2"),
-            part("external_id", "Käse".encode()),
+            part("external_id", "Käse".encode(), "sent as a file.txt"),
         )
     )
     assert audio == CALL

@@ -2,11 +2,11 @@
 
 from fastapi import FastAPI
 
-from functions.ingest.figures import UploadCounter
 from functions.ingest.http.dependencies import Dependencies
 from functions.ingest.http.head import AnswerHead
 from functions.ingest.http.problems import answer_errors, answer_unexpected_error
 from functions.ingest.http.routes import probes, recordings, uploads
+from functions.ingest.metrics import UploadCounter
 from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
 from shared.access import AccessLog

@@ -1,12 +1,15 @@
 """The dependencies of the API's routes."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Request
 
-from functions.ingest.figures import UploadCounter
+from functions.ingest.http.waiting import MOST_WAITING
+from functions.ingest.metrics import UploadCounter
 from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
 
@@ -16,12 +19,15 @@ class Dependencies:
     """The parts that all routes of one API share.
 
     `open_ports` returns the ports, which the first request opens. It raises `Unavailable` if it
-    cannot open them.
+    cannot open them. `waiting_places` are those of requests that wait for a result.
     """
 
     open_ports: Callable[[], Awaitable[Ports]]
     settings: Settings
     uploads: UploadCounter
+    waiting_places: asyncio.Semaphore = field(
+        default_factory=partial(asyncio.Semaphore, MOST_WAITING)
+    )
 
 
 async def dependencies(request: Request) -> Dependencies:

@@ -4,25 +4,16 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 from uuid import UUID
 
-from functions.ingest.http.views import Pagination
+from functions.ingest.views import Pagination
 from shared.errors import Permanent
+from shared.recording import Position
 
 MOST_OFFSET = 10_000
 """Recordings that `offset` may skip, as each costs time. Cursors lead further."""
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place in a list, newest first: just after a recording, or before it if `backwards`."""
-
-    created_at: datetime
-    recording: UUID
-    backwards: bool = False
 
 
 def encode_cursor(position: Position) -> str:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from functions.ingest.http.views import Problem
+from functions.ingest.views import Problem
 from shared.errors import PocWhispError, Unavailable
 
 logger = structlog.get_logger()

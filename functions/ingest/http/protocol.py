@@ -1,4 +1,4 @@
-"""HTTP/1.1 with limits: uvicorn's protocol, bounded in heads, silence and connections.
+"""HTTP/1.1 with limits: uvicorn's protocol, bounded in heads and silence.
 
 A refused request is answered with a problem in JSON, as everywhere in the API.
 """
@@ -43,7 +43,6 @@ class ConnectionLimits:
     request has been answered.
     """
 
-    max_connections: int = 512
     head_timeout: float = 10.0
     max_discarded: int = 1 << 31
 
@@ -51,11 +50,15 @@ class ConnectionLimits:
 def protocol_of(settings: Settings) -> type["Protocol"]:
     """Return the protocol with the limits of the settings."""
     limits = ConnectionLimits(
-        max_connections=settings.max_connections,
         head_timeout=settings.head_timeout,
         max_discarded=most_bytes(settings.max_upload_bytes, MOST_FILES),
     )
     return type("Protocol", (Protocol,), {"limits": limits})
+
+
+def too_many_connections() -> bytes:
+    """Return the answer to a connection too many."""
+    return _answer(Unavailable("There are too many connections; try again."))
 
 
 class Protocol(HttpToolsProtocol):
@@ -75,10 +78,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type] # as uvicorn has it
-        if len(self.connections) > self.limits.max_connections:
-            self._refuse(Unavailable("There are too many connections; try again."))
-        else:
-            self._await_head()
+        self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_deadline()

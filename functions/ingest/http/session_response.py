@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
-from functions.ingest.http.views import Session
+from functions.ingest.views import Session
 from shared.tasks import in_turns
 
 

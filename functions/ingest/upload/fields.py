@@ -19,6 +19,7 @@ YES = {"true", "1", "yes", "on"}
 NO = {"false", "0", "no", "off"}
 TASKS = {"transcribe", "translate"}
 NUL = "\0"
+ROLE = re.compile(r"(left|right)\s*:\s*([^,:]{1,40})")
 
 
 def request_of(fields: Fields) -> Request:
@@ -78,8 +79,10 @@ def _moment(name: str, values: Sequence[str]) -> datetime:
 
 def _roles(name: str, values: Sequence[str]) -> dict[str, str]:
     text = _single(name, values)
-    roles = dict(re.findall(r"\s*(left|right)\s*:\s*([^,:]{1,40}?)\s*(?:,|$)", text))
-    if len(roles) != len([part for part in text.split(",") if part.strip()]):
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    found = [match for part in parts if (match := ROLE.fullmatch(part))]
+    roles = {match[1]: match[2] for match in found}
+    if len(roles) != len(parts):
         raise _refused(name, f"is {text!r}", "such as left:agent,right:customer")
     return roles
 

@@ -9,30 +9,18 @@ from dataclasses import dataclass, replace
 
 from functions.ingest.upload.body import BodyReader, field_chunks, most_bytes, too_large
 from functions.ingest.upload.digest import StreamDigest
+from functions.ingest.upload.fields import FIELD_READERS
 from functions.ingest.upload.multipart import FieldChunk
 from shared.audio.formats import Limits
 from shared.audio.validator import AudioProperties, UploadValidator
 from shared.errors import Permanent
+from shared.recording import UploadedAudio
 
 ONE_FILE = ("audio", "file")
 TWO_FILES = ("left", "right")
 LONGEST_FIELD = 64 << 10
 LONGEST_FIELDS = 256 << 10
 """Bytes of all fields together that are no files."""
-
-
-@dataclass(frozen=True, slots=True)
-class UploadedAudio:
-    """The properties of a recording that has arrived; None where only decoding can tell."""
-
-    file_name: str | None
-    files: int
-    size: int
-    sha256: str
-    container: str
-    channels: int | None
-    sample_rate: int | None
-    duration: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +178,8 @@ class Upload:
         values = self._fields.setdefault(chunk.field, [])
         if chunk.first:
             values.append(bytearray())
-        if chunk.file_name is not None:  # a file nobody asked for is not kept
-            return
+        if chunk.file_name is not None and chunk.field not in FIELD_READERS:
+            return  # a file nobody asked for is not kept
         values[-1] += chunk.content
         self._field_bytes += len(chunk.content)
         if len(values[-1]) > LONGEST_FIELD:

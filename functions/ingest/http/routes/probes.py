@@ -1,15 +1,15 @@
-"""Whether ingest and its parts answer, and the system's figures."""
+"""Whether ingest and its parts answer, and the system's metrics."""
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from functions.ingest.figures import exposition
 from functions.ingest.health import health_of, readiness
 from functions.ingest.http.auth import CurrentCaller
 from functions.ingest.http.dependencies import CurrentDependencies, OpenPorts
 from functions.ingest.http.problems import PROBLEM_HEADERS, error_responses
-from functions.ingest.http.views import Health, Readiness
+from functions.ingest.metrics import exposition
+from functions.ingest.views import Health, Readiness
 
 router = APIRouter(tags=["probes"])
 
@@ -37,6 +37,6 @@ async def health(ports: OpenPorts, caller: CurrentCaller) -> Health:
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=error_responses())
 async def metrics(ports: OpenPorts, current: CurrentDependencies) -> Response:
-    """Return the figures of the system as Prometheus text."""
-    figures = await ports.record.figures()
-    return Response(exposition(current.uploads, figures), media_type=CONTENT_TYPE_LATEST)
+    """Return the metrics of the system as Prometheus text."""
+    recorded = await ports.record.metrics()
+    return Response(exposition(current.uploads, recorded), media_type=CONTENT_TYPE_LATEST)

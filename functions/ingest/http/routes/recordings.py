@@ -12,7 +12,7 @@ from functions.ingest.http.dependencies import OpenPorts
 from functions.ingest.http.paging import MOST_OFFSET, decode_cursor, paging_links
 from functions.ingest.http.problems import error_responses
 from functions.ingest.http.session_response import session_response
-from functions.ingest.http.views import Page, Session
+from functions.ingest.views import Page, Session
 from shared.errors import Permanent
 
 router = APIRouter(tags=["recordings"], prefix="/transcribe")

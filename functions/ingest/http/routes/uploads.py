@@ -1,6 +1,8 @@
 """The upload of a recording."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Annotated
 from uuid import UUID
 
@@ -20,12 +22,13 @@ from functions.ingest.http.openapi import UPLOAD_OPERATION
 from functions.ingest.http.prefer import seconds_to_wait
 from functions.ingest.http.problems import error_responses, problem
 from functions.ingest.http.session_response import session_response
-from functions.ingest.http.views import Accepted, Session
+from functions.ingest.http.waiting import end_of_waiting
 from functions.ingest.ports import Ports
 from functions.ingest.settings import Settings
 from functions.ingest.upload.body import check_encoding, check_length, reader_of, with_timeout
 from functions.ingest.upload.multipart import MOST_PARTS
 from functions.ingest.upload.upload import Upload
+from functions.ingest.views import Accepted, Session
 from shared.errors import Permanent, PocWhispError
 from shared.telemetry import next_traceparent, trace_id
 
@@ -63,8 +66,8 @@ async def transcribe(  # noqa: PLR0913, PLR0917 - what FastAPI injects
     uploads.note("accepted")
     try:
         await _announce(ports, received, trace)
-        session = await wait_for_end(ports, received.tenant, received.recording, seconds)
-    except Exception as error:
+        session = await _wait(request, ports, current.waiting_places, received, seconds)
+    except (Exception, asyncio.CancelledError) as error:
         logger.warning("not_awaited", exc_info=error)
         return _accepted(_just_queued(received.recording))
     return await _answer(request, session)
@@ -86,6 +89,20 @@ async def _receive(
 async def _announce(ports: Ports, received: RecordingReceived, trace: str) -> None:
     if not await announce(ports, received, trace):
         logger.warning("unannounced")
+
+
+async def _wait(
+    request: Request,
+    ports: Ports,
+    places: asyncio.Semaphore,
+    received: RecordingReceived,
+    seconds: float,
+) -> Session | None:
+    tenant, recording = received.tenant, received.recording
+    if places.locked():
+        seconds = 0
+    async with places if seconds else nullcontext(), end_of_waiting(request) as end:
+        return await wait_for_end(ports, tenant, recording, seconds, end)
 
 
 def _query_fields(request: Request) -> Mapping[str, Sequence[str]]:

@@ -1,4 +1,4 @@
-"""The system's figures as Prometheus text (exposition format 0.0.4)."""
+"""The system's metrics as Prometheus text (exposition format 0.0.4)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
-class SystemFigures:
-    """Figures of all tenants from the record. Durations in seconds.
+class SystemMetrics:
+    """Metrics of all tenants from the record. Durations in seconds.
 
     `backlog` are the present recordings by state. `real_time_factor` is processing time over audio
     time of the latest completed runs, None if there is none lately. All else only grows.
@@ -55,16 +55,16 @@ class UploadCounter:
         self._count.labels(outcome).inc()
 
 
-def exposition(uploads: UploadCounter, figures: SystemFigures) -> bytes:
+def exposition(uploads: UploadCounter, metrics: SystemMetrics) -> bytes:
     """Return the text that a Prometheus server scrapes."""
     registry = CollectorRegistry()
-    registry.register(_Recorded(figures))
+    registry.register(_Recorded(metrics))
     return generate_latest(uploads.registry) + generate_latest(registry)
 
 
 @dataclass(eq=False)
 class _Recorded(Collector):
-    figures: SystemFigures
+    metrics: SystemMetrics
 
     def collect(self) -> Iterable[Metric]:
         yield from self._counters()
@@ -74,16 +74,16 @@ class _Recorded(Collector):
     def _counters(self) -> Iterator[Metric]:
         ended = CounterMetricFamily("pocwhisp_record_runs", "Runs that ended.", labels=["state"])
         for state in ("completed", "failed", "cancelled"):
-            ended.add_metric([state], self.figures.ended.get(state, 0))
+            ended.add_metric([state], self.metrics.ended.get(state, 0))
         yield ended
         yield self._deliveries()
         yield CounterMetricFamily(
-            "pocwhisp_record_audio_seconds", "Audio in completed runs.", self.figures.audio_seconds
+            "pocwhisp_record_audio_seconds", "Audio in completed runs.", self.metrics.audio_seconds
         )
         yield CounterMetricFamily(
             "pocwhisp_record_processing_seconds",
             "Time from upload end to result in completed runs.",
-            self.figures.processing_seconds,
+            self.metrics.processing_seconds,
         )
 
     def _deliveries(self) -> Metric:
@@ -92,9 +92,9 @@ class _Recorded(Collector):
             "Events whose outcome is on record, by function.",
             labels=["function", "outcome"],
         )
-        for function, count in self.figures.delivered.items():
+        for function, count in self.metrics.delivered.items():
             deliveries.add_metric([function, "delivered"], count)
-        for function, count in self.figures.parked.items():
+        for function, count in self.metrics.parked.items():
             deliveries.add_metric([function, "parked"], count)
         return deliveries
 
@@ -103,19 +103,19 @@ class _Recorded(Collector):
             "pocwhisp_record_backlog", "Recordings not ended.", labels=["state"]
         )
         for state in ("queued", "processing"):
-            backlog.add_metric([state], self.figures.backlog.get(state, 0))
+            backlog.add_metric([state], self.metrics.backlog.get(state, 0))
         yield backlog
-        if self.figures.real_time_factor is not None:
+        if self.metrics.real_time_factor is not None:
             yield GaugeMetricFamily(
                 "pocwhisp_record_real_time_factor",
                 "Processing time over audio time of the last 100 runs completed in an hour.",
-                self.figures.real_time_factor,
+                self.metrics.real_time_factor,
             )
 
     def _stages(self) -> Metric:
         seconds = HistogramMetricFamily(
             "pocwhisp_record_stage_seconds", "How long stages took.", labels=["stage"]
         )
-        for stage, histogram in self.figures.stages.items():
+        for stage, histogram in self.metrics.stages.items():
             seconds.add_metric([stage], list(histogram.buckets), histogram.total)
         return seconds
