@@ -37,10 +37,11 @@ from shared.record.totals import Totals
 from shared.recording import Position, UploadedAudio
 
 ERROR_EXPLANATIONS = {
+    "engines_differ": "the channels were recognised by different engines",
     "unsupported_language": "the model that runs does not know the language",
     "unsupported_task": "the model that runs has not learnt the task",
 }
-"""Explanations of errors that the sender can mend; events carry only their codes."""
+"""Explanations of errors that somebody can mend; events carry only their codes."""
 
 
 class PostgresRecord:

@@ -7,12 +7,13 @@ from datetime import datetime
 from uuid import UUID
 
 from events import Envelope, RecordingCompleted, RecordingFailed, RecordingReceived
+from events.base import TERMINAL_STATES
 from events.documents import Request
 from events.keys import RecordingKey
 from functions.ingest.ports import Ports
 from functions.ingest.upload.fields import Fields, request_of
 from functions.ingest.upload.upload import Upload
-from functions.ingest.views import TERMINAL, Session
+from functions.ingest.views import Session
 from shared.errors import Unavailable
 
 FIRST_INTERVAL = 1.0
@@ -129,7 +130,7 @@ async def _until_terminal(
             notice.clear()
             state = await ports.record.state(tenant, recording)
             left = deadline - now()
-            if state is None or state in TERMINAL or left <= 0:
+            if state is None or state in TERMINAL_STATES or left <= 0:
                 return
             await _first(min(left, interval), notice, stop)
             interval = min(INTERVAL_GROWTH * interval, LONGEST_INTERVAL)

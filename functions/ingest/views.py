@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from events.base import Channel, RunState
+from events.base import TERMINAL_STATES, Channel, RunState
 from events.documents import (
     AudioWarning,
     ChannelLanguage,
@@ -16,8 +16,6 @@ from events.documents import (
     Sentiment,
     SpokenSegment,
 )
-
-TERMINAL: frozenset[RunState] = frozenset({"completed", "failed", "cancelled"})
 
 
 class Stage(BaseModel):
@@ -161,7 +159,7 @@ class Session(BaseModel):
 
     @property
     def terminal(self) -> bool:
-        return self.status in TERMINAL
+        return self.status in TERMINAL_STATES
 
 
 class Accepted(BaseModel):
