@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 import typer
 
 from infra.cli.languages import language_problem
+from infra.cli.server_choice import ServerChoice
+from infra.client.upload_options import UploadOptions
 from infra.client.urls import without_password
 
 DATA = Path(".pocwhisp")
@@ -107,9 +109,43 @@ Labels = Annotated[
 ]
 
 
-def endings(**chosen: bool) -> list[str]:
+def chosen_formats(
+    *,
+    as_json: AsJson = False,
+    as_text: AsText = False,
+    as_srt: AsSrt = False,
+    as_vtt: AsVtt = False,
+) -> list[str]:
     """Return the endings of the formats that were chosen."""
+    chosen = {"json": as_json, "txt": as_text, "srt": as_srt, "vtt": as_vtt}
     return [ending for ending, wanted in chosen.items() if wanted]
+
+
+def upload_options(  # noqa: PLR0913 - one parameter for each option
+    *,
+    language: Language = None,
+    task: Task = None,
+    prompt: Prompt = None,
+    hotwords: Hotwords = None,
+    channels: Channels = None,
+    no_summary: NoSummary = False,
+    label: Labels = None,
+) -> UploadOptions:
+    """Return the options of an upload. Raises `BadParameter` if a label has no name or value."""
+    return UploadOptions(
+        language=language,
+        task=task,
+        prompt=prompt,
+        hotwords=hotwords,
+        channels=channels,
+        summary=not no_summary,
+        labels=labels(label),
+    )
+
+
+def chosen_server(*, server: Server = None, data: Data) -> ServerChoice:
+    """Return the server named, or the folder of the stack to use instead."""
+    return ServerChoice(server, data)
 
 
 def labels(pairs: Sequence[str] | None) -> dict[str, str]:

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.cli.exit_codes import Exit, exit_code
-from infra.cli.options import Data, Hotwords, Jobs, Language, Prompt, Server
+from infra.cli.option_groups import with_groups
+from infra.cli.options import Hotwords, Jobs, Language, Prompt, chosen_server
 from infra.cli.output import error_screen, print_error, screen
 from infra.cli.run import run
+from infra.cli.server_choice import ServerChoice
 from infra.client.upload_options import UploadOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.cli.server_choice import ServerChoice
     from infra.client.batch import TranscriptionOutcome
     from infra.evaluation.calls import Call
     from infra.evaluation.configuration import Configuration
@@ -48,6 +49,7 @@ FormerSkip = Annotated[bool, typer.Option("--skip-untold", hidden=True)]
 Figures = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
 
+@with_groups(server=chosen_server)
 def evaluate(  # noqa: PLR0913 - one parameter for each option
     folder: Truths,
     *,
@@ -60,8 +62,7 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option
     hotwords: Hotwords = None,
     skip_without_truth: Skip = False,
     skip_untold: FormerSkip = False,
-    server: Server = None,
-    data: Data,
+    server: ServerChoice,
 ) -> None:
     """Count the errors in recordings whose words are known, of one configuration or of two.
 
@@ -69,18 +70,16 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option
     configuration has a stack of its own. Figures: words, word error rate, words recognised on
     the wrong channel, turns lost or out of order, and seconds of work per second of the recording.
     """
-    from infra.cli.server_choice import ServerChoice
     from infra.evaluation.configuration import unknown_settings
 
     calls = _calls(folder, skip_without_truth=skip_without_truth or skip_untold)
-    chosen = _configurations(with_settings, against_settings, server)
+    chosen = _configurations(with_settings, against_settings, server.url)
     for name in unknown_settings(chosen):
         print_error(f"{name} is no setting of a function; it is passed on all the same.")
     options = UploadOptions(language=language, prompt=prompt, hotwords=hotwords)
-    choice = ServerChoice(server, data)
     results: list[ConfigurationResult] = []
     try:
-        code = run(_evaluate(calls, chosen, options, choice, jobs, results=results))
+        code = run(_evaluate(calls, chosen, options, server, jobs, results=results))
     finally:  # if the second cannot start, the first one's figures stay
         _print_evaluation(results, calls, as_json=as_json)
     raise typer.Exit(code)
@@ -90,7 +89,7 @@ async def _evaluate(  # noqa: PLR0913 - what the command's options say
     calls: "Sequence[Call]",
     chosen: "Sequence[Configuration]",
     options: UploadOptions,
-    server: "ServerChoice",
+    server: ServerChoice,
     jobs: int,
     *,
     results: "list[ConfigurationResult]",
@@ -135,7 +134,7 @@ def _configurations(
 
 
 def _server_of(
-    choice: "ServerChoice", configuration: "Configuration"
+    choice: ServerChoice, configuration: "Configuration"
 ) -> "AbstractAsyncContextManager[str | Callable[[], str]]":
     """Return the server or running stack; a new stack for other settings, or if none runs."""
     from infra.evaluation.configuration import UnusableSettings, check_environment

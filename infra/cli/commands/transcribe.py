@@ -1,39 +1,29 @@
 """`pocwhisp transcribe`: recordings in, their conversations out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infra.cli.exit_codes import Exit, exit_code
+from infra.cli.option_groups import with_groups
 from infra.cli.options import (
-    AsJson,
-    AsSrt,
-    AsText,
-    AsVtt,
-    Channels,
-    Data,
     Force,
-    Hotwords,
     Jobs,
-    Labels,
-    Language,
-    NoSummary,
-    Prompt,
     Quiet,
-    Server,
-    Task,
-    endings,
-    labels,
+    chosen_formats,
+    chosen_server,
+    upload_options,
 )
 from infra.cli.output import error_screen, print_error, print_line, screen
 from infra.cli.run import run
+from infra.cli.server_choice import ServerChoice
 from infra.client.audio_files import AudioFile, find_audio_files, find_collision
 from infra.client.upload_options import UploadOptions
 
 if TYPE_CHECKING:
-    from infra.cli.server_choice import ServerChoice
     from infra.client.batch import ResultStore, TranscriptionOutcome
     from infra.client.client import RecordingBody
 
@@ -43,52 +33,28 @@ Out = Annotated[Path | None, typer.Option(help="Folder for files, named as the i
 ExternalId = Annotated[str | None, typer.Option(help="Your name for the call.")]
 
 
+@with_groups(formats=chosen_formats, options=upload_options, server=chosen_server)
 def transcribe(  # noqa: PLR0913 - one parameter for each option
     audio: Audio,
     *,
-    as_json: AsJson = False,
-    as_text: AsText = False,
-    as_srt: AsSrt = False,
-    as_vtt: AsVtt = False,
+    formats: list[str],
     out: Out = None,
     force: Force = False,
     quiet: Quiet = False,
     jobs: Jobs = 4,
-    language: Language = None,
-    task: Task = None,
-    prompt: Prompt = None,
-    hotwords: Hotwords = None,
-    channels: Channels = None,
-    no_summary: NoSummary = False,
+    options: UploadOptions,
     external_id: ExternalId = None,
-    label: Labels = None,
-    server: Server = None,
-    data: Data,
+    server: ServerChoice,
 ) -> None:
     """Transcribe recordings, on a running stack or on one started for it.
 
     A single result is printed. With --out results are files: JSON, or the formats chosen.
     """
-    from infra.cli.server_choice import ServerChoice
-
-    found, formats = (
-        find_audio_files(audio),
-        endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt),
-    )
+    found = find_audio_files(audio)
     check_outputs(found, formats, out, external_id, force=force)
-    options = UploadOptions(
-        language=language,
-        channels=channels,
-        summary=not no_summary,
-        external_id=external_id,
-        labels=labels(label),
-        task=task,
-        prompt=prompt,
-        hotwords=hotwords,
-    )
+    named = replace(options, external_id=external_id)
     files = _result_files(out, formats, force=force)
-    choice = ServerChoice(server, data)
-    outcomes = run(_transcribe(found, options, files, choice, jobs, quiet=quiet))
+    outcomes = run(_transcribe(found, named, files, server, jobs, quiet=quiet))
     raise typer.Exit(_report(outcomes, None if out else formats, quiet=quiet))
 
 
@@ -126,7 +92,7 @@ async def _transcribe(  # noqa: PLR0913 - what the command's options say
     found: Sequence[AudioFile],
     options: UploadOptions,
     results: "ResultStore",
-    server: "ServerChoice",
+    server: ServerChoice,
     jobs: int,
     *,
     quiet: bool,

@@ -6,32 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infra.cli.option_groups import with_groups
 from infra.cli.options import (
-    AsJson,
-    AsSrt,
-    AsText,
-    AsVtt,
-    Channels,
-    Data,
     Force,
-    Hotwords,
     Jobs,
-    Labels,
-    Language,
-    NoSummary,
-    Prompt,
     Quiet,
-    Server,
-    Task,
-    endings,
-    labels,
+    chosen_formats,
+    chosen_server,
+    upload_options,
 )
 from infra.cli.output import error_screen, print_error
 from infra.cli.run import run_until_signal
+from infra.cli.server_choice import ServerChoice
 from infra.client.upload_options import UploadOptions
 
 if TYPE_CHECKING:
-    from infra.cli.server_choice import ServerChoice
     from infra.client.result_files import ResultFiles
 
 
@@ -40,55 +29,34 @@ FolderArgument = Annotated[
     typer.Argument(help="Folder to watch, with its sub-folders.", exists=True, file_okay=False),
 ]
 Out = Annotated[
-    Path | None, typer.Option(help="WatchedFolder for the results; the watched one if not given.")
+    Path | None, typer.Option(help="Folder for the results; the watched one if not given.")
 ]
 Settle = Annotated[
     float, typer.Option(help="Seconds for which a file must not have changed.", min=0)
 ]
 
 
+@with_groups(formats=chosen_formats, options=upload_options, server=chosen_server)
 def watch(  # noqa: PLR0913 - one parameter for each option
     folder: FolderArgument,
     *,
-    as_json: AsJson = False,
-    as_text: AsText = False,
-    as_srt: AsSrt = False,
-    as_vtt: AsVtt = False,
+    formats: list[str],
     out: Out = None,
     settle: Settle = 2.0,
     force: Force = False,
     quiet: Quiet = False,
     jobs: Jobs = 4,
-    language: Language = None,
-    task: Task = None,
-    prompt: Prompt = None,
-    hotwords: Hotwords = None,
-    channels: Channels = None,
-    no_summary: NoSummary = False,
-    label: Labels = None,
-    server: Server = None,
-    data: Data,
+    options: UploadOptions,
+    server: ServerChoice,
 ) -> None:
     """Transcribe each recording that is in a folder or appears in it, once, until Ctrl-C.
 
     A recording with results is done until its file changes. Results are JSON or as chosen.
     """
-    from infra.cli.server_choice import ServerChoice
     from infra.client.result_files import ResultFiles
 
-    formats = endings(json=as_json, txt=as_text, srt=as_srt, vtt=as_vtt) or ["json"]
-    options = UploadOptions(
-        language=language,
-        channels=channels,
-        summary=not no_summary,
-        labels=labels(label),
-        task=task,
-        prompt=prompt,
-        hotwords=hotwords,
-    )
-    results = ResultFiles(out or folder, formats, force=force)
-    choice = ServerChoice(server, data)
-    work = _watch(folder, options, results, choice, jobs, settle=settle, quiet=quiet)
+    results = ResultFiles(out or folder, formats or ["json"], force=force)
+    work = _watch(folder, options, results, server, jobs, settle=settle, quiet=quiet)
     run_until_signal(work)
 
 
@@ -96,7 +64,7 @@ async def _watch(  # noqa: PLR0913 - what the command's options say
     folder: Path,
     options: UploadOptions,
     results: "ResultFiles",
-    server: "ServerChoice",
+    server: ServerChoice,
     jobs: int,
     *,
     settle: float,
