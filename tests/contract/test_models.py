@@ -20,7 +20,7 @@ from tests.support.recognizers import NANO, NOWHERE, ROOT
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "acme/nano"
 FILES = {path.name: path.read_bytes() for path in NANO.iterdir()}
-MODELS = "from infra.cli.commands.models import app; app(prog_name='pocwhisp models')"
+MODELS = "from infra.cli.commands.models import models_app; models_app(prog_name='pocwhisp models')"
 
 
 class Hub(BaseHTTPRequestHandler):

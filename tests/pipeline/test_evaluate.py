@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.evaluation.figures import ConfigurationResult, Evaluation
 from infra.evaluation.truth import load_truth
 from infra.local.state import running_stack
 from tests.support.clips import first_turns
-from tests.support.recognizers import NANO, NANO_CALL
+from tests.support.recognizers import NANO_CALL
 from tests.support.stacks import POCWHISP, ROOT, RunningStack
 from tests.support.waiting import eventually
 
@@ -36,20 +35,6 @@ def said_in(folder: Path) -> int:
     return sum(len(turn.text.split()) for turn in truth.turns)
 
 
-def figures(result: ConfigurationResult) -> tuple[str, float]:
-    """The engine and the word error rate of a configuration's one recording, which must add up."""
-    (found,) = result.recordings
-    assert found.channels is not None
-    assert found.channels == result.total.channels
-    assert found.turn_order_errors == ()
-    assert found.real_time_factor is not None
-    assert 0 < found.real_time_factor < 10
-    rate = found.channels.both.word_error_rate
-    assert found.recognizer is not None
-    assert rate is not None
-    return found.recognizer.split()[0], rate
-
-
 def test_a_running_stack_is_evaluated_as_it_is(stack: RunningStack, calls: Path) -> None:
     done = evaluate(calls, stack.data)
     assert done.returncode == 0, done.stderr
@@ -59,21 +44,6 @@ def test_a_running_stack_is_evaluated_as_it_is(stack: RunningStack, calls: Path)
     assert [row[0] for row in rows if "left" in row] == ["short.wav", "total"]
     assert ["both", str(said_in(calls))] in [row[:2] for row in rows]
     assert "sphinx" in done.stdout
-
-
-def test_settings_are_evaluated_on_a_stack_of_their_own(tmp_path: Path, calls: Path) -> None:
-    data = tmp_path / "data"
-    done = evaluate(
-        calls, data, "--json", "--with", "RECOGNIZER=whisper", "--with", f"WHISPER_MODEL={NANO}"
-    )
-    assert done.returncode == 0, done.stderr
-    (result,) = Evaluation.model_validate_json(done.stdout).sides
-    assert result.settings == {"RECOGNIZER": "whisper", "WHISPER_MODEL": str(NANO)}
-    engine, rate = figures(result)
-    assert engine == "whisper-nano"
-    assert 0 <= rate <= 0.4
-    assert result.total.channels.both.words == said_in(calls)
-    assert [path.name for path in data.iterdir()] == ["evaluate.log"]
 
 
 def test_nothing_is_left_of_an_evaluation_that_is_stopped(tmp_path: Path, calls: Path) -> None:

@@ -32,7 +32,7 @@ def test_hardly_more_words_are_wrong_than_by_calling_faster_whisper_directly(
     nano_call: Body, own_stack: RunningStack, tmp_path: Path
 ) -> None:
     """In the nano call and a longer one of its sentences together: a single call is chance."""
-    samples, truth = composed(180.0, 1)
+    samples, truth = composed(90.0, 1)
     longer = written(tmp_path / "longer.wav", samples)
     bodies = [nano_call, completed(own_stack.post(longer, wait="90"))]
     peers = [direct.recognised(file, NANO, THREADS) for file in (NANO_CALL, longer)]

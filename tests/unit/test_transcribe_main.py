@@ -12,6 +12,7 @@ from functions.transcribe import main
 from functions.transcribe.engines import RecognizerChoice
 from functions.transcribe.recognizer import FROM_START, Hypothesis, ResumePoint, Samples
 from functions.transcribe.whisper.models import NoEngine
+from shared.settings import StoreSettings
 from tests.support.examples import ENGINE
 
 
@@ -84,7 +85,7 @@ def test_a_recogniser_that_could_not_be_warmed_is_closed(monkeypatch: pytest.Mon
 
 
 def test_without_its_stores_no_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BLOBS_URL", "nonsense://")
+    monkeypatch.setattr(main, "stores", StoreSettings(blobs_url="nonsense://"))
     recognizer = choose(monkeypatch, FakeRecognizer())
     with pytest.raises(Exception, match="nonsense"):
         asyncio.run(opened())
