@@ -3,9 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
-# One process runs all tests of whole stacks, the other the rest, each file as a whole. The order is
-# that of `testpaths`, whose long ones come first.
-TWO_PROCESSES := -n 2 --dist loadscope --no-loadscope-reorder
+# One process runs all tests of whole stacks, which wait a lot, the others the rest, each file as a
+# whole. The order is that of `testpaths`, whose long ones come first.
+PROCESSES := -n 3 --dist loadscope --no-loadscope-reorder
 
 .PHONY: demo up test test-slow test-unit check format schemas bench clean
 
@@ -16,11 +16,11 @@ up: .venv/local
 	$(BIN)/pocwhisp up
 
 test: .venv/dev
-	$(PYTEST) $(TWO_PROCESSES)
+	$(PYTEST) $(PROCESSES)
 
 # Ten times as many examples of what is tested with drawn ones.
 test-slow: .venv/dev
-	$(PYTEST) $(TWO_PROCESSES) --hypothesis-profile=patient
+	$(PYTEST) $(PROCESSES) --hypothesis-profile=patient
 
 test-unit: .venv/dev
 	$(PYTEST) tests/unit

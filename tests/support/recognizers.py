@@ -98,7 +98,7 @@ def two_questions() -> Sample:
 
 TRIED = (
     Tried("sphinx", SphinxRecognizer, two_voices, times=2),
-    Tried("whisper", nano, two_questions, times=4),
+    Tried("whisper", nano, two_questions, times=8),
 )
 
 
