@@ -92,6 +92,16 @@ def stopped(stack: RunningStack, *names: str) -> Iterator[dict[str, int]]:
 
 @contextmanager
 def running(data: Path, **env: str) -> Iterator[RunningStack]:
+    """Run `pocwhisp up` on the folder as `up` does, and delete what it kept."""
+    try:
+        with up(data, **env) as stack:
+            yield stack
+    finally:
+        delete_stack(data)
+
+
+@contextmanager
+def up(data: Path, **env: str) -> Iterator[RunningStack]:
     """Run `pocwhisp up` on the folder; stop it with SIGTERM and expect exit code 0.
 
     A function that a test holds still is not taken for one that hangs, unless `env` says so.
@@ -113,5 +123,4 @@ def running(data: Path, **env: str) -> Iterator[RunningStack]:
         finally:
             process.send_signal(signal.SIGTERM)
             code = process.wait(60)
-            delete_stack(data)
     assert code == 0, (data / "up.log").read_text()
