@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 from uuid import uuid4
 
 from shared.errors import Unavailable
-from shared.tasks import ended
+from shared.tasks import uninterrupted
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -131,9 +131,7 @@ async def batches(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[list
 
 async def to_the_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run `work` in a thread, to its end even if the caller is cancelled: it may use a file."""
-    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
-    await ended(task)
-    return task.result()
+    return await uninterrupted(asyncio.to_thread(work, *args, **kwargs))
 
 
 def _write(file: FileIO, batch: list[bytes]) -> None:

@@ -47,6 +47,13 @@ async def ended(*tasks: asyncio.Future[Any]) -> None:
         raise cancellation
 
 
+async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Await the work to its end; a cancellation meanwhile is raised afterwards."""
+    task = asyncio.create_task(work)
+    await ended(task)
+    return task.result()
+
+
 async def in_turns(items: Iterable[T], batch: int = 20) -> AsyncIterator[T]:
     """Yield the items, and let the event loop run other tasks after each `batch` of them."""
     for number, item in enumerate(items, 1):

@@ -12,7 +12,8 @@ from collections.abc import Set as AbstractSet
 
 from infra.local.errors import CannotStart
 from infra.local.supervisor import guard
-from infra.local.supervisor.waiting import back_off, describe_exit, pause, uninterrupted
+from infra.local.supervisor.waiting import back_off, describe_exit, pause
+from shared.tasks import uninterrupted
 
 GUARDS = 2
 START_LIMIT = 30.0

@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from infra.local.supervisor.guard import kill_group
-from infra.local.supervisor.waiting import Condition, uninterrupted
+from infra.local.supervisor.waiting import Condition
+from shared.tasks import uninterrupted
 
 PROBE_TIMEOUT = 30.0
 CHUNK = 1 << 16

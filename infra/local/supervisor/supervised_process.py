@@ -20,7 +20,8 @@ from infra.local.supervisor.process import (
     spawn,
     until_hung,
 )
-from infra.local.supervisor.waiting import back_off, describe_exit, pause, uninterrupted, until
+from infra.local.supervisor.waiting import back_off, describe_exit, pause, until
+from shared.tasks import uninterrupted
 
 OUTPUT_TIMEOUT = 1.0
 """Seconds to wait for the rest of a process's output once it has ended."""

@@ -9,7 +9,8 @@ from infra.local.supervisor.guard_processes import GuardProcesses
 from infra.local.supervisor.log import Sink, console, silent
 from infra.local.supervisor.process import Program
 from infra.local.supervisor.supervised_process import SupervisedProcess
-from infra.local.supervisor.waiting import uninterrupted, until
+from infra.local.supervisor.waiting import until
+from shared.tasks import uninterrupted
 
 DEADLINE = 60.0
 

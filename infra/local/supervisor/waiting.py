@@ -1,12 +1,11 @@
-"""Waiting for a condition, for a time, and for work that must not be cut short."""
+"""Waiting for a condition and for a time, and how a process ended."""
 
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeAlias
 
-T = TypeVar("T")
 Condition: TypeAlias = Callable[[], Awaitable[bool]]
 PROBE_EVERY = 0.05
 
@@ -24,20 +23,6 @@ async def pause(seconds: float, stopping: asyncio.Event) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stopping.wait()
-
-
-async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
-    """Await the work to its end; a cancellation meanwhile is raised afterwards."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return task.result()
 
 
 def back_off() -> Iterator[float]:
