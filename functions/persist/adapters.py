@@ -88,12 +88,11 @@ async def _end(
 
     `changes` are added to the totals together with those of the end, once the result is written.
     """
-    if await runs.is_under_way(connection, event):
-        await results.write_results(connection, event, ending.transcript, ending.summary)
-    ended = await runs.end(connection, event, ending)
-    if ended is None:
+    if not await runs.is_under_way(connection, event):
         await totals.increase(connection, changes)
         return await runs.has_ended_as(connection, event, ending)
+    await results.write_results(connection, event, ending.transcript, ending.summary)
+    ended = await runs.end(connection, event, ending)
     await stages.reach(connection, event, ending.state, ended.finished_at)
     reached = await stages.fetch_stages(connection, event.recording, event.run)
     of_run = totals.run_changes(ending, ended, reached)

@@ -83,7 +83,7 @@ async def begin(connection: Connection, event: Event) -> None:
 
 
 async def is_under_way(connection: Connection, event: Event) -> bool:
-    """Return whether the run has not ended, which holds until the transaction does."""
+    """Return whether the run exists and has not ended, which holds until the transaction does."""
     # first the recording's row, as stages.reach does; the other order would be a deadlock
     await connection.execute("SELECT FROM recordings WHERE id = %s FOR UPDATE", [event.recording])
     found = await connection.execute(
@@ -95,10 +95,8 @@ async def is_under_way(connection: Connection, event: Event) -> bool:
     return found.rowcount == 1
 
 
-async def end(connection: Connection, event: Event, ending: RunEnding) -> EndedRun | None:
-    """End the run. Returns None, and changes nothing, if it has ended before or does not exist."""
-    # first the recording's row, as stages.reach does; the other order would be a deadlock
-    await connection.execute("SELECT FROM recordings WHERE id = %s FOR UPDATE", [event.recording])
+async def end(connection: Connection, event: Event, ending: RunEnding) -> EndedRun:
+    """End a run that is under way: `is_under_way` said so in this transaction."""
     transcript, summary = ending.transcript, ending.summary
     cursor = connection.cursor(row_factory=class_row(EndedRun))
     await cursor.execute(
@@ -114,7 +112,10 @@ async def end(connection: Connection, event: Event, ending: RunEnding) -> EndedR
             "segments": len(transcript.segments) if transcript else None,
         },
     )
-    return await cursor.fetchone()
+    ended = await cursor.fetchone()
+    if ended is None:
+        raise AssertionError("The run is not under way.")
+    return ended
 
 
 END_RUN = """
