@@ -17,14 +17,9 @@ from nats.errors import Error as NatsError
 
 from events import RecordingCompleted, RecordingFailed
 from infra.client.event_filter import EventFilter, intersect_subjects, matches, subject_of
-from infra.client.stream_reader import (
-    READ_RETRY_DELAY,
-    REQUEST_TIMEOUT,
-    StreamReader,
-    check_open,
-    connected,
-)
+from infra.client.stream_reader import READ_RETRY_DELAY, StreamReader, check_open, connected
 from shared.cancellation import cancellable
+from shared.nats_inbox import REQUEST_TIMEOUT
 
 CloudEvent: TypeAlias = dict[str, Any]
 """A CloudEvent in structured mode."""

@@ -1,8 +1,7 @@
 """Reads one stream of the broker in order; its consumers there vanish within a minute."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 
@@ -14,18 +13,13 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from infra.client.errors import ServerAway
 from infra.client.urls import without_password
 from shared.cancellation import cancellable
-from shared.nats_inbox import Inbox
+from shared.nats_inbox import REQUEST_TIMEOUT, Inbox, ends_pull, pull_request, pull_subject
 
 FIRST_CONNECT_TIMEOUT = 2.0
-REQUEST_TIMEOUT = 5.0
 SILENCE_LIMIT = 5.0
 READ_RETRY_DELAY = 0.5
 BATCH = 256
-PULL_REQUEST = json.dumps(
-    {"batch": BATCH, "expires": 30 * 10**9, "idle_heartbeat": 2 * 10**9}
-).encode()
-IDLE_HEARTBEAT = "100"
-PULL_ENDED = ("404", "408")
+PULL_REQUEST = pull_request(BATCH, heartbeat=2)
 
 
 @asynccontextmanager
@@ -126,7 +120,7 @@ class StreamReader:
                 inactive_threshold=60.0,
             ),
         )
-        self._pull_subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{consumer.name}"
+        self._pull_subject = pull_subject(self._stream, consumer.name)
         self._delivered = self._outstanding = 0
         return consumer.num_pending or 0
 
@@ -148,16 +142,13 @@ class StreamReader:
             message = await self._inbox.next(SILENCE_LIMIT)
             if message.reply:
                 return self._check_sequence(message)
-            self._check_status(message.headers or {})
+            self._check_status(message)
 
-    def _check_status(self, headers: Mapping[str, str]) -> None:
+    def _check_status(self, status: Msg) -> None:
         """Handle a status message. Raises `NatsError` if the pull failed or a message was lost."""
-        status = headers.get("Status", "")
-        if status in PULL_ENDED:
+        if ends_pull(status):
             self._outstanding = 0
-        elif status != IDLE_HEARTBEAT:
-            raise NatsError(f"The pull was refused: {status}")
-        elif int(headers.get("Nats-Last-Consumer", 0)) > self._delivered:
+        elif int((status.headers or {}).get("Nats-Last-Consumer", 0)) > self._delivered:
             raise NatsError("The newest message is missing.")
 
     def _check_sequence(self, message: Msg) -> Msg:

@@ -1,7 +1,6 @@
 """`Consumer` on JetStream: one durable pull consumer per route."""
 
 import asyncio
-import json
 from contextlib import suppress
 from datetime import datetime
 
@@ -15,15 +14,10 @@ from infra.dispatcher.broker import STREAM, BrokerConnection
 from infra.dispatcher.consumer import InFlightDelivery
 from infra.dispatcher.settings import EventRoute
 from shared.cancellation import cancellable
-from shared.nats_inbox import Inbox
+from shared.nats_inbox import REQUEST_TIMEOUT, Inbox, ends_pull, pull_request, pull_subject
 
-REQUEST_TIMEOUT = 5.0
+PULL_REQUEST = pull_request(batch=1, heartbeat=10)
 SILENCE_LIMIT = 25.0
-PULL_REQUEST = json.dumps(
-    {"batch": 1, "expires": 30 * 10**9, "idle_heartbeat": 10 * 10**9}
-).encode()
-IDLE_HEARTBEAT = "100"
-PULL_ENDED = ("404", "408")
 BIND_RETRY_DELAY = 0.25
 LONGEST_BIND_RETRY_DELAY = 5.0
 
@@ -69,17 +63,14 @@ class JetStreamConsumer:
         return None if message is None else InFlightDelivery(message, epoch)
 
     async def _pull_message(self, inbox: Inbox) -> Msg | None:
-        """Pull one message. nats-py's `fetch` would not notice that the consumer is gone."""
+        """Pull one message. Returns None if none came in time."""
         await self._broker.client.publish(self._pull_subject, PULL_REQUEST, reply=inbox.subject)
         while True:
             message = await inbox.next(SILENCE_LIMIT)
             if message.reply:
                 return message
-            status = (message.headers or {}).get("Status", "")
-            if status in PULL_ENDED:
+            if ends_pull(message):
                 return None
-            if status != IDLE_HEARTBEAT:
-                raise NatsError(f"The pull was refused: {status} {message.headers}")
 
     async def stop(self) -> None:
         """Stop pulling; a message that has arrived meanwhile is delivered again at once."""
@@ -141,7 +132,7 @@ class JetStreamConsumer:
                 await stale.close()
             # A fresh one: answers to pulls that were lost with the connection must not fill it.
             self._inbox = await Inbox.open(self._broker.client)
-            self._pull_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{self._name}"
+            self._pull_subject = pull_subject(stream, self._name)
         except BaseException:
             self._bound = False
             raise
